@@ -1,0 +1,51 @@
+//! The durable record of everything the coordinator decided.
+
+use async_trait::async_trait;
+
+/// An append-only record of one run, with a snapshot that stands for everything before it.
+///
+/// The driver appends each batch of events *before* any of their actions is performed (group commit).
+#[async_trait]
+pub trait Journal: Send + Sync {
+    /// Appends records in order, all or none; when it returns they survive the death of this process
+    /// (and, where the journal was opened so, of the machine).
+    async fn append(&self, records: Vec<Vec<u8>>) -> Result<(), JournalError>;
+
+    /// Replaces everything appended so far by a snapshot, atomically.
+    async fn snapshot(&self, snapshot: Vec<u8>) -> Result<(), JournalError>;
+
+    /// The latest snapshot, and the records appended since, in order.
+    async fn load(&self) -> Result<(Option<Vec<u8>>, Vec<Vec<u8>>), JournalError>;
+
+    /// True if `append` neither blocks nor waits, so that the driver may complete a call without changing threads.
+    fn is_immediate(&self) -> bool {
+        false
+    }
+}
+
+/// Why a journal could not do what was asked.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum JournalError {
+    /// Another coordinator has it open.
+    #[error("journal {place} is in use by another process; wait for it, or end it")]
+    InUse {
+        /// Where the journal lies.
+        place: String,
+    },
+    /// Nothing there.
+    #[error("no journal at {place}: nothing to resume")]
+    NotFound {
+        /// Where it was looked for.
+        place: String,
+    },
+    /// The place failed: full, forbidden, damaged.
+    #[error("journal {place}: cannot {action}: {cause}")]
+    Unavailable {
+        /// Where the journal lies.
+        place: String,
+        /// What was tried.
+        action: String,
+        /// What the system said.
+        cause: String,
+    },
+}

@@ -1,0 +1,173 @@
+//! What workers and the coordinator say to each other. Every message is plain data (`postcard` on the wire and in the journal).
+//!
+//! A worker makes one call at a time. Each [`Request`] carries the continuation from which the task can go on once the call is
+//! answered, so a call is a checkpoint: committed together, or not at all.
+
+use crate::error::TaskError;
+use crate::ids::{Incarnation, QueueId, RunId, Sequence, TaskId};
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// Bytes that travel in a message, or a name under which the store has them.
+///
+/// Workers put everything above [`Payload::INLINE_LIMIT`] into the store *before* they name it in a request; the coordinator deletes it when
+/// nobody can need it any more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Payload {
+    /// The bytes themselves.
+    Inline(Bytes),
+    /// A key of the run's store, unique to this payload, and the length of the object in bytes.
+    Stored {
+        /// The object's key.
+        key: String,
+        /// Its length in bytes.
+        length: u64,
+    },
+}
+
+impl Payload {
+    /// Largest payload in bytes that is sent inside a message.
+    pub const INLINE_LIMIT: usize = 64 * 1024;
+
+    /// Length of the content in bytes, wherever it is kept.
+    pub fn length(&self) -> u64 {
+        match self {
+            Payload::Inline(bytes) => bytes.len() as u64,
+            Payload::Stored { length, .. } => *length,
+        }
+    }
+}
+
+/// A task to be created.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskSpec {
+    /// The task function's full name (`crate::module::function`), as in the registry.
+    pub function: String,
+    /// Its arguments: a `postcard` tuple.
+    pub arguments: Payload,
+}
+
+/// What a task asks of the coordinator.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Call {
+    /// Store the continuation; answered by [`Answer::Done`].
+    Checkpoint,
+    /// Create tasks, all or none; answered by [`Answer::Spawned`] with their ids in the same order. None at all is fine.
+    Spawn(Vec<TaskSpec>),
+    /// Wait until all have ended; answered by [`Answer::Results`], in the order asked. None at all is answered at once.
+    WaitAll(Vec<TaskId>),
+    /// Wait until one has ended; answered by [`Answer::First`]. The lowest index wins among several. None at all is refused.
+    WaitAny(Vec<TaskId>),
+    /// Create a queue that holds at most so many items (at least 1); answered by [`Answer::Queue`].
+    CreateQueue(u64),
+    /// Append items in order, waiting while the queue is full (an item at a time: a batch may be larger than the queue).
+    /// Answered by [`Answer::Done`] when the last is in; refused once the queue is closed.
+    Enqueue(QueueId, Vec<Payload>),
+    /// Take the first item, waiting while there is none; answered by [`Answer::Item`], `None` once the queue is closed and drained.
+    Dequeue(QueueId),
+    /// No further items; those inside can still be taken. Closing twice is fine. Answered by [`Answer::Done`].
+    Close(QueueId),
+    /// The task has ended. Its last call; answered by [`Answer::Done`]. Carries no continuation.
+    Exit(TaskResult),
+}
+
+/// How a task ended: its result as `postcard`, or why there is none.
+pub type TaskResult = Result<Payload, TaskError>;
+
+/// One call to the coordinator, with the checkpoint that goes with it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Request {
+    /// Who calls.
+    pub task: TaskId,
+    /// In which invocation; any but the task's current one is [`Reply::Fenced`].
+    pub incarnation: Incarnation,
+    /// The call's number: one more than the task's last committed call. The last committed one again is a duplicate and gets the recorded answer.
+    pub sequence: Sequence,
+    /// Where the task goes on when the call has been answered. Empty only for [`Call::Exit`].
+    pub continuation: Payload,
+    /// What is asked.
+    pub call: Call,
+}
+
+/// The coordinator's answer to a committed call.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Answer {
+    /// It is done.
+    Done,
+    /// Ids of the new tasks, in the order of the specs.
+    Spawned(Vec<TaskId>),
+    /// Results in the order of the tasks waited for.
+    Results(Vec<TaskResult>),
+    /// The index (into the tasks waited for) and result of the first task that ended.
+    First(u64, TaskResult),
+    /// The new queue.
+    Queue(QueueId),
+    /// The item; `None` if the queue is closed and drained.
+    Item(Option<Payload>),
+    /// The call makes no sense (an unknown queue, an item for a closed one); the task fails with this message.
+    Refused(String),
+}
+
+/// What a worker hears back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Reply {
+    /// Go on with this.
+    Answer(Answer),
+    /// The call is committed but its answer will take a while: leave. A new invocation starts with the answer when it is there.
+    Suspend,
+    /// This invocation is no longer the task's current one: stop at once, without further effects.
+    Fenced,
+}
+
+/// Where an invocation starts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Start {
+    /// At the beginning of the function, with these arguments.
+    Begin(Payload),
+    /// Inside: at the suspension points of this continuation, whose innermost operation has this answer.
+    Resume {
+        /// The stack, as the last committed request carried it.
+        continuation: Payload,
+        /// The answer of that request.
+        answer: Answer,
+    },
+}
+
+/// One lambda's work order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Invocation {
+    /// Of this run.
+    pub run: RunId,
+    /// Of this task.
+    pub task: TaskId,
+    /// Its number.
+    pub incarnation: Incarnation,
+    /// The task function's full name.
+    pub function: String,
+    /// Where to start.
+    pub start: Start,
+    /// The sequence number of the last committed call (0: none yet); the next call's is one more.
+    pub last_sequence: Sequence,
+    /// How long the platform lets it run; `None` is without limit.
+    pub time_limit: Option<Duration>,
+}
+
+/// How an invocation ended, as the platform saw it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum InvocationOutcome {
+    /// The worker left by itself: the task exited, was suspended, or was fenced.
+    Returned,
+    /// The program broke: a panic, an abort, an exit in the middle.
+    Crashed(String),
+    /// Killed from outside (SIGKILL, chaos, a lost machine): not the program's fault.
+    Killed(String),
+    /// The time limit took it.
+    TimedOut,
+    /// The memory limit took it.
+    OutOfMemory(String),
+    /// The platform has no room at present; nothing was started.
+    Throttled(String),
+    /// The platform cannot start it and never will (for example: the executable is gone).
+    Unstartable(String),
+}

@@ -1,0 +1,91 @@
+//! Where bytes are kept: checkpoints that do not fit a message, shuffle data, large values.
+//!
+//! A key is written once. Whoever holds a key may read it from anywhere; nobody lists.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use std::fmt;
+use std::ops::Range;
+
+/// A place for objects that are written once, read often and deleted once. Keys are `/`-separated segments of `[A-Za-z0-9._-]`.
+#[async_trait]
+pub trait Store: Send + Sync + fmt::Debug {
+    /// Writes an object; when it returns, the object is as durable as this store makes anything.
+    ///
+    /// # Errors
+    /// [`StoreError::AlreadyExists`] if there is one under this key already: an object is never replaced.
+    async fn put(&self, key: &str, bytes: Bytes) -> Result<(), StoreError>;
+
+    /// Reads a whole object.
+    async fn get(&self, key: &str) -> Result<Bytes, StoreError>;
+
+    /// Reads several byte ranges of one object, in the order asked.
+    async fn get_ranges(&self, key: &str, ranges: &[Range<u64>]) -> Result<Vec<Bytes>, StoreError>;
+
+    /// Deletes an object; one that is not there counts as deleted.
+    async fn delete(&self, key: &str) -> Result<(), StoreError>;
+
+    /// Deletes every object whose key starts with the segments of `prefix` (`runs/7` takes `runs/7/x`, not `runs/70`).
+    async fn delete_prefix(&self, prefix: &str) -> Result<(), StoreError>;
+
+    /// Whether another process can open the same store by [`Store::url`].
+    fn is_shared(&self) -> bool;
+
+    /// The text from which a worker process opens the same store.
+    fn url(&self) -> String;
+}
+
+/// Why a store could not do what was asked.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum StoreError {
+    /// `put` under a key that is taken.
+    #[error("{store}: object {key} exists already and is never replaced")]
+    AlreadyExists {
+        /// The store's URL.
+        store: String,
+        /// The key.
+        key: String,
+    },
+    /// No such object.
+    #[error("{store}: no object {key}; it was deleted, or the store was emptied while the run was going on")]
+    NotFound {
+        /// The store's URL.
+        store: String,
+        /// The key.
+        key: String,
+    },
+    /// A range that reaches past the object's end.
+    #[error("{store}: object {key} has no bytes {start}..{end}")]
+    OutOfRange {
+        /// The store's URL.
+        store: String,
+        /// The key.
+        key: String,
+        /// First byte asked for.
+        start: u64,
+        /// One past the last byte asked for.
+        end: u64,
+    },
+    /// A key or URL that is not well formed.
+    #[error("{0}")]
+    Invalid(String),
+    /// The place itself failed: full, forbidden, gone.
+    #[error("{store}: cannot {action}: {cause}")]
+    Unavailable {
+        /// The store's URL.
+        store: String,
+        /// What was tried, for example `write runs/7/checkpoints/3`.
+        action: String,
+        /// What the system said.
+        cause: String,
+        /// Whether trying again later may help (a full disk and a missing permission do not count).
+        retryable: bool,
+    },
+}
+
+impl StoreError {
+    /// Whether trying again later may help.
+    pub fn is_retryable(&self) -> bool {
+        matches!(self, StoreError::Unavailable { retryable: true, .. })
+    }
+}

@@ -1,0 +1,3 @@
+//! Kappa.
+
+fn main() {}
