@@ -1,4 +1,4 @@
--- TPC-DS query 14: sales of items whose brand, class and category sell in all channels; then a week against the year before.
+-- TPC-DS query 14: sales of items whose brand, class and category sell in all channels; then two weeks a year apart.
 -- param year = 1999
 -- param day = 11
 with common_class as (
