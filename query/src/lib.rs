@@ -1,1 +1,6 @@
-//! Kappa.
+//! SQL on Kappa.
+pub mod error;
+pub mod plan;
+pub mod shuffle;
+pub mod stage;
+pub use error::{QueryError, Result};

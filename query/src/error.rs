@@ -1,0 +1,90 @@
+//! What can go wrong between SQL and a checked stage graph.
+
+use std::path::PathBuf;
+
+use datafusion::error::DataFusionError;
+
+use crate::stage::StageId;
+
+/// The result of planning.
+pub type Result<T, E = QueryError> = std::result::Result<T, E>;
+
+/// Why a query cannot be planned.
+///
+/// Every message says what was tried, what happened and, where that can be known, what to do.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum QueryError {
+    /// The SQL is wrong, or names something that is not there, or reading table metadata failed.
+    #[error("{}", message(.0))]
+    Sql(#[source] Box<DataFusionError>),
+
+    /// The query is valid but cannot be run in stages.
+    #[error("{what} cannot be run in stages: {reason}")]
+    Unsupported {
+        /// The part of the query.
+        what: String,
+        /// Why not, and what to do instead.
+        reason: String,
+    },
+
+    /// A folder or file of data cannot be used.
+    #[error("{}: {problem}", path.display())]
+    Data {
+        /// The folder or file.
+        path: PathBuf,
+        /// What is wrong with it, and what to do.
+        problem: String,
+    },
+
+    /// The planner made a stage that would give wrong answers; it is refused instead of run. Always a defect of Kappa.
+    #[error("stage {stage} is not valid: {problem} (a defect of the planner: please report it with the query)")]
+    InvalidStage {
+        /// The stage.
+        stage: StageId,
+        /// Which rule it breaks.
+        problem: String,
+    },
+
+    /// A plan cannot be written as bytes, or bytes do not hold a plan.
+    #[error("{what}: {}", message(source))]
+    Codec {
+        /// What was being written or read.
+        what: String,
+        /// What happened.
+        source: Box<DataFusionError>,
+    },
+}
+
+impl QueryError {
+    /// An [`QueryError::Unsupported`].
+    pub(crate) fn unsupported(what: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self::Unsupported { what: what.into(), reason: reason.into() }
+    }
+
+    /// A [`QueryError::InvalidStage`].
+    pub(crate) fn invalid(stage: StageId, problem: impl Into<String>) -> Self {
+        Self::InvalidStage { stage, problem: problem.into() }
+    }
+
+    /// A [`QueryError::Codec`].
+    pub(crate) fn codec(what: impl Into<String>, source: DataFusionError) -> Self {
+        Self::Codec { what: what.into(), source: Box::new(source) }
+    }
+
+    /// A [`QueryError::Data`].
+    pub(crate) fn data(path: impl Into<PathBuf>, problem: impl Into<String>) -> Self {
+        Self::Data { path: path.into(), problem: problem.into() }
+    }
+}
+
+impl From<DataFusionError> for QueryError {
+    fn from(error: DataFusionError) -> Self {
+        Self::Sql(Box::new(error))
+    }
+}
+
+/// The message of the innermost error, without the back-trace and the layers that led to it.
+fn message(error: &DataFusionError) -> String {
+    error.find_root().strip_backtrace()
+}

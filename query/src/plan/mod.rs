@@ -1,0 +1,14 @@
+//! What a plan fragment is made of beside DataFusion's own nodes, and how it becomes bytes.
+//!
+//! * [`ShuffleReaderExec`]: the leaf that reads what another stage wrote, through a [`ShuffleSource`].
+//! * [`codec`]: fragments, stages and stage graphs to bytes and back.
+
+pub mod codec;
+mod equivalences;
+mod shuffle_reader;
+mod shuffle_source;
+mod wire;
+
+pub use equivalences::Equivalences;
+pub use shuffle_reader::ShuffleReaderExec;
+pub use shuffle_source::{Bucket, Shuffle, ShuffleSource};

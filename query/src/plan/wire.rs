@@ -1,0 +1,120 @@
+//! The bytes of what DataFusion's protocol has no message for.
+//!
+//! Field numbers are part of the format of stored runs: never reuse one.
+
+use datafusion_proto::protobuf;
+
+/// What a `PhysicalExtensionNode` of ours holds.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct Extension {
+    #[prost(oneof = "Node", tags = "1, 2, 3")]
+    pub(super) node: Option<Node>,
+}
+
+#[derive(Clone, PartialEq, prost::Oneof)]
+pub(super) enum Node {
+    #[prost(message, tag = "1")]
+    ShuffleReader(ShuffleReader),
+    #[prost(message, tag = "2")]
+    Empty(Partitioned),
+    #[prost(message, tag = "3")]
+    PlaceholderRow(Partitioned),
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct ShuffleReader {
+    #[prost(uint32, tag = "1")]
+    pub(super) stage: u32,
+    #[prost(message, optional, tag = "2")]
+    pub(super) exchange: Option<Exchange>,
+    #[prost(message, optional, tag = "3")]
+    pub(super) schema: Option<protobuf::Schema>,
+    #[prost(message, repeated, tag = "4")]
+    pub(super) classes: Vec<Class>,
+}
+
+/// A leaf without rows, or with one in each partition.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct Partitioned {
+    #[prost(message, optional, tag = "1")]
+    pub(super) schema: Option<protobuf::Schema>,
+    #[prost(uint64, tag = "2")]
+    pub(super) partitions: u64,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct Class {
+    #[prost(message, repeated, tag = "1")]
+    pub(super) exprs: Vec<protobuf::PhysicalExprNode>,
+    #[prost(message, optional, tag = "2")]
+    pub(super) constant: Option<protobuf::ScalarValue>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct Exchange {
+    #[prost(oneof = "Way", tags = "1, 2, 3, 4")]
+    pub(super) way: Option<Way>,
+}
+
+#[derive(Clone, PartialEq, prost::Oneof)]
+pub(super) enum Way {
+    #[prost(message, tag = "1")]
+    Hash(Hash),
+    #[prost(message, tag = "2")]
+    Broadcast(Nothing),
+    #[prost(message, tag = "3")]
+    Gather(Nothing),
+    #[prost(message, tag = "4")]
+    Merge(Merge),
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct Nothing {}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct Hash {
+    #[prost(message, repeated, tag = "1")]
+    pub(super) keys: Vec<protobuf::PhysicalExprNode>,
+    #[prost(uint64, tag = "2")]
+    pub(super) partitions: u64,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct Merge {
+    #[prost(message, repeated, tag = "1")]
+    pub(super) ordering: Vec<SortKey>,
+    #[prost(uint64, optional, tag = "2")]
+    pub(super) fetch: Option<u64>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct SortKey {
+    #[prost(message, optional, tag = "1")]
+    pub(super) expr: Option<protobuf::PhysicalExprNode>,
+    #[prost(bool, tag = "2")]
+    pub(super) descending: bool,
+    #[prost(bool, tag = "3")]
+    pub(super) nulls_first: bool,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct Stage {
+    #[prost(uint32, tag = "1")]
+    pub(super) id: u32,
+    #[prost(message, optional, tag = "2")]
+    pub(super) fragment: Option<protobuf::PhysicalPlanNode>,
+    #[prost(uint64, tag = "3")]
+    pub(super) units: u64,
+    #[prost(message, optional, tag = "4")]
+    pub(super) output: Option<Exchange>,
+    #[prost(uint32, repeated, tag = "5")]
+    pub(super) inputs: Vec<u32>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct Graph {
+    #[prost(message, repeated, tag = "1")]
+    pub(super) stages: Vec<Stage>,
+    #[prost(message, optional, tag = "2")]
+    pub(super) schema: Option<protobuf::Schema>,
+}
