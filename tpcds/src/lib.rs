@@ -1,1 +1,13 @@
-//! Kappa.
+//! TPC-DS for Kappa: the data, the 99 queries, a runner and a verifier.
+//!
+//! The data and the queries are *derived from* TPC-DS: they follow the specification, but results of running them are not TPC-DS results.
+//!
+//! | module | its thought |
+//! |---|---|
+//! | [`data`] | the 24 tables: how they are made and where they are kept |
+//! | [`cli`] | the command line |
+//! | [`queries`] | the 99 templates and their parameters |
+
+pub mod cli;
+pub mod data;
+pub mod queries;

@@ -1,3 +1,8 @@
-//! Kappa.
+//! `kappa-tpcds`: see [`kappa_tpcds`].
 
-fn main() {}
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> std::process::ExitCode {
+    kappa_tpcds::cli::main()
+}
