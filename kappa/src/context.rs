@@ -1,0 +1,243 @@
+//! The operations a task can ask for.
+//!
+//! Guarantees that every operation is one committed call: its request carries the continuation from which the task goes on with the answer, so
+//! an operation either happened together with its checkpoint, or not at all.
+//!
+//! `cx.<operation>(..)` only describes what is wanted, as an [`Operation`]; nothing of `cx` or of the handles stays borrowed. The code that
+//! `#[kappa::task]` generates around `.await` gives it to [`Context::perform`] with the frame of the suspended function.
+
+mod calls;
+mod due;
+mod operation;
+mod shared;
+
+#[doc(hidden)]
+pub use operation::{AwaitedInATask, Request as CallKind};
+pub use operation::{Kind, Operation};
+pub use shared::Shared;
+
+use crate::continuation::{Continuation, Frame, SavedFrame, Writer, encode};
+use crate::error::Failure;
+use crate::ids::{Incarnation, RunId, Sequence, TaskId};
+use crate::link::Link;
+use crate::protocol::{Answer, Call, Invocation, Payload, Reply, Request};
+use crate::store::Store;
+use bytes::Bytes;
+use due::Due;
+use std::future::pending;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+use tokio::sync::oneshot;
+
+/// What a task sees of the system: its operations, and who it is.
+pub struct Context {
+    run: RunId,
+    task: TaskId,
+    incarnation: Incarnation,
+    sequence: Sequence,
+    link: Arc<dyn Link>,
+    store: Arc<dyn Store>,
+    started: Instant,
+    time_limit: Option<Duration>,
+    due: Due,
+    /// How many idempotency keys this task has handed out, over all incarnations.
+    keys: AtomicU64,
+    /// Length of the last continuation: the next one will be about as long.
+    last_length: usize,
+    /// What is left of the stack that is being rebuilt, and the answer for its innermost frame.
+    rebuilding: Option<(Continuation, Answer)>,
+    stop: Option<oneshot::Sender<Stop>>,
+}
+
+/// Why an invocation ends before its task does, seen from inside.
+#[derive(Debug)]
+pub(crate) enum Stop {
+    /// The coordinator said so; somebody else goes on.
+    Leave,
+    /// The task has failed for good.
+    Fail(Failure),
+    /// This invocation cannot go on, another may.
+    Break(String),
+}
+
+impl Context {
+    pub(crate) fn new(invocation: &Invocation, link: Arc<dyn Link>, store: Arc<dyn Store>) -> (Self, oneshot::Receiver<Stop>) {
+        let (stop, stopped) = oneshot::channel();
+        let started = Instant::now();
+        let context = Context {
+            run: invocation.run,
+            task: invocation.task,
+            incarnation: invocation.incarnation,
+            sequence: invocation.last_sequence,
+            link,
+            store,
+            started,
+            time_limit: invocation.time_limit,
+            due: Due::new(started, invocation.time_limit),
+            keys: AtomicU64::new(0),
+            last_length: 0,
+            rebuilding: None,
+            stop: Some(stop),
+        };
+        (context, stopped)
+    }
+
+    /// The id of this task within the run.
+    pub fn task_id(&self) -> TaskId {
+        self.task
+    }
+
+    /// The id of the run.
+    pub fn run_id(&self) -> RunId {
+        self.run
+    }
+
+    /// The number of this invocation of the task.
+    pub fn incarnation(&self) -> Incarnation {
+        self.incarnation
+    }
+
+    /// How long this invocation may still run; `None` is without limit.
+    pub fn time_left(&self) -> Option<Duration> {
+        self.time_limit.map(|limit| limit.saturating_sub(self.started.elapsed()))
+    }
+
+    /// The run's store, for large data. Not a suspension point.
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
+    /// A text for requests to external services, so that they can recognise a repetition: different for each call of this method within the run, the
+    /// same when the code around it is executed again after a crash.
+    pub fn idempotency_key(&self) -> String {
+        let key = self.keys.fetch_add(1, Ordering::Relaxed);
+        format!("{}-{}-{key}", self.run, self.task.0)
+    }
+
+    /// Hands an operation to the coordinator. `None` stands for the operation that the saved frame was suspended in. Generated code calls this.
+    #[doc(hidden)]
+    pub async fn perform<K: Kind>(&mut self, operation: Option<Operation<K>>, frame: Frame<'_>) -> K::Output {
+        K::perform(operation.map(|operation| operation.0), self, &frame).await
+    }
+
+    /// Sets what a resumed task starts from.
+    pub(crate) fn rebuild(&mut self, continuation: Continuation, answer: Answer) {
+        *self.keys.get_mut() = continuation.keys;
+        self.rebuilding = Some((continuation, answer));
+    }
+
+    /// The frame that will be resumed next.
+    pub(crate) fn next_frame(&self) -> Option<&SavedFrame> {
+        self.rebuilding.as_ref().and_then(|(continuation, _)| continuation.frames.front())
+    }
+
+    /// Takes the frame of the function that is being resumed. Generated code calls this.
+    #[doc(hidden)]
+    pub async fn take_frame(&mut self) -> SavedFrame {
+        match self.rebuilding.as_mut().and_then(|(continuation, _)| continuation.frames.pop_front()) {
+            Some(frame) => frame,
+            None => self.fail(Failure::Unusable("the continuation ends before its innermost function".into())).await,
+        }
+    }
+
+    /// Fails the task because its saved frame does not fit its code. Generated code calls this.
+    #[doc(hidden)]
+    pub async fn unusable<T>(&mut self, function: &str, cause: impl std::fmt::Display) -> T {
+        self.fail(Failure::Unusable(format!("{function}: {cause}"))).await
+    }
+
+    /// The answer for the innermost frame, once all frames are rebuilt.
+    async fn recorded_answer(&mut self) -> Answer {
+        match self.rebuilding.take() {
+            Some((continuation, answer)) if continuation.frames.is_empty() => answer,
+            _ => self.fail(Failure::Unusable("the continuation has more frames than the program".into())).await,
+        }
+    }
+
+    /// Ends the task with a failure; never returns.
+    async fn fail<T>(&mut self, failure: Failure) -> T {
+        self.end(Stop::Fail(failure)).await
+    }
+
+    /// Ends the invocation; never returns, because whoever polls the task drops it.
+    async fn end<T>(&mut self, stop: Stop) -> T {
+        if let Some(sender) = self.stop.take() {
+            // The receiver is gone only if the task is being dropped already.
+            let _ = sender.send(stop);
+        }
+        pending().await
+    }
+
+    /// Sends a call with the continuation of this frame, and waits for the answer.
+    async fn request(&mut self, call: Call, frame: &Frame<'_>) -> Answer {
+        let mut writer = Writer { bytes: Vec::with_capacity(self.last_length + 64) };
+        if let Err(cause) = encode(frame, self.keys.load(Ordering::Relaxed), &mut writer) {
+            return self.fail(Failure::Unusable(cause.to_string())).await;
+        }
+        self.last_length = writer.bytes.len();
+        let continuation = self.payload("checkpoint", writer.bytes).await;
+        match self.send(call, continuation).await {
+            Reply::Answer(Answer::Refused(reason)) => self.fail(Failure::Refused(reason)).await,
+            Reply::Answer(answer) => {
+                self.sequence += 1;
+                self.due.renew();
+                answer
+            }
+            Reply::Suspend | Reply::Fenced => self.end(Stop::Leave).await,
+        }
+    }
+
+    async fn send(&self, call: Call, continuation: Payload) -> Reply {
+        let request =
+            Request { task: self.task, incarnation: self.incarnation, sequence: self.sequence + 1, continuation, call };
+        self.link.send(request).await
+    }
+
+    /// A new way to be stopped, after the first has been used.
+    pub(crate) fn rearm(&mut self) -> oneshot::Receiver<Stop> {
+        let (stop, stopped) = oneshot::channel();
+        self.stop = Some(stop);
+        stopped
+    }
+
+    /// Tells the coordinator how the task ended.
+    pub(crate) async fn exit(&mut self, result: Result<Vec<u8>, Failure>, function: &str) {
+        let result = match result {
+            Ok(value) => Ok(self.payload("result", value).await),
+            Err(kind) => Err(crate::TaskError { task: self.task, function: function.to_string(), kind }),
+        };
+        // Whatever the reply is, there is nothing left to do.
+        self.send(Call::Exit(result), Payload::Inline(Bytes::new())).await;
+    }
+
+    /// Puts bytes that are too long for a message into the store, under a key that nobody else has.
+    async fn payload(&mut self, what: &str, bytes: Vec<u8>) -> Payload {
+        if bytes.len() <= Payload::INLINE_LIMIT {
+            return Payload::Inline(bytes.into());
+        }
+        let length = bytes.len() as u64;
+        let key = format!("runs/{}/{what}/{}-{}", self.run, self.task.0, uuid::Uuid::new_v4().as_simple());
+        match self.store.put(&key, bytes.into()).await {
+            Ok(()) => Payload::Stored { key, length },
+            Err(cause) => self.end(Stop::Break(format!("cannot store a {what} of {length} bytes: {cause}"))).await,
+        }
+    }
+
+    /// The content of a payload, from the message or from the store.
+    async fn content(&mut self, payload: Payload) -> Bytes {
+        match payload {
+            Payload::Inline(bytes) => bytes,
+            Payload::Stored { key, .. } => match self.store.get(&key).await {
+                Ok(bytes) => bytes,
+                Err(cause) => self.end(Stop::Break(format!("cannot read {key}: {cause}"))).await,
+            },
+        }
+    }
+}
+
+impl std::fmt::Debug for Context {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Context({} of run {}, incarnation {}, call {})", self.task, self.run, self.incarnation, self.sequence)
+    }
+}

@@ -1,0 +1,366 @@
+//! The operations, one by one.
+
+use super::operation::Request;
+use super::{Context, Kind, Operation, Shared};
+use crate::continuation::{Entry, Frame};
+use crate::error::{Failure, TaskError};
+use crate::ids::{QueueId, TaskId};
+use crate::protocol::{Answer, Call, Payload, TaskResult, TaskSpec};
+use crate::task::{Queue, Task, TaskCall, TaskFunction};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::future::Future;
+use std::marker::PhantomData;
+
+impl Context {
+    /// Stores the continuation.
+    pub fn checkpoint(&self) -> Operation<Checkpoint> {
+        Operation(Checkpoint)
+    }
+
+    /// Stores the continuation if the last checkpoint is long ago for the time limit; otherwise costs nanoseconds.
+    pub fn checkpoint_if_due(&self) -> Operation<Checkpoint> {
+        Operation(Checkpoint)
+    }
+
+    /// Whether [`Context::checkpoint_if_due`] would store the continuation now.
+    #[inline]
+    pub fn is_checkpoint_due(&self) -> bool {
+        self.due.is_due()
+    }
+
+    /// Runs another task function on this stack, as a frame; gives what its body returns.
+    pub fn call<F: TaskFunction>(&self, call: TaskCall<F>) -> Operation<InnerCall<F>> {
+        Operation(InnerCall(call))
+    }
+
+    /// Creates a parallel task.
+    pub fn spawn<F: TaskFunction>(&self, call: TaskCall<F>) -> Operation<Spawn<F>> {
+        Operation(Spawn(call))
+    }
+
+    /// Creates many parallel tasks at once, all or none, in this order.
+    pub fn spawn_all<F: TaskFunction>(&self, calls: impl IntoIterator<Item = TaskCall<F>>) -> Operation<SpawnAll<F>> {
+        Operation(SpawnAll(calls.into_iter().collect()))
+    }
+
+    /// Waits until the task has ended, and gives its value or why there is none.
+    pub fn wait<R: DeserializeOwned + Send>(&self, task: &Task<R>) -> Operation<Wait<R>> {
+        Operation(Wait(task.id(), PhantomData))
+    }
+
+    /// Waits until all have ended; gives their values in the order asked, or the first failure in that order.
+    pub fn wait_all<R: DeserializeOwned + Send>(&self, tasks: &[Task<R>]) -> Operation<WaitAll<R>> {
+        Operation(WaitAll(tasks.iter().map(Task::id).collect(), PhantomData))
+    }
+
+    /// Waits until one has ended; gives its index and its value, or why there is none.
+    pub fn wait_any<R: DeserializeOwned + Send>(&self, tasks: &[Task<R>]) -> Operation<WaitAny<R>> {
+        Operation(WaitAny(tasks.iter().map(Task::id).collect(), PhantomData))
+    }
+
+    /// Creates a queue that holds at most `capacity` items (at least 1).
+    pub fn queue<T>(&self, capacity: usize) -> Operation<NewQueue<T>> {
+        Operation(NewQueue(capacity as u64, PhantomData))
+    }
+
+    /// Appends an item, waiting while the queue is full. The task fails if the queue is closed.
+    pub fn enqueue<T: Serialize>(&self, queue: &Queue<T>, item: T) -> Operation<Enqueue> {
+        Operation(Enqueue(queue.id(), encode_items(std::iter::once(item))))
+    }
+
+    /// Appends items in order, waiting while the queue is full. The task fails if the queue is closed.
+    pub fn enqueue_all<T: Serialize>(&self, queue: &Queue<T>, items: impl IntoIterator<Item = T>) -> Operation<Enqueue> {
+        Operation(Enqueue(queue.id(), encode_items(items.into_iter())))
+    }
+
+    /// Takes the first item, waiting while there is none; `None` once the queue is closed and drained.
+    pub fn dequeue<T: DeserializeOwned + Send>(&self, queue: &Queue<T>) -> Operation<Dequeue<T>> {
+        Operation(Dequeue(queue.id(), PhantomData))
+    }
+
+    /// Says that no further items come. Closing twice is fine.
+    pub fn close<T>(&self, queue: &Queue<T>) -> Operation<Close> {
+        Operation(Close(queue.id()))
+    }
+
+    /// Makes a value that is not stored: `let plan = cx.shared(|| parse(&text));`. After a resume the closure runs again; the variables it
+    /// uses are kept for that. Not a suspension point.
+    pub fn shared<T>(&self, make: impl FnOnce() -> T) -> Shared<T> {
+        Shared(make())
+    }
+
+    async fn decode<T: DeserializeOwned>(&mut self, payload: Payload) -> Result<T, Failure> {
+        let bytes = self.content(payload).await;
+        postcard::from_bytes(&bytes).map_err(|cause| {
+            Failure::Unusable(format!("a message cannot be read as a {}: {cause}", std::any::type_name::<T>()))
+        })
+    }
+
+    async fn decode_result<T: DeserializeOwned>(&mut self, result: TaskResult) -> Result<Result<T, TaskError>, Failure> {
+        match result {
+            Ok(payload) => self.decode(payload).await.map(Ok),
+            Err(error) => Ok(Err(error)),
+        }
+    }
+}
+
+fn encode_items<T: Serialize>(items: impl Iterator<Item = T>) -> Result<Vec<Vec<u8>>, Failure> {
+    items
+        .map(|item| {
+            postcard::to_stdvec(&item).map_err(|cause| {
+                Failure::Unusable(format!("an item of type {} cannot be serialised: {cause}", std::any::type_name::<T>()))
+            })
+        })
+        .collect()
+}
+
+async fn spec<F: TaskFunction>(call: TaskCall<F>, cx: &mut Context) -> Result<TaskSpec, Failure> {
+    let (function, arguments) = call.into_spec_bytes().map_err(Failure::Unusable)?;
+    Ok(TaskSpec { function: function.to_string(), arguments: cx.payload("arguments", arguments).await })
+}
+
+/// Gives an operation that is one call to the coordinator its [`Kind`].
+macro_rules! kind {
+    ($name:ty $(, $parameter:ident: $($bound:path),+)?) => {
+        impl$(<$parameter: $($bound +)+>)? Kind for $name {
+            type Output = <Self as Request>::Output;
+
+            fn perform<'a>(
+                operation: Option<Self>,
+                cx: &'a mut Context,
+                frame: &'a Frame<'a>,
+            ) -> impl Future<Output = Self::Output> + Send + 'a
+            where
+                Self: 'a,
+            {
+                Self::exchange(operation, cx, frame)
+            }
+        }
+    };
+}
+
+/// [`Context::checkpoint`].
+pub struct Checkpoint;
+kind!(Checkpoint);
+impl Request for Checkpoint {
+    type Output = ();
+
+    async fn call(self, _: &mut Context) -> Result<Call, Failure> {
+        Ok(Call::Checkpoint)
+    }
+
+    async fn result(answer: Answer, _: &mut Context) -> Result<Option<()>, Failure> {
+        Ok(matches!(answer, Answer::Done).then_some(()))
+    }
+}
+
+/// [`Context::call`].
+pub struct InnerCall<F: TaskFunction>(TaskCall<F>);
+impl<F: TaskFunction> Kind for InnerCall<F> {
+    type Output = F::Output;
+
+    async fn perform<'a>(operation: Option<Self>, cx: &'a mut Context, frame: &'a Frame<'a>) -> F::Output
+    where
+        Self: 'a,
+    {
+        let entry = match operation {
+            Some(InnerCall(call)) => Entry::Begin(call.arguments),
+            None => {
+                let checked = match cx.next_frame() {
+                    Some(saved) => crate::task::check::<F>(saved),
+                    None => Err(Failure::Unusable(format!("the continuation has no frame for {}", F::NAME))),
+                };
+                if let Err(failure) = checked {
+                    return cx.fail(failure).await;
+                }
+                Entry::Resume
+            }
+        };
+        F::run(cx, Some(frame), entry).await
+    }
+}
+
+/// [`Context::spawn`].
+pub struct Spawn<F: TaskFunction>(TaskCall<F>);
+kind!(Spawn<F>, F: TaskFunction);
+impl<F: TaskFunction> Request for Spawn<F> {
+    type Output = Task<F::Value>;
+
+    async fn call(self, cx: &mut Context) -> Result<Call, Failure> {
+        Ok(Call::Spawn(vec![spec(self.0, cx).await?]))
+    }
+
+    async fn result(answer: Answer, _: &mut Context) -> Result<Option<Task<F::Value>>, Failure> {
+        match answer {
+            Answer::Spawned(ids) if ids.len() == 1 => Ok(Some(Task::new(ids[0]))),
+            _ => Ok(None),
+        }
+    }
+}
+
+/// [`Context::spawn_all`].
+pub struct SpawnAll<F: TaskFunction>(Vec<TaskCall<F>>);
+kind!(SpawnAll<F>, F: TaskFunction);
+impl<F: TaskFunction> Request for SpawnAll<F> {
+    type Output = Vec<Task<F::Value>>;
+
+    async fn call(self, cx: &mut Context) -> Result<Call, Failure> {
+        let mut specs = Vec::with_capacity(self.0.len());
+        for call in self.0 {
+            specs.push(spec(call, cx).await?);
+        }
+        Ok(Call::Spawn(specs))
+    }
+
+    async fn result(answer: Answer, _: &mut Context) -> Result<Option<Vec<Task<F::Value>>>, Failure> {
+        match answer {
+            Answer::Spawned(ids) => Ok(Some(ids.into_iter().map(Task::new).collect())),
+            _ => Ok(None),
+        }
+    }
+}
+
+/// [`Context::wait`].
+pub struct Wait<R>(TaskId, PhantomData<fn() -> R>);
+kind!(Wait<R>, R: DeserializeOwned, Send);
+impl<R: DeserializeOwned + Send> Request for Wait<R> {
+    type Output = Result<R, TaskError>;
+
+    async fn call(self, _: &mut Context) -> Result<Call, Failure> {
+        Ok(Call::WaitAll(vec![self.0]))
+    }
+
+    async fn result(answer: Answer, cx: &mut Context) -> Result<Option<Result<R, TaskError>>, Failure> {
+        match answer {
+            Answer::Results(mut results) if results.len() == 1 => match results.pop() {
+                Some(result) => cx.decode_result(result).await.map(Some),
+                None => Ok(None),
+            },
+            _ => Ok(None),
+        }
+    }
+}
+
+/// [`Context::wait_all`].
+pub struct WaitAll<R>(Vec<TaskId>, PhantomData<fn() -> R>);
+kind!(WaitAll<R>, R: DeserializeOwned, Send);
+impl<R: DeserializeOwned + Send> Request for WaitAll<R> {
+    type Output = Result<Vec<R>, TaskError>;
+
+    async fn call(self, _: &mut Context) -> Result<Call, Failure> {
+        Ok(Call::WaitAll(self.0))
+    }
+
+    async fn result(answer: Answer, cx: &mut Context) -> Result<Option<Result<Vec<R>, TaskError>>, Failure> {
+        let Answer::Results(results) = answer else { return Ok(None) };
+        let mut values = Vec::with_capacity(results.len());
+        for result in results {
+            match cx.decode_result(result).await? {
+                Ok(value) => values.push(value),
+                Err(error) => return Ok(Some(Err(error))),
+            }
+        }
+        Ok(Some(Ok(values)))
+    }
+}
+
+/// [`Context::wait_any`].
+pub struct WaitAny<R>(Vec<TaskId>, PhantomData<fn() -> R>);
+kind!(WaitAny<R>, R: DeserializeOwned, Send);
+impl<R: DeserializeOwned + Send> Request for WaitAny<R> {
+    type Output = (usize, Result<R, TaskError>);
+
+    async fn call(self, _: &mut Context) -> Result<Call, Failure> {
+        Ok(Call::WaitAny(self.0))
+    }
+
+    async fn result(answer: Answer, cx: &mut Context) -> Result<Option<Self::Output>, Failure> {
+        let Answer::First(index, result) = answer else { return Ok(None) };
+        Ok(Some((index as usize, cx.decode_result(result).await?)))
+    }
+}
+
+/// [`Context::queue`].
+pub struct NewQueue<T>(u64, PhantomData<fn() -> T>);
+impl<T> Kind for NewQueue<T> {
+    type Output = Queue<T>;
+
+    fn perform<'a>(
+        operation: Option<Self>,
+        cx: &'a mut Context,
+        frame: &'a Frame<'a>,
+    ) -> impl Future<Output = Queue<T>> + Send + 'a
+    where
+        Self: 'a,
+    {
+        Self::exchange(operation, cx, frame)
+    }
+}
+impl<T> Request for NewQueue<T> {
+    type Output = Queue<T>;
+
+    async fn call(self, _: &mut Context) -> Result<Call, Failure> {
+        Ok(Call::CreateQueue(self.0))
+    }
+
+    async fn result(answer: Answer, _: &mut Context) -> Result<Option<Queue<T>>, Failure> {
+        match answer {
+            Answer::Queue(id) => Ok(Some(Queue::new(id))),
+            _ => Ok(None),
+        }
+    }
+}
+
+/// [`Context::enqueue`] and [`Context::enqueue_all`].
+pub struct Enqueue(QueueId, Result<Vec<Vec<u8>>, Failure>);
+kind!(Enqueue);
+impl Request for Enqueue {
+    type Output = ();
+
+    async fn call(self, cx: &mut Context) -> Result<Call, Failure> {
+        let mut items = Vec::new();
+        for item in self.1? {
+            items.push(cx.payload("items", item).await);
+        }
+        Ok(Call::Enqueue(self.0, items))
+    }
+
+    async fn result(answer: Answer, _: &mut Context) -> Result<Option<()>, Failure> {
+        Ok(matches!(answer, Answer::Done).then_some(()))
+    }
+}
+
+/// [`Context::dequeue`].
+pub struct Dequeue<T>(QueueId, PhantomData<fn() -> T>);
+kind!(Dequeue<T>, T: DeserializeOwned, Send);
+impl<T: DeserializeOwned + Send> Request for Dequeue<T> {
+    type Output = Option<T>;
+
+    async fn call(self, _: &mut Context) -> Result<Call, Failure> {
+        Ok(Call::Dequeue(self.0))
+    }
+
+    async fn result(answer: Answer, cx: &mut Context) -> Result<Option<Option<T>>, Failure> {
+        match answer {
+            Answer::Item(Some(payload)) => cx.decode(payload).await.map(|item| Some(Some(item))),
+            Answer::Item(None) => Ok(Some(None)),
+            _ => Ok(None),
+        }
+    }
+}
+
+/// [`Context::close`].
+pub struct Close(QueueId);
+kind!(Close);
+impl Request for Close {
+    type Output = ();
+
+    async fn call(self, _: &mut Context) -> Result<Call, Failure> {
+        Ok(Call::Close(self.0))
+    }
+
+    async fn result(answer: Answer, _: &mut Context) -> Result<Option<()>, Failure> {
+        Ok(matches!(answer, Answer::Done).then_some(()))
+    }
+}

@@ -1,0 +1,60 @@
+//! When the next checkpoint of `checkpoint_if_due` is due.
+//!
+//! A checkpoint is due when [`INTERVAL`] has passed since the last committed call, or an eighth of the time limit if that is less; and once more
+//! when only a tenth of the limit is left, so that little is lost when the limit strikes.
+
+use std::time::{Duration, Instant};
+
+/// The longest time without a checkpoint.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// The moment from which on a checkpoint is due.
+#[derive(Debug)]
+pub(super) struct Due {
+    at: Instant,
+    interval: Duration,
+    last_call: Option<Instant>,
+}
+
+impl Due {
+    pub(super) fn new(started: Instant, time_limit: Option<Duration>) -> Self {
+        let interval = time_limit.map_or(INTERVAL, |limit| INTERVAL.min(limit / 8));
+        let last_call = time_limit.and_then(|limit| started.checked_add(limit / 10 * 9));
+        Due { at: started + interval, interval, last_call }
+    }
+
+    /// A call has just been committed.
+    pub(super) fn renew(&mut self) {
+        let now = Instant::now();
+        self.at = now + self.interval;
+        match self.last_call {
+            Some(last_call) if last_call > now => self.at = self.at.min(last_call),
+            _ => {}
+        }
+    }
+
+    #[inline]
+    pub(super) fn is_due(&self) -> bool {
+        Instant::now() >= self.at
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn with_a_short_limit_an_eighth_of_it_is_at_stake() {
+        let now = Instant::now();
+        let due = Due::new(now, Some(Duration::from_millis(800)));
+        assert_eq!(due.at, now + Duration::from_millis(100));
+    }
+
+    #[test]
+    fn a_committed_call_counts_as_a_checkpoint() {
+        let mut due = Due::new(Instant::now() - Duration::from_secs(10), None);
+        assert!(due.is_due());
+        due.renew();
+        assert!(!due.is_due());
+    }
+}

@@ -1,0 +1,88 @@
+//! What a live variable must be able to do: be written into a frame by reference, and be read back.
+
+use postcard::ser_flavors::Flavor;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::fmt;
+
+/// A value that may be live across a suspension point: everything that is `Serialize + DeserializeOwned + Send + Sync`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is live across a suspension point, but it cannot be saved",
+    label = "this variable is needed after a suspension point",
+    note = "what is live across a `cx.<operation>(..).await` is stored, so it must be `Serialize + DeserializeOwned + Send + Sync`",
+    note = "a reference: keep an index or a clone instead; a lock guard: end its scope before the suspension point; a file or connection: \
+            open it again afterwards, or make it with `cx.shared(|| ..)`"
+)]
+pub trait Save: Send + Sync + Sized {
+    /// Appends the value.
+    fn save(&self, to: &mut Writer) -> Result<(), Unsaved>;
+
+    /// Reads the value that [`Save::save`] wrote.
+    fn restore(from: &mut Reader<'_>) -> Result<Self, Unsaved>;
+}
+
+#[diagnostic::do_not_recommend]
+impl<T: Serialize + DeserializeOwned + Send + Sync> Save for T {
+    fn save(&self, to: &mut Writer) -> Result<(), Unsaved> {
+        let mut serializer = postcard::Serializer { output: Append(&mut to.bytes) };
+        self.serialize(&mut serializer).map_err(|cause| Unsaved::of::<T>("cannot be serialised", &cause))
+    }
+
+    fn restore(from: &mut Reader<'_>) -> Result<Self, Unsaved> {
+        let (value, rest) = postcard::take_from_bytes(from.bytes)
+            .map_err(|cause| Unsaved::of::<T>("cannot be read back from a checkpoint", &cause))?;
+        from.bytes = rest;
+        Ok(value)
+    }
+}
+
+/// Where frames are written to: one growing buffer.
+#[derive(Debug, Default)]
+pub struct Writer {
+    pub(crate) bytes: Vec<u8>,
+}
+
+/// The live variables of one saved frame, read from front to back.
+#[derive(Debug)]
+pub struct Reader<'a> {
+    pub(crate) bytes: &'a [u8],
+}
+
+/// A value that could not be written or read back.
+#[derive(Clone, Debug)]
+pub struct Unsaved {
+    pub(crate) what: String,
+}
+
+impl Unsaved {
+    fn of<T>(problem: &str, cause: &dyn fmt::Display) -> Self {
+        Unsaved { what: format!("a value of type {} {problem}: {cause}", std::any::type_name::<T>()) }
+    }
+}
+
+impl fmt::Display for Unsaved {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)
+    }
+}
+
+/// Appends to a borrowed vector, whole slices at a time.
+struct Append<'a>(&'a mut Vec<u8>);
+
+impl Flavor for Append<'_> {
+    type Output = ();
+
+    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
+        self.0.push(byte);
+        Ok(())
+    }
+
+    fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
+        self.0.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn finalize(self) -> postcard::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,15 @@
+//! Task functions, call values, handles, the registry.
+//!
+//! `#[kappa::task] async fn f(cx: &mut Context, a: A) -> R` becomes a function `f(a: A) -> TaskCall<..>` and a type that implements
+//! [`TaskFunction`] and is registered under its full name, so that any process of the same program can start and resume it.
+
+mod call;
+mod function;
+mod handle;
+mod registry;
+
+pub use call::{Constructor, TaskCall};
+pub use function::{Returned, TaskFunction};
+pub use handle::{Queue, Task};
+pub use registry::{Registration, find};
+pub(crate) use registry::check;

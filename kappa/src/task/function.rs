@@ -1,0 +1,55 @@
+//! What the compiler makes of a task function.
+
+use crate::context::Context;
+use crate::continuation::{Entry, Frame, Function};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+
+/// A task function. Implemented by `#[kappa::task]` only.
+pub trait TaskFunction: Sized + Send + Sync + 'static {
+    /// The parameters after `cx`, as a tuple: `()`, `(A,)`, `(A, B)`, ...
+    type Arguments: Serialize + DeserializeOwned + Send + Sync + 'static;
+    /// What the body returns, and so what `cx.call` gives.
+    type Output: Send + 'static;
+    /// What waiters get: the `Ok` type of a `Result`, otherwise the output itself.
+    type Value: Serialize + DeserializeOwned + Send + 'static;
+
+    /// `crate::module::function`: the name in the registry and in continuations.
+    const NAME: &'static str;
+    /// The names of the parameters after `cx`.
+    const PARAMETERS: &'static [&'static str];
+    /// A hash of the function's source text.
+    const FINGERPRINT: u64;
+
+    /// Name and fingerprint.
+    const FUNCTION: Function = Function { name: Self::NAME, fingerprint: Self::FINGERPRINT };
+
+    /// Runs the body, from its beginning or from its saved frame.
+    fn run<'a>(
+        cx: &'a mut Context,
+        caller: Option<&'a Frame<'a>>,
+        entry: Entry<Self::Arguments>,
+    ) -> Pin<Box<dyn Future<Output = Self::Output> + Send + 'a>>;
+
+    /// Turns what the body returned into the task's value, or into the message with which the task fails.
+    fn conclude(output: Self::Output) -> Result<Self::Value, String>;
+}
+
+/// A `Result` that a task's body can return: an error is reported with its chain of causes.
+pub trait Returned {
+    /// The `Ok` type.
+    type Value;
+    /// The value, or the error's message and causes on one line.
+    fn conclude(self) -> Result<Self::Value, String>;
+}
+
+impl<T, E: fmt::Display + Into<crate::Error>> Returned for Result<T, E> {
+    type Value = T;
+
+    fn conclude(self) -> Result<T, String> {
+        self.map_err(|error| format!("{:#}", error.into()))
+    }
+}

@@ -1,0 +1,93 @@
+//! Every task function that is linked into this program, by name.
+
+use super::TaskFunction;
+use crate::context::Context;
+use crate::continuation::{Entry, Reader, Save, SavedFrame};
+use crate::error::Failure;
+use std::collections::HashMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::OnceLock;
+
+/// A running task, seen from outside: its value as `postcard`, or why it failed.
+pub(crate) type Running<'a> = Pin<Box<dyn Future<Output = Result<Vec<u8>, Failure>> + Send + 'a>>;
+
+/// One registered task function.
+pub struct Registration {
+    name: &'static str,
+    begin: for<'a> fn(&'a mut Context, &'a [u8]) -> Running<'a>,
+    resume: for<'a> fn(&'a mut Context) -> Running<'a>,
+}
+
+impl Registration {
+    /// How to start and resume `F`.
+    pub const fn of<F: TaskFunction>() -> Self {
+        Registration { name: F::NAME, begin: begin::<F>, resume: resume::<F> }
+    }
+
+    /// The function's full name.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Runs the function with these arguments.
+    pub(crate) fn begin<'a>(&self, cx: &'a mut Context, arguments: &'a [u8]) -> Running<'a> {
+        (self.begin)(cx, arguments)
+    }
+
+    /// Lets the function go on; `cx` holds its frames.
+    pub(crate) fn resume<'a>(&self, cx: &'a mut Context) -> Running<'a> {
+        (self.resume)(cx)
+    }
+}
+
+inventory::collect!(Registration);
+
+/// The task function with this full name.
+pub fn find(name: &str) -> Option<&'static Registration> {
+    static BY_NAME: OnceLock<HashMap<&'static str, &'static Registration>> = OnceLock::new();
+    BY_NAME.get_or_init(|| inventory::iter::<Registration>.into_iter().map(|r| (r.name, r)).collect()).get(name).copied()
+}
+
+fn begin<'a, F: TaskFunction>(cx: &'a mut Context, arguments: &'a [u8]) -> Running<'a> {
+    Box::pin(async move {
+        let mut reader = Reader { bytes: arguments };
+        let arguments = <F::Arguments as Save>::restore(&mut reader)
+            .map_err(|cause| Failure::Unusable(format!("{}: the arguments: {cause}", F::NAME)))?;
+        finish::<F>(F::run(cx, None, Entry::Begin(arguments)).await)
+    })
+}
+
+fn resume<'a, F: TaskFunction>(cx: &'a mut Context) -> Running<'a> {
+    Box::pin(async move {
+        if let Some(frame) = cx.next_frame() {
+            check::<F>(frame)?;
+        }
+        finish::<F>(F::run(cx, None, Entry::Resume).await)
+    })
+}
+
+fn finish<F: TaskFunction>(output: F::Output) -> Result<Vec<u8>, Failure> {
+    let value = F::conclude(output).map_err(Failure::Returned)?;
+    postcard::to_stdvec(&value).map_err(|cause| {
+        Failure::Unusable(format!("{}: its value, of type {}, cannot be serialised: {cause}", F::NAME, std::any::type_name::<F::Value>()))
+    })
+}
+
+/// Whether a saved frame is one of this very function.
+pub(crate) fn check<F: TaskFunction>(frame: &SavedFrame) -> Result<(), Failure> {
+    if frame.function != F::NAME {
+        return Err(Failure::Unusable(format!(
+            "the checkpoint continues in {}, but the program calls {} there: it was made by another version of the program",
+            frame.function,
+            F::NAME
+        )));
+    }
+    if frame.fingerprint != F::FINGERPRINT {
+        return Err(Failure::Unusable(format!(
+            "the source of {} has changed since the checkpoint was made; resume with the program that made it, or start a new run",
+            F::NAME
+        )));
+    }
+    Ok(())
+}

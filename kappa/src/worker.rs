@@ -1,0 +1,99 @@
+//! One invocation, from its start to its end.
+//!
+//! Guarantees that a task's code runs at most up to the point where the coordinator says stop: after [`Reply::Suspend`](crate::protocol::Reply::Suspend)
+//! and [`Reply::Fenced`](crate::protocol::Reply::Fenced) the task's future is dropped and nothing of it runs any more.
+
+mod panics;
+
+use crate::context::{Context, Stop};
+use crate::continuation::Continuation;
+use crate::error::Failure;
+use crate::link::Link;
+use crate::protocol::{Invocation, Payload, Start};
+use crate::store::Store;
+use crate::task;
+use bytes::Bytes;
+use std::sync::Arc;
+
+/// How an invocation ended, as the worker saw it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WorkerEnd {
+    /// The task has exited, was suspended or was fenced; the coordinator knows.
+    Returned,
+    /// The program broke: the panic's message and place, or what of the system failed.
+    Panicked(String),
+}
+
+/// Runs an invocation to its end, making the task's calls through `link`.
+pub async fn run_invocation(invocation: Invocation, link: Arc<dyn Link>, store: Arc<dyn Store>) -> WorkerEnd {
+    let (mut cx, stopped) = Context::new(&invocation, link, store.clone());
+    let end = run(&invocation, &mut cx, stopped, &store).await;
+    let result = match end {
+        Ok(value) => Ok(value),
+        Err(Stop::Fail(failure)) => Err(failure),
+        Err(Stop::Leave) => return WorkerEnd::Returned,
+        Err(Stop::Break(reason)) => return WorkerEnd::Panicked(reason),
+    };
+    match exit(&invocation, &mut cx, result).await {
+        Ok(()) => WorkerEnd::Returned,
+        Err(reason) => WorkerEnd::Panicked(reason),
+    }
+}
+
+/// Sends the task's end. Fails if its value is too long for a message and cannot be stored.
+async fn exit(invocation: &Invocation, cx: &mut Context, result: Result<Vec<u8>, Failure>) -> Result<(), String> {
+    let stopped = cx.rearm();
+    tokio::select! {
+        biased;
+        () = cx.exit(result, &invocation.function) => Ok(()),
+        stop = stopped => match stop {
+            Ok(Stop::Break(reason)) => Err(reason),
+            _ => Ok(()),
+        },
+    }
+}
+
+/// Runs the task until it ends or has to stop.
+async fn run(
+    invocation: &Invocation,
+    cx: &mut Context,
+    stopped: tokio::sync::oneshot::Receiver<Stop>,
+    store: &Arc<dyn Store>,
+) -> Result<Vec<u8>, Stop> {
+    let Some(function) = task::find(&invocation.function) else {
+        return Err(Stop::Fail(Failure::Unusable(format!(
+            "this program has no task function {}; it was started by another program, or by another version of it",
+            invocation.function
+        ))));
+    };
+    let arguments;
+    let running = match &invocation.start {
+        Start::Begin(payload) => {
+            arguments = read(payload, store).await?;
+            function.begin(cx, &arguments)
+        }
+        Start::Resume { continuation, answer } => {
+            let bytes = read(continuation, store).await?;
+            let continuation = Continuation::decode(&bytes).map_err(|cause| Stop::Fail(Failure::Unusable(cause.to_string())))?;
+            cx.rebuild(continuation, answer.clone());
+            function.resume(cx)
+        }
+    };
+    tokio::select! {
+        biased;
+        end = panics::caught(running) => match end {
+            Ok(result) => result.map_err(Stop::Fail),
+            Err(panic) => Err(Stop::Break(panic)),
+        },
+        stop = stopped => Err(stop.unwrap_or(Stop::Leave)),
+    }
+}
+
+async fn read(payload: &Payload, store: &Arc<dyn Store>) -> Result<Bytes, Stop> {
+    match payload {
+        Payload::Inline(bytes) => Ok(bytes.clone()),
+        Payload::Stored { key, .. } => {
+            store.get(key).await.map_err(|cause| Stop::Break(format!("cannot read {key}: {cause}")))
+        }
+    }
+}
