@@ -1,6 +1,6 @@
 -- TPC-DS query 73: customers of four counties who bought one to five items on one ticket early in a month.
 -- param bpone = >10000
--- param bptwo = unknown
+-- param bptwo = Unknown
 -- param year = 1999
 -- param county_1 = Orange County
 -- param county_2 = Bronx County
