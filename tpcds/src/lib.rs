@@ -4,10 +4,12 @@
 //!
 //! | module | its thought |
 //! |---|---|
+//! | [`compare`] | whether two answers are the same |
 //! | [`data`] | the 24 tables: how they are made and where they are kept |
 //! | [`cli`] | the command line |
 //! | [`queries`] | the 99 templates and their parameters |
 
 pub mod cli;
+pub mod compare;
 pub mod data;
 pub mod queries;
