@@ -1,0 +1,215 @@
+//! Who runs, who gives way, and who is tried again.
+
+use super::calls::reply;
+use super::task::{Phase, Position};
+use super::{Action, BackOff, RunEvent, Slot, State};
+use crate::error::Failure;
+use crate::ids::{Incarnation, TaskId};
+use crate::protocol::{Answer, Invocation, InvocationOutcome, Reply, Start};
+use std::time::Duration;
+
+impl State {
+    /// Starts ready tasks, first come, first served, as far as the platform has room; those who only wait for an answer give way.
+    pub(super) fn schedule(&mut self, actions: &mut Vec<Action>) {
+        let concurrency = usize::try_from(self.environment.concurrency.max(1)).unwrap_or(usize::MAX);
+        while self.slots.len() < concurrency {
+            let Some(id) = self.ready.pop_front() else { return };
+            self.invoke(id, actions);
+        }
+        // The slots of those who are leaving will be free in a moment.
+        let mut wanted = self.ready.len().saturating_sub(self.leaving);
+        while wanted > 0
+            && let Some((_, id)) = self.holding.pop_first()
+        {
+            self.suspend(id, actions);
+            wanted -= 1;
+        }
+    }
+
+    fn invoke(&mut self, id: TaskId, actions: &mut Vec<Action>) {
+        let Some(task) = self.tasks.get_mut(&id) else { return };
+        if !matches!(task.phase, Phase::Ready) {
+            return; // It ended while it queued.
+        }
+        let incarnation = task.next_incarnation;
+        task.next_incarnation += 1;
+        task.phase = Phase::Running(incarnation);
+        self.slots.insert((id, incarnation), Slot::default());
+        self.stats.invocations += 1;
+        if incarnation > 0 {
+            self.stats.resumed += 1;
+        }
+        let Some(task) = self.tasks.get(&id) else { return };
+        let start = match &task.position {
+            Position::Beginning(arguments) => Start::Begin(arguments.clone()),
+            Position::Checkpoint { continuation, answer } => Start::Resume {
+                continuation: continuation.clone(),
+                answer: answer.as_ref().map_or(Answer::Done, |recorded| self.answer(recorded)),
+            },
+            Position::Over => return,
+        };
+        let invocation = Invocation {
+            run: self.run,
+            task: id,
+            incarnation,
+            function: task.function.clone(),
+            start,
+            last_sequence: task.last,
+            time_limit: self.environment.time_limit,
+        };
+        actions.push(Action::Observed(RunEvent::InvocationStarted { task: id, incarnation }));
+        actions.push(Action::Invoke(invocation));
+    }
+
+    /// Sends the invocation of a blocked task away. The caller has taken it out of `holding`.
+    fn suspend(&mut self, id: TaskId, actions: &mut Vec<Action>) {
+        let Some(task) = self.tasks.get_mut(&id) else { return };
+        let Phase::Blocked { holding, .. } = &mut task.phase else {
+            return;
+        };
+        let Some((incarnation, _)) = holding.take() else { return };
+        let last = task.last;
+        self.stats.suspended += 1;
+        self.mark_leaving(id, incarnation, false);
+        reply(id, incarnation, last, Reply::Suspend, actions);
+        actions.push(Action::Observed(RunEvent::Suspended { task: id }));
+    }
+
+    pub(super) fn mark_leaving(&mut self, id: TaskId, incarnation: Incarnation, stopped: bool) {
+        if let Some(slot) = self.slots.get_mut(&(id, incarnation)) {
+            slot.stopped |= stopped;
+            if !slot.leaving {
+                slot.leaving = true;
+                self.leaving += 1;
+            }
+        }
+    }
+
+    /// Serves the timers that are due.
+    pub(super) fn tick(&mut self, actions: &mut Vec<Action>) {
+        while let Some(&(at, id)) = self.holding.first()
+            && at <= self.now
+        {
+            self.holding.pop_first();
+            self.suspend(id, actions);
+        }
+        while let Some(&(at, id)) = self.backing_off.first()
+            && at <= self.now
+        {
+            self.backing_off.pop_first();
+            if let Some(task) = self.tasks.get_mut(&id) {
+                task.phase = Phase::Ready;
+                self.ready.push_back(id);
+            }
+        }
+    }
+
+    pub(super) fn invocation_ended(
+        &mut self,
+        id: TaskId,
+        incarnation: Incarnation,
+        outcome: InvocationOutcome,
+        actions: &mut Vec<Action>,
+    ) {
+        let Some(slot) = self.slots.remove(&(id, incarnation)) else {
+            return;
+        };
+        if slot.leaving {
+            self.leaving -= 1;
+        }
+        if !slot.stopped {
+            self.stats.count(&outcome);
+        }
+        let observed = RunEvent::InvocationEnded {
+            task: id,
+            incarnation,
+            outcome: outcome.clone(),
+        };
+        actions.push(Action::Observed(observed));
+
+        let Some(task) = self.tasks.get_mut(&id) else { return };
+        if task.phase.current() != Some(incarnation) {
+            return; // Given up before: whatever happened to it does not matter.
+        }
+        match &mut task.phase {
+            Phase::Running(_) => self.try_again(id, outcome, actions),
+            Phase::Blocked { holding, .. } => {
+                // Its call is committed, so nothing is lost; the next invocation starts when the answer is there.
+                if let Some((_, until)) = holding.take() {
+                    self.holding.remove(&(until, id));
+                }
+            }
+            Phase::Ended { leaving, .. } => *leaving = None,
+            Phase::Ready | Phase::BackOff(_) => {}
+        }
+    }
+
+    /// The current invocation of a task that has not ended is gone.
+    fn try_again(&mut self, id: TaskId, outcome: InvocationOutcome, actions: &mut Vec<Action>) {
+        let Some(task) = self.tasks.get_mut(&id) else { return };
+        let attempts = &mut task.attempts;
+        let tuning = &self.tuning;
+        let (count, limit, back_off) = match &outcome {
+            InvocationOutcome::Returned | InvocationOutcome::Crashed(_) => {
+                (&mut attempts.crashed, tuning.crash_limit, tuning.after_crash)
+            }
+            InvocationOutcome::OutOfMemory(_) => (
+                &mut attempts.out_of_memory,
+                tuning.out_of_memory_limit,
+                tuning.after_crash,
+            ),
+            InvocationOutcome::TimedOut => (&mut attempts.timed_out, tuning.time_out_limit, tuning.after_kill),
+            InvocationOutcome::Killed(_) => (&mut attempts.killed, tuning.kill_limit, tuning.after_kill),
+            InvocationOutcome::Throttled(_) => (&mut attempts.throttled, u32::MAX, tuning.after_throttling),
+            InvocationOutcome::Unstartable(message) => {
+                let message = format!("the platform cannot start it: {message}");
+                self.fail_run(id, Failure::Unusable(message), actions);
+                return;
+            }
+        };
+        *count = count.saturating_add(1);
+        let count = *count;
+        if count < limit {
+            self.retry_after(id, back_off, count, actions);
+            return;
+        }
+        let failure = match outcome {
+            InvocationOutcome::TimedOut => Failure::OutOfTime {
+                attempts: count,
+                limit_ms: self.environment.time_limit.map_or(0, whole_milliseconds),
+            },
+            InvocationOutcome::OutOfMemory(last) => Failure::OutOfMemory { attempts: count, last },
+            InvocationOutcome::Crashed(last) => Failure::Crashed { attempts: count, last },
+            InvocationOutcome::Killed(last) => Failure::Crashed {
+                attempts: count,
+                last: format!("killed from outside: {last}"),
+            },
+            InvocationOutcome::Returned | InvocationOutcome::Throttled(_) | InvocationOutcome::Unstartable(_) => {
+                let last = "the worker left without ending the task, or lost its turn by a call out of order";
+                Failure::Crashed {
+                    attempts: count,
+                    last: last.to_string(),
+                }
+            }
+        };
+        self.fail_task(id, failure, actions);
+    }
+
+    fn retry_after(&mut self, id: TaskId, back_off: BackOff, count: u32, actions: &mut Vec<Action>) {
+        let delay = back_off.delay(count);
+        let Some(task) = self.tasks.get_mut(&id) else { return };
+        actions.push(Action::Observed(RunEvent::Retried { task: id, delay }));
+        if delay.is_zero() {
+            task.phase = Phase::Ready;
+            self.ready.push_back(id);
+        } else {
+            let at = self.now.after(delay);
+            task.phase = Phase::BackOff(at);
+            self.backing_off.insert((at, id));
+        }
+    }
+}
+
+fn whole_milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,106 @@
+//! What the state machine hears and what it says.
+
+use super::{RunEvent, Tuning};
+use crate::ids::{Incarnation, Sequence, TaskId};
+use crate::protocol::{Invocation, InvocationOutcome, Payload, Reply, Request, TaskSpec};
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// A moment: microseconds since 1970. Handed in by the driver, so that timers survive the coordinator.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Timestamp(pub u64);
+
+impl Timestamp {
+    /// The moment so much later.
+    pub fn after(self, duration: Duration) -> Self {
+        let microseconds = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+        Timestamp(self.0.saturating_add(microseconds))
+    }
+
+    /// How much later this is than `earlier`; nothing if it is not.
+    pub fn since(self, earlier: Timestamp) -> Duration {
+        Duration::from_micros(self.0.saturating_sub(earlier.0))
+    }
+}
+
+/// What the run runs on. It may differ after a recovery.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Environment {
+    /// How many invocations may run at once; at least one does.
+    pub concurrency: u64,
+    /// How long an invocation may run; `None` is without limit.
+    pub time_limit: Option<Duration>,
+}
+
+impl Default for Environment {
+    fn default() -> Self {
+        Environment {
+            concurrency: 1,
+            time_limit: None,
+        }
+    }
+}
+
+/// What happened. This is what the journal records.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Event {
+    /// The run begins, with its first task.
+    Started {
+        /// The first task.
+        root: TaskSpec,
+        /// Limits and delays, for the whole of the run.
+        tuning: Tuning,
+        /// What it runs on.
+        environment: Environment,
+    },
+    /// A worker makes a call.
+    Requested(Request),
+    /// The platform saw an invocation end. Reported exactly once for each [`Action::Invoke`], also after [`Action::Kill`].
+    InvocationEnded {
+        /// The invocation's task.
+        task: TaskId,
+        /// The invocation's number.
+        incarnation: Incarnation,
+        /// How it ended.
+        outcome: InvocationOutcome,
+    },
+    /// Time has passed; due timers are served.
+    Ticked,
+    /// The coordinator was gone and is back. Whatever was running is fenced and started anew.
+    Recovered(Environment),
+    /// The user cancels the run.
+    Cancelled,
+    /// The run's result has been read from the store, and is given here inline.
+    ResultCollected(Payload),
+}
+
+/// What is to be done, once the event that led to it is recorded.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    /// Start an invocation.
+    Invoke(Invocation),
+    /// Answer a request.
+    Reply {
+        /// Who asked.
+        task: TaskId,
+        /// In which invocation.
+        incarnation: Incarnation,
+        /// By which call.
+        sequence: Sequence,
+        /// The answer.
+        reply: Reply,
+    },
+    /// End an invocation by force.
+    Kill {
+        /// The invocation's task.
+        task: TaskId,
+        /// The invocation's number.
+        incarnation: Incarnation,
+    },
+    /// Delete this object of the store.
+    Delete(String),
+    /// Tell whoever watches.
+    Observed(RunEvent),
+    /// The run has ended: collect its result, then delete all its objects.
+    Ended,
+}

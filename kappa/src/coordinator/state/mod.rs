@@ -1,0 +1,241 @@
+//! The coordinator's decisions, as a pure state machine: [`State::apply`] takes an event and says what is to be done.
+//!
+//! # What it guarantees
+//!
+//! 1. A call takes effect once. A duplicate gets the recorded answer; a request of an incarnation that is no longer current is fenced.
+//! 2. A call and the checkpoint it carries are committed together.
+//! 3. An item that was taken, or a result that was waited for, is held until the taker's next call is committed.
+//! 4. Queues are first in, first out, also among waiting producers and among waiting consumers; nothing is lost or doubled.
+//! 5. A blocked task costs nothing: after a short grace its invocation is sent away, and a new one starts when the answer is there.
+//! 6. What breaks is retried with back-off, the count restarts after progress, and what cannot go on fails with a typed error. When
+//!    everybody waits, the run fails as a deadlock that names who waits for what.
+//! 7. What nobody can need any more is deleted while the run goes on: superseded checkpoints, arguments once a checkpoint stands for them,
+//!    items once their taker has gone on. Results are kept until the run ends, since a handle may be stored anywhere; at the end of the run
+//!    everything goes.
+//!
+//! # How
+//!
+//! No I/O, clock, randomness, threads or hashing: the same events give the same state and the same actions, always. So recovery is to apply
+//! the journal's events again, ignoring the actions, and then [`Event::Recovered`], which restarts whatever was running.
+//!
+//! | file | its thought |
+//! |---|---|
+//! | `message` | events and actions |
+//! | `task` | what is known of one task |
+//! | `calls` | a request is checked, committed and carried out |
+//! | `waits` | tasks that wait for tasks |
+//! | `queues` | tasks that exchange items |
+//! | `invocations` | who runs, who gives way, who is tried again |
+//! | `ending` | ends of tasks and of the run; deadlock |
+//! | `snapshot` | the state and the events as bytes |
+
+mod calls;
+mod ending;
+mod invocations;
+mod message;
+mod observe;
+mod queues;
+mod snapshot;
+mod task;
+#[cfg(test)]
+mod tests;
+mod tuning;
+mod waits;
+
+pub use message::{Action, Environment, Event, Timestamp};
+pub use observe::{RunEvent, RunStats};
+pub use snapshot::{RestoreError, decode_record, encode_record};
+pub use tuning::{BackOff, Tuning};
+
+use crate::ids::{Incarnation, QueueId, RunId, TaskId};
+use crate::protocol::{Payload, Request, TaskResult};
+use queues::Queue;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use task::{Phase, Task};
+
+/// Everything the coordinator knows of one run.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct State {
+    run: RunId,
+    tuning: Tuning,
+    environment: Environment,
+    /// The latest time seen; never goes back.
+    now: Timestamp,
+    tasks: BTreeMap<TaskId, Task>,
+    next_task: u64,
+    queues: BTreeMap<QueueId, Queue>,
+    next_queue: u64,
+    /// Tasks in [`Phase::Ready`], first come, first served.
+    ready: VecDeque<TaskId>,
+    /// Invocations that the platform has been given and has not reported as ended.
+    slots: BTreeMap<(TaskId, Incarnation), Slot>,
+    /// How many of the slots have been told to leave.
+    leaving: usize,
+    /// Tasks in [`Phase::Blocked`] whose invocation still holds on, by the end of its grace.
+    holding: BTreeSet<(Timestamp, TaskId)>,
+    /// Tasks in [`Phase::BackOff`], by the time of the next try.
+    backing_off: BTreeSet<(Timestamp, TaskId)>,
+    /// Tasks that can go on by themselves: ready, running or backing off. None of them is a deadlock.
+    active: usize,
+    ended: Option<TaskResult>,
+    stats: RunStats,
+}
+
+/// One invocation that occupies the platform.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Slot {
+    /// It has been suspended or killed, or its task has exited: it is about to end.
+    leaving: bool,
+    /// We had it killed: its end is no misfortune to be counted.
+    stopped: bool,
+}
+
+impl State {
+    /// A run about which nothing is known yet; the first event must be [`Event::Started`].
+    pub fn new(run: RunId) -> Self {
+        State {
+            run,
+            tuning: Tuning::default(),
+            environment: Environment::default(),
+            now: Timestamp::default(),
+            tasks: BTreeMap::new(),
+            next_task: 0,
+            queues: BTreeMap::new(),
+            next_queue: 0,
+            ready: VecDeque::new(),
+            slots: BTreeMap::new(),
+            leaving: 0,
+            holding: BTreeSet::new(),
+            backing_off: BTreeSet::new(),
+            active: 0,
+            ended: None,
+            stats: RunStats::default(),
+        }
+    }
+
+    /// Takes one event that happened at `now`, and appends what is to be done about it to `actions`.
+    ///
+    /// The actions may be performed only once the event is recorded; in a recovery they are dropped.
+    pub fn apply(&mut self, now: Timestamp, event: Event, actions: &mut Vec<Action>) {
+        self.now = self.now.max(now);
+        match event {
+            Event::Started {
+                root,
+                tuning,
+                environment,
+            } => self.start(root, tuning, environment, actions),
+            Event::Requested(request) => self.request(request, actions),
+            Event::InvocationEnded {
+                task,
+                incarnation,
+                outcome,
+            } => {
+                self.invocation_ended(task, incarnation, outcome, actions);
+            }
+            Event::Ticked => self.tick(actions),
+            Event::Recovered(environment) => self.recover(environment, actions),
+            Event::Cancelled => self.cancel_run(actions),
+            Event::ResultCollected(result) => self.collect(result),
+        }
+        if self.is_going_on() {
+            self.detect_deadlock(actions);
+            self.schedule(actions);
+        }
+    }
+
+    /// The run.
+    pub fn run(&self) -> RunId {
+        self.run
+    }
+
+    /// When the next [`Event::Ticked`] is due, if nothing else happens before.
+    pub fn next_timer(&self) -> Option<Timestamp> {
+        let grace = self.holding.first().map(|&(at, _)| at);
+        let retry = self.backing_off.first().map(|&(at, _)| at);
+        [grace, retry].into_iter().flatten().min()
+    }
+
+    /// Whether a request would be fenced in this state: its invocation is not (or no longer) its task's current one. Such a request
+    /// changes nothing, so it may be answered without being recorded.
+    pub fn fences(&self, request: &Request) -> bool {
+        self.tasks
+            .get(&request.task)
+            .is_none_or(|task| task.phase.current() != Some(request.incarnation))
+    }
+
+    /// The run's result, once it has ended.
+    pub fn ended(&self) -> Option<&TaskResult> {
+        self.ended.as_ref()
+    }
+
+    /// How many invocations the platform has been given and has not reported as ended.
+    pub fn live_invocations(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// What has happened so far, in numbers.
+    pub fn stats(&self) -> &RunStats {
+        &self.stats
+    }
+
+    fn is_going_on(&self) -> bool {
+        self.next_task > 0 && self.ended.is_none()
+    }
+
+    fn start(
+        &mut self,
+        root: crate::protocol::TaskSpec,
+        tuning: Tuning,
+        environment: Environment,
+        actions: &mut Vec<Action>,
+    ) {
+        if self.next_task > 0 {
+            return; // A run starts once.
+        }
+        self.tuning = tuning;
+        self.environment = environment;
+        self.create_task(root, None, actions);
+    }
+
+    /// Brings every phase to what is true after the coordinator's process was gone: no invocation of before counts any more.
+    fn recover(&mut self, environment: Environment, actions: &mut Vec<Action>) {
+        self.environment = environment;
+        self.slots.clear();
+        self.leaving = 0;
+        self.holding.clear();
+        self.stats.recoveries += 1;
+        actions.push(Action::Observed(RunEvent::Recovered));
+        for (&id, task) in &mut self.tasks {
+            match &mut task.phase {
+                Phase::Running(_) => {
+                    task.phase = Phase::Ready;
+                    self.ready.push_back(id);
+                }
+                Phase::Blocked { holding, .. } => *holding = None,
+                Phase::Ended { leaving, .. } => *leaving = None,
+                Phase::Ready | Phase::BackOff(_) => {}
+            }
+        }
+        if self.ended.is_some() {
+            actions.push(Action::Ended);
+        }
+    }
+
+    /// Replaces the run's result by the same bytes without the store, which is about to be emptied.
+    fn collect(&mut self, collected: Payload) {
+        if let Some(Ok(result)) = &mut self.ended {
+            *result = collected;
+        }
+    }
+
+    /// Deletes an object that nobody can need any more. Only what lies under the run's own prefix: a worker names keys, and must not be able to
+    /// have anything else deleted.
+    fn discard(&self, payload: Payload, actions: &mut Vec<Action>) {
+        if let Payload::Stored { key, .. } = payload
+            && key.starts_with(&format!("runs/{}/", self.run))
+        {
+            actions.push(Action::Delete(key));
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! What those who watch a run are told: events as they happen, and their sums.
+
+use crate::error::TaskError;
+use crate::ids::{Incarnation, Sequence, TaskId};
+use crate::protocol::InvocationOutcome;
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// One thing that happened in a run.
+#[derive(Clone, Debug, PartialEq)]
+pub enum RunEvent {
+    /// A task was created.
+    TaskSpawned {
+        /// The new task.
+        task: TaskId,
+        /// Who created it; `None` for the run's first task.
+        parent: Option<TaskId>,
+        /// Its function's full name.
+        function: String,
+    },
+    /// An invocation was handed to the platform.
+    InvocationStarted {
+        /// Of this task.
+        task: TaskId,
+        /// Its number.
+        incarnation: Incarnation,
+    },
+    /// A call was committed, and with it a checkpoint.
+    Checkpoint {
+        /// Of this task.
+        task: TaskId,
+        /// The call's number.
+        sequence: Sequence,
+        /// Length of the continuation in bytes.
+        bytes: u64,
+    },
+    /// An invocation was sent away because its task has to wait.
+    Suspended {
+        /// The waiting task.
+        task: TaskId,
+    },
+    /// The platform saw an invocation end.
+    InvocationEnded {
+        /// Of this task.
+        task: TaskId,
+        /// Its number.
+        incarnation: Incarnation,
+        /// How it ended.
+        outcome: InvocationOutcome,
+    },
+    /// An invocation ended before its task did; another one follows.
+    Retried {
+        /// The task.
+        task: TaskId,
+        /// After this back-off.
+        delay: Duration,
+    },
+    /// A task ended.
+    TaskEnded {
+        /// The task.
+        task: TaskId,
+        /// Why it has no result, if it has none.
+        error: Option<TaskError>,
+    },
+    /// The coordinator was gone and is back.
+    Recovered,
+    /// The run ended; nothing follows.
+    Ended,
+}
+
+/// What happened in a run so far, in numbers. They go on counting after a recovery.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunStats {
+    /// Tasks created.
+    pub tasks: u64,
+    /// Tasks that ended without a result, cancelled ones included.
+    pub tasks_failed: u64,
+    /// Invocations handed to the platform.
+    pub invocations: u64,
+    /// Invocations killed from outside.
+    pub killed: u64,
+    /// Invocations taken by the time limit.
+    pub timed_out: u64,
+    /// Invocations taken by the memory limit.
+    pub out_of_memory: u64,
+    /// Invocations that broke by themselves.
+    pub crashed: u64,
+    /// Invocations for which the platform had no room.
+    pub throttled: u64,
+    /// Invocations that were sent away because their task had to wait.
+    pub suspended: u64,
+    /// Invocations that were not their task's first: they went on from a checkpoint, or began again.
+    pub resumed: u64,
+    /// Committed calls, each of which is a checkpoint.
+    pub checkpoints: u64,
+    /// Sum of the lengths of their continuations, in bytes.
+    pub checkpoint_bytes: u64,
+    /// How many times the coordinator came back.
+    pub recoveries: u64,
+}
+
+impl RunStats {
+    pub(super) fn count(&mut self, outcome: &InvocationOutcome) {
+        match outcome {
+            InvocationOutcome::Returned | InvocationOutcome::Unstartable(_) => {}
+            InvocationOutcome::Crashed(_) => self.crashed += 1,
+            InvocationOutcome::Killed(_) => self.killed += 1,
+            InvocationOutcome::TimedOut => self.timed_out += 1,
+            InvocationOutcome::OutOfMemory(_) => self.out_of_memory += 1,
+            InvocationOutcome::Throttled(_) => self.throttled += 1,
+        }
+    }
+}

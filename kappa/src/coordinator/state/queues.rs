@@ -1,0 +1,163 @@
+//! Tasks that exchange items, through bounded queues.
+//!
+//! First in, first out: items, producers that wait for room, consumers that wait for an item. A batch goes in item by item and keeps its place
+//! among the waiting producers until its last item is in. What was asked for before the queue was closed still goes in: closing loses
+//! nothing, and a consumer hears "drained" only when no producer waits any more.
+
+use super::calls::Outcome;
+use super::task::{Phase, Recorded, Wait};
+use super::{Action, State};
+use crate::ids::{QueueId, TaskId};
+use crate::protocol::Payload;
+use serde::{Deserialize, Serialize};
+use std::collections::VecDeque;
+
+/// One queue. Either nobody waits for an item, or there is none (and then nobody waits for room).
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Queue {
+    capacity: u64,
+    closed: bool,
+    items: VecDeque<Payload>,
+    /// Blocked tasks with [`Wait::Enqueue`] here.
+    producers: VecDeque<TaskId>,
+    /// Blocked tasks with [`Wait::Dequeue`] here.
+    consumers: VecDeque<TaskId>,
+}
+
+impl Queue {
+    fn has_room(&self) -> bool {
+        (self.items.len() as u64) < self.capacity
+    }
+}
+
+impl State {
+    pub(super) fn create_queue(&mut self, capacity: u64) -> Outcome {
+        if capacity == 0 {
+            return Outcome::refused("a queue must hold at least one item");
+        }
+        let id = QueueId(self.next_queue);
+        self.next_queue += 1;
+        let queue = Queue {
+            capacity,
+            closed: false,
+            items: VecDeque::new(),
+            producers: VecDeque::new(),
+            consumers: VecDeque::new(),
+        };
+        self.queues.insert(id, queue);
+        Outcome::Answered(Recorded::Queue(id))
+    }
+
+    pub(super) fn enqueue(
+        &mut self,
+        producer: TaskId,
+        id: QueueId,
+        items: Vec<Payload>,
+        actions: &mut Vec<Action>,
+    ) -> Outcome {
+        let refusal = match self.queues.get(&id) {
+            None => Some(Outcome::refused(format!("there is no {id} in this run"))),
+            Some(queue) if queue.closed => Some(Outcome::refused(format!("{id} is closed and takes no further items"))),
+            Some(_) => Self::refuse_long_list(items.len()),
+        };
+        if let Some(refused) = refusal {
+            self.discard_all(items, actions);
+            return refused;
+        }
+        let mut rest = VecDeque::from(items);
+        let must_queue = self.queues.get(&id).is_some_and(|queue| !queue.producers.is_empty());
+        if !must_queue {
+            self.admit(id, &mut rest, actions);
+        }
+        if rest.is_empty() {
+            return Outcome::done();
+        }
+        if let Some(queue) = self.queues.get_mut(&id) {
+            queue.producers.push_back(producer);
+        }
+        Outcome::Blocked(Wait::Enqueue { queue: id, rest })
+    }
+
+    /// Lets in as many items as there are consumers and room for.
+    fn admit(&mut self, id: QueueId, rest: &mut VecDeque<Payload>, actions: &mut Vec<Action>) {
+        while let Some(queue) = self.queues.get_mut(&id) {
+            if let Some(&consumer) = queue.consumers.front()
+                && let Some(item) = rest.pop_front()
+            {
+                queue.consumers.pop_front();
+                self.unblock(consumer, Recorded::Item(Some(item)), actions);
+            } else if queue.has_room()
+                && let Some(item) = rest.pop_front()
+            {
+                queue.items.push_back(item);
+            } else {
+                return;
+            }
+        }
+    }
+
+    pub(super) fn dequeue(&mut self, consumer: TaskId, id: QueueId, actions: &mut Vec<Action>) -> Outcome {
+        let Some(queue) = self.queues.get_mut(&id) else {
+            return Outcome::refused(format!("there is no {id} in this run"));
+        };
+        if let Some(item) = queue.items.pop_front() {
+            self.let_producers_in(id, actions);
+            return Outcome::Answered(Recorded::Item(Some(item)));
+        }
+        if queue.closed {
+            return Outcome::Answered(Recorded::Item(None));
+        }
+        queue.consumers.push_back(consumer);
+        Outcome::Blocked(Wait::Dequeue { queue: id })
+    }
+
+    /// There may be room: the producers that wait longest go first.
+    fn let_producers_in(&mut self, id: QueueId, actions: &mut Vec<Action>) {
+        while let Some(queue) = self.queues.get(&id)
+            && queue.has_room()
+            && let Some(&producer) = queue.producers.front()
+        {
+            let mut rest = match self.tasks.get_mut(&producer).map(|task| &mut task.phase) {
+                Some(Phase::Blocked {
+                    wait: Wait::Enqueue { rest, .. },
+                    ..
+                }) => std::mem::take(rest),
+                _ => VecDeque::new(),
+            };
+            self.admit(id, &mut rest, actions);
+            if rest.is_empty() {
+                if let Some(queue) = self.queues.get_mut(&id) {
+                    queue.producers.pop_front();
+                }
+                self.unblock(producer, Recorded::Done, actions);
+            } else if let Some(Phase::Blocked {
+                wait: Wait::Enqueue { rest: place, .. },
+                ..
+            }) = self.tasks.get_mut(&producer).map(|task| &mut task.phase)
+            {
+                *place = rest;
+            }
+        }
+    }
+
+    pub(super) fn close(&mut self, id: QueueId, actions: &mut Vec<Action>) -> Outcome {
+        let Some(queue) = self.queues.get_mut(&id) else {
+            return Outcome::refused(format!("there is no {id} in this run"));
+        };
+        queue.closed = true;
+        // Whoever waits for an item waits in vain: there is none, and so no producer waits either.
+        for consumer in std::mem::take(&mut queue.consumers) {
+            self.unblock(consumer, Recorded::Item(None), actions);
+        }
+        Outcome::done()
+    }
+
+    /// A blocked task will not need its place any more.
+    pub(super) fn leave_queue(&mut self, id: QueueId, task: TaskId, actions: &mut Vec<Action>) {
+        if let Some(queue) = self.queues.get_mut(&id) {
+            queue.producers.retain(|other| *other != task);
+            queue.consumers.retain(|other| *other != task);
+            self.let_producers_in(id, actions);
+        }
+    }
+}
