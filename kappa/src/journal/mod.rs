@@ -1,5 +1,13 @@
 //! The durable record of everything the coordinator decided.
 
+#[cfg(test)]
+mod conformance;
+pub mod file;
+pub mod memory;
+
+pub use file::{Durability, FileJournal};
+pub use memory::MemoryJournal;
+
 use async_trait::async_trait;
 
 /// An append-only record of one run, with a snapshot that stands for everything before it.
