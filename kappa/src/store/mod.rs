@@ -1,6 +1,18 @@
 //! Where bytes are kept: checkpoints that do not fit a message, shuffle data, large values.
 //!
 //! A key is written once. Whoever holds a key may read it from anywhere; nobody lists.
+//!
+//! [`open`] makes a store of its URL: [`Memory`] (`memory:`) or [`FileStore`] (`file:DIR`). A new backend is done when [`conformance`] passes on it.
+
+pub mod conformance;
+mod file;
+pub mod key;
+mod memory;
+mod open;
+
+pub use file::FileStore;
+pub use memory::Memory;
+pub use open::open;
 
 use async_trait::async_trait;
 use bytes::Bytes;

@@ -1,0 +1,393 @@
+//! Objects as files below a folder, for all processes of one machine (or of a shared file system).
+//!
+//! Guarantees that an object is there whole or not at all, and that no process, however it dies, leaves half an object where others would
+//! see it: the bytes go into a file without a name (`O_TMPFILE`), which gets its name by `link`, and `link` fails if the name is taken. Where the file
+//! system knows no such files, the bytes go into a file beside the object whose name ends in `~`; if its writer dies, it stays until
+//! the prefix above it is deleted, as at the end of every run.
+//!
+//! The object `runs/7/x` is the file `runs/7/x=`: so the objects `a` and `a/b` do not meet. What is written survives the death of every
+//! process, but not a loss of power: nothing waits for the disk.
+
+use super::{Store, StoreError, key};
+use async_trait::async_trait;
+use bytes::Bytes;
+use std::fmt;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind, Read, Write};
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// The store `file:DIR`.
+#[derive(Clone)]
+pub struct FileStore {
+    root: Arc<Path>,
+}
+
+impl FileStore {
+    /// Opens the store in this folder. The folder is created; the one that holds it must be there.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] if it cannot be made, or is no folder.
+    pub fn open(folder: &Path) -> Result<Self, StoreError> {
+        let unavailable = |cause: io::Error| StoreError::Unavailable {
+            store: format!("file:{}", folder.display()),
+            action: "open the folder".to_string(),
+            retryable: is_retryable(&cause),
+            cause: match cause.kind() {
+                ErrorKind::NotFound => format!("{cause}; create the folder above it first"),
+                _ => cause.to_string(),
+            },
+        };
+        match fs::create_dir(folder) {
+            Err(cause) if cause.kind() != ErrorKind::AlreadyExists => return Err(unavailable(cause)),
+            _ => {}
+        }
+        let root = fs::canonicalize(folder).map_err(unavailable)?;
+        if !root.is_dir() {
+            return Err(unavailable(ErrorKind::NotADirectory.into()));
+        }
+        Ok(FileStore { root: root.into() })
+    }
+
+    /// The folder.
+    pub fn folder(&self) -> &Path {
+        &self.root
+    }
+
+    fn file_of(&self, key: &str) -> PathBuf {
+        self.root.join(format!("{key}="))
+    }
+
+    fn failed(&self, action: &str, key: &str, cause: io::Error) -> StoreError {
+        match cause.kind() {
+            ErrorKind::NotFound if action == "read" => StoreError::NotFound {
+                store: self.url(),
+                key: key.to_string(),
+            },
+            ErrorKind::AlreadyExists => StoreError::AlreadyExists {
+                store: self.url(),
+                key: key.to_string(),
+            },
+            _ => StoreError::Unavailable {
+                store: self.url(),
+                action: format!("{action} {key}"),
+                retryable: is_retryable(&cause),
+                cause: cause.to_string(),
+            },
+        }
+    }
+
+    /// Runs file operations where they may block.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        action: &'static str,
+        key: &str,
+        work: impl FnOnce(&FileStore) -> io::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let store = self.clone();
+        let done = match tokio::task::spawn_blocking(move || work(&store)).await {
+            Ok(done) => done,
+            Err(cause) => Err(io::Error::other(cause)),
+        };
+        done.map_err(|cause| self.failed(action, key, cause))
+    }
+
+    fn write(&self, key: &str, bytes: &[u8]) -> io::Result<()> {
+        let file = self.file_of(key);
+        let folder = file.parent().unwrap_or(&self.root);
+        // Usually the folder is there; it may go at any moment when a prefix is deleted, so this is tried more than once.
+        for _ in 0..8 {
+            match write_new(folder, &file, bytes) {
+                Err(cause) if cause.kind() == ErrorKind::NotFound => {
+                    if !self.root.is_dir() {
+                        return Err(io::Error::new(ErrorKind::NotFound, "the store's folder is gone"));
+                    }
+                    fs::create_dir_all(folder)?;
+                }
+                done => return done,
+            }
+        }
+        Err(io::Error::new(
+            ErrorKind::ResourceBusy,
+            "its folder is being deleted again and again",
+        ))
+    }
+
+    fn remove_prefix(&self, prefix: &str) -> io::Result<()> {
+        remove_if_there(&self.file_of(prefix))?;
+        let folder = self.root.join(prefix);
+        for _ in 0..8 {
+            match fs::remove_dir_all(&folder) {
+                Ok(()) => return Ok(()),
+                Err(cause) if cause.kind() == ErrorKind::NotFound => return Ok(()),
+                // Somebody has just put an object there.
+                Err(cause) if cause.kind() == ErrorKind::DirectoryNotEmpty => {}
+                Err(cause) => return Err(cause),
+            }
+        }
+        Err(io::Error::new(
+            ErrorKind::ResourceBusy,
+            "objects are being put there all the time",
+        ))
+    }
+}
+
+/// Writes a new file, which appears whole or not at all; fails with `AlreadyExists` if there is one.
+fn write_new(folder: &Path, file: &Path, bytes: &[u8]) -> io::Result<()> {
+    match write_nameless(folder, file, bytes) {
+        Err(cause) if has_no_nameless_files(&cause) => write_beside(file, bytes),
+        done => done,
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn write_nameless(folder: &Path, file: &Path, bytes: &[u8]) -> io::Result<()> {
+    use nix::fcntl::{AT_FDCWD, AtFlags, OFlag};
+    use std::os::fd::AsRawFd;
+    use std::os::unix::fs::OpenOptionsExt;
+
+    let mut nameless = OpenOptions::new()
+        .write(true)
+        .custom_flags(OFlag::O_TMPFILE.bits())
+        .open(folder)?;
+    nameless.write_all(bytes)?;
+    let path = format!("/proc/self/fd/{}", nameless.as_raw_fd());
+    nix::unistd::linkat(AT_FDCWD, path.as_str(), AT_FDCWD, file, AtFlags::AT_SYMLINK_FOLLOW)?;
+    Ok(())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn write_nameless(_: &Path, _: &Path, _: &[u8]) -> io::Result<()> {
+    Err(ErrorKind::Unsupported.into())
+}
+
+fn has_no_nameless_files(cause: &io::Error) -> bool {
+    matches!(
+        cause.kind(),
+        ErrorKind::Unsupported | ErrorKind::IsADirectory | ErrorKind::InvalidInput
+    )
+}
+
+/// The same with a temporary name in the object's own folder.
+fn write_beside(file: &Path, bytes: &[u8]) -> io::Result<()> {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    let mut temporary = file.as_os_str().to_owned();
+    temporary.push(format!("{}-{count}~", std::process::id()));
+    let temporary = PathBuf::from(temporary);
+    let written = (|| {
+        let mut beside = OpenOptions::new().write(true).create_new(true).open(&temporary)?;
+        beside.write_all(bytes)?;
+        fs::hard_link(&temporary, file)
+    })();
+    // Nobody reads a file of this name; that it is gone matters only for the room it takes.
+    let _ = fs::remove_file(&temporary);
+    written
+}
+
+fn remove_if_there(file: &Path) -> io::Result<()> {
+    match fs::remove_file(file) {
+        Err(cause) if cause.kind() != ErrorKind::NotFound => Err(cause),
+        _ => Ok(()),
+    }
+}
+
+/// A full disk, a missing permission or a missing folder stay as they are until somebody does something about them.
+fn is_retryable(cause: &io::Error) -> bool {
+    !matches!(
+        cause.kind(),
+        ErrorKind::StorageFull
+            | ErrorKind::QuotaExceeded
+            | ErrorKind::FileTooLarge
+            | ErrorKind::PermissionDenied
+            | ErrorKind::ReadOnlyFilesystem
+            | ErrorKind::NotFound
+            | ErrorKind::NotADirectory
+            | ErrorKind::IsADirectory
+            | ErrorKind::InvalidFilename
+    )
+}
+
+#[async_trait]
+impl Store for FileStore {
+    async fn put(&self, key: &str, bytes: Bytes) -> Result<(), StoreError> {
+        key::check(key)?;
+        let of = key.to_string();
+        self.blocking("write", key, move |store| store.write(&of, &bytes)).await
+    }
+
+    async fn get(&self, key: &str) -> Result<Bytes, StoreError> {
+        key::check(key)?;
+        let of = key.to_string();
+        let read = move |store: &FileStore| {
+            let mut file = File::open(store.file_of(&of))?;
+            let length = file.metadata()?.len();
+            let mut bytes = Vec::new();
+            let room = usize::try_from(length).unwrap_or(usize::MAX);
+            bytes.try_reserve_exact(room).map_err(|_| ErrorKind::OutOfMemory)?;
+            file.read_to_end(&mut bytes)?;
+            Ok(Bytes::from(bytes))
+        };
+        self.blocking("read", key, read).await
+    }
+
+    async fn get_ranges(&self, key: &str, ranges: &[Range<u64>]) -> Result<Vec<Bytes>, StoreError> {
+        key::check(key)?;
+        let of = key.to_string();
+        let wanted = ranges.to_vec();
+        let read = move |store: &FileStore| {
+            let file = File::open(store.file_of(&of))?;
+            let length = file.metadata()?.len();
+            let mut parts = Vec::with_capacity(wanted.len());
+            for range in wanted {
+                if range.start > range.end || range.end > length {
+                    return Ok(Err(range));
+                }
+                let room = usize::try_from(range.end - range.start).map_err(|_| ErrorKind::OutOfMemory)?;
+                let mut bytes = Vec::new();
+                bytes.try_reserve_exact(room).map_err(|_| ErrorKind::OutOfMemory)?;
+                bytes.resize(room, 0);
+                file.read_exact_at(&mut bytes, range.start)?;
+                parts.push(Bytes::from(bytes));
+            }
+            Ok(Ok(parts))
+        };
+        let read: Result<Vec<Bytes>, Range<u64>> = self.blocking("read", key, read).await?;
+        read.map_err(|Range { start, end }| StoreError::OutOfRange {
+            store: self.url(),
+            key: key.to_string(),
+            start,
+            end,
+        })
+    }
+
+    async fn delete(&self, key: &str) -> Result<(), StoreError> {
+        key::check(key)?;
+        let of = key.to_string();
+        self.blocking("delete", key, move |store| remove_if_there(&store.file_of(&of)))
+            .await
+    }
+
+    async fn delete_prefix(&self, prefix: &str) -> Result<(), StoreError> {
+        key::check(prefix)?;
+        let of = prefix.to_string();
+        self.blocking("delete", prefix, move |store| store.remove_prefix(&of))
+            .await
+    }
+
+    fn is_shared(&self) -> bool {
+        true
+    }
+
+    fn url(&self) -> String {
+        format!("file:{}", self.root.display())
+    }
+}
+
+impl fmt::Debug for FileStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "FileStore({})", self.root.display())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::conformance;
+
+    fn files_below(folder: &Path) -> Vec<PathBuf> {
+        let mut found = Vec::new();
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                found.extend(files_below(&path))
+            } else {
+                found.push(path)
+            }
+        }
+        found
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn the_file_store_conforms() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = FileStore::open(folder.path()).unwrap();
+        conformance::check(Arc::new(store)).await;
+        assert_eq!(
+            files_below(folder.path()),
+            Vec::<PathBuf>::new(),
+            "temporary files are left"
+        );
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn the_file_store_can_be_opened_by_its_url() {
+        let folder = tempfile::tempdir().unwrap();
+        let one = FileStore::open(folder.path()).unwrap();
+        one.put("a/b", Bytes::from_static(b"seen")).await.unwrap();
+        let other = crate::store::open(&one.url()).unwrap();
+        assert_eq!(other.get("a/b").await.unwrap(), "seen");
+    }
+
+    #[test]
+    fn without_nameless_files_objects_are_still_never_replaced_and_nothing_is_left() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("x=");
+        write_beside(&file, b"first").unwrap();
+        assert_eq!(
+            write_beside(&file, b"second").unwrap_err().kind(),
+            ErrorKind::AlreadyExists
+        );
+        assert_eq!(fs::read(&file).unwrap(), b"first");
+        assert_eq!(files_below(folder.path()), vec![file]);
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_made_is_one_clear_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let missing = folder.path().join("no/such");
+        let error = FileStore::open(&missing).unwrap_err();
+        assert!(!error.is_retryable());
+        let message = error.to_string();
+        assert!(
+            message.contains("no/such") && message.contains("No such file"),
+            "{message}"
+        );
+
+        let file = folder.path().join("file");
+        fs::write(&file, "").unwrap();
+        let message = FileStore::open(&file).unwrap_err().to_string();
+        assert!(message.contains("not a directory"), "{message}");
+    }
+
+    #[tokio::test]
+    async fn a_store_whose_folder_is_gone_says_so_and_is_not_made_again() {
+        let above = tempfile::tempdir().unwrap();
+        let folder = above.path().join("store");
+        let store = FileStore::open(&folder).unwrap();
+        fs::remove_dir_all(&folder).unwrap();
+        let error = store.put("a/b", Bytes::new()).await.unwrap_err();
+        assert!(
+            !error.is_retryable() && error.to_string().contains("is gone"),
+            "{error}"
+        );
+        assert!(!folder.exists());
+    }
+
+    #[test]
+    fn a_full_disk_or_a_missing_permission_is_not_worth_another_try() {
+        for (code, retryable) in [
+            (nix::errno::Errno::ENOSPC, false),
+            (nix::errno::Errno::EDQUOT, false),
+            (nix::errno::Errno::EACCES, false),
+            (nix::errno::Errno::EROFS, false),
+            (nix::errno::Errno::EIO, true),
+            (nix::errno::Errno::EMFILE, true),
+        ] {
+            assert_eq!(is_retryable(&io::Error::from(code)), retryable, "{code}");
+        }
+    }
+}

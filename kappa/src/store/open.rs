@@ -1,0 +1,39 @@
+//! From the text a person or a message gives to a store.
+
+use super::{FileStore, Memory, Store, StoreError};
+use std::path::Path;
+use std::sync::Arc;
+
+/// Opens the store that a URL names: `memory:` (a new one) or `file:DIR`.
+///
+/// # Errors
+/// [`StoreError::Invalid`] for a URL that names no store, [`StoreError::Unavailable`] if it is not there.
+pub fn open(url: &str) -> Result<Arc<dyn Store>, StoreError> {
+    let invalid = |what: &str| {
+        Err(StoreError::Invalid(format!(
+            "store {url:?} {what}; a store is `memory:` or `file:DIR`"
+        )))
+    };
+    match url.split_once(':') {
+        Some(("memory", "")) => Ok(Arc::new(Memory::new())),
+        Some(("memory", _)) => invalid("has text after `memory:`"),
+        Some(("file", "")) => invalid("names no folder"),
+        Some(("file", folder)) => Ok(Arc::new(FileStore::open(Path::new(folder))?)),
+        Some((scheme, _)) => invalid(&format!("is of the unknown kind `{scheme}`")),
+        None => invalid("has no kind"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_that_name_no_store_are_refused_with_what_there_is() {
+        for url in ["", "memory", "memory:7", "file:", "/tmp", "ftp://x"] {
+            let message = open(url).unwrap_err().to_string();
+            assert!(message.contains("`memory:` or `file:DIR`"), "{url}: {message}");
+        }
+        assert!(!open("memory:").unwrap().is_shared());
+    }
+}
