@@ -1,5 +1,7 @@
 //! What starts invocations.
 
+pub mod in_process;
+
 use crate::link::Link;
 use crate::protocol::{Invocation, InvocationOutcome};
 use async_trait::async_trait;
