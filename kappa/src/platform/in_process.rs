@@ -20,6 +20,20 @@ use tokio::task::JoinHandle;
 /// Stack of a compute thread in bytes: query plans are deep, and so is recursion through `cx.call`. Only what is used is ever allocated.
 const STACK: usize = 32 << 20;
 
+/// How the platform is set up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InProcessOptions {
+    /// Number of threads; at least 1.
+    pub workers: usize,
+}
+
+impl Default for InProcessOptions {
+    /// A thread for each processor.
+    fn default() -> Self {
+        InProcessOptions { workers: std::thread::available_parallelism().map_or(1, usize::from) }
+    }
+}
+
 /// Runs invocations on a pool of threads.
 pub struct InProcess {
     handle: Handle,
@@ -30,12 +44,12 @@ pub struct InProcess {
 }
 
 impl InProcess {
-    /// A platform with this many threads, which runs at most four times as many invocations at once: most of those wait.
+    /// A platform on threads of its own. It runs at most four times as many invocations at once: most of those wait for data.
     ///
     /// # Errors
     /// If the threads cannot be started.
-    pub fn new(workers: usize, store: Arc<dyn Store>) -> io::Result<Self> {
-        let workers = workers.max(1);
+    pub fn new(options: InProcessOptions, store: Arc<dyn Store>) -> io::Result<Self> {
+        let workers = options.workers.max(1);
         let runtime = Builder::new_multi_thread()
             .worker_threads(workers)
             .thread_name("kappa-worker")
