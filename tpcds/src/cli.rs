@@ -2,14 +2,17 @@
 //!
 //! Exit codes: 0 all is well; 1 something failed or is not equal; 2 the command line makes no sense; 130 stopped by Ctrl-C.
 
-use crate::data::{self, Scale, TABLES};
-use crate::queries;
+use crate::data::{self, DataFolder, FolderError, Scale, TABLES};
+use crate::engine::{Engine, PlainEngine};
+use crate::queries::{self, Query, QueryError};
+use crate::{runner, verify as verifier};
 use anyhow::Context;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::io::{self, Write};
 use std::num::NonZero;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -36,6 +39,16 @@ enum Command {
         after_help = "Examples:\n  kappa-tpcds query\n  kappa-tpcds query 95\n  kappa-tpcds query 95 --param year=2000 --param state=TX"
     )]
     Query(QueryArgs),
+    /// Run queries and print how long each took
+    #[command(
+        after_help = "Examples:\n  kappa-tpcds run --scale 1 --queries 1,16,94,95\n  kappa-tpcds run --data data --engine datafusion"
+    )]
+    Run(RunArgs),
+    /// Run queries on Kappa and on plain DataFusion and compare the answers
+    #[command(
+        after_help = "Examples:\n  kappa-tpcds verify --scale 1\n  kappa-tpcds verify --platform process --time-limit 2s --chaos kill=0.3,seed=7"
+    )]
+    Verify(VerifyArgs),
 }
 
 #[derive(Debug, Args)]
@@ -63,15 +76,70 @@ struct QueryArgs {
     parameters: Vec<(String, String)>,
 }
 
+/// Which data, and which queries.
+#[derive(Debug, Args)]
+struct SubjectArgs {
+    /// The scale of the data
+    #[arg(long, short, value_name = "S", default_value = "1")]
+    scale: Scale,
+    /// A folder with the tables [default: a folder of the user's cache, filled if need be]
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Which queries: numbers and ranges
+    #[arg(long, short, value_name = "LIST", default_value = "1-99")]
+    queries: Selection,
+}
+
+#[derive(Debug, Args)]
+struct RunArgs {
+    #[command(flatten)]
+    subject: SubjectArgs,
+    /// What the queries run on
+    #[arg(long, value_enum, default_value_t = EngineName::Kappa)]
+    engine: EngineName,
+}
+
+#[derive(Debug, Args)]
+struct VerifyArgs {
+    #[command(flatten)]
+    subject: SubjectArgs,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum EngineName {
+    /// Tasks that may be killed at any moment
+    Kappa,
+    /// DataFusion in one process, for comparison
+    Datafusion,
+}
+
+/// The value of `--queries`.
+#[derive(Clone, Debug)]
+struct Selection(Vec<&'static Query>);
+
+impl FromStr for Selection {
+    type Err = QueryError;
+
+    fn from_str(text: &str) -> Result<Self, QueryError> {
+        queries::select(text).map(Selection)
+    }
+}
+
 /// Runs the program with the arguments of this process.
 pub fn main() -> ExitCode {
     let command_line = CommandLine::parse();
     let outcome = match command_line.command {
         Command::Generate(args) => generate(&args),
         Command::Query(args) => query(&args),
+        Command::Run(args) => run(&args),
+        Command::Verify(args) => verify(&args),
     };
     match outcome {
         Ok(code) => code,
+        Err(error) if error.is::<Interrupted>() => {
+            eprintln!("{error}");
+            ExitCode::from(INTERRUPTED)
+        }
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
@@ -121,16 +189,98 @@ fn generate(args: &GenerateArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
+    with_data(&args.subject, async |data| {
+        let engine = Engine::Plain(PlainEngine::new(&data).await?);
+        let report = runner::run(&engine, &args.subject.queries.0, &mut io::stdout())
+            .await
+            .context("cannot write to stdout")?;
+        Ok(if report.failed == 0 {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        })
+    })
+}
+
+fn verify(args: &VerifyArgs) -> anyhow::Result<ExitCode> {
+    with_data(&args.subject, async |data| {
+        let plain = PlainEngine::new(&data).await?;
+        let engine = Engine::Plain(PlainEngine::with_partitions(&data, 5).await?);
+        let outcome = verifier::verify(&engine, &plain, &args.subject.queries.0, &mut io::stdout()).await;
+        let verification = outcome.context("cannot write to stdout")?;
+        Ok(if verification.equal == verification.total {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        })
+    })
+}
+
+impl SubjectArgs {
+    /// The folder that was given, or the one in the cache.
+    async fn data_folder(&self) -> anyhow::Result<DataFolder> {
+        let scale = self.scale;
+        match &self.data {
+            Some(folder) => Ok(DataFolder::open(folder, scale)?),
+            None => match cancellable(move |cancelled| DataFolder::cached(scale, cancelled)).await? {
+                Err(FolderError::Generate(data::GenerateError::Cancelled)) => Err(Interrupted.into()),
+                folder => Ok(folder?),
+            },
+        }
+    }
+}
+
+/// The user pressed Ctrl-C, and what was begun has been tidied up.
+#[derive(Debug, thiserror::Error)]
+#[error("interrupted")]
+struct Interrupted;
+
+/// Finds or makes the data, then runs the work to its end, or drops it when the user presses Ctrl-C.
+fn with_data(
+    subject: &SubjectArgs,
+    work: impl AsyncFnOnce(DataFolder) -> anyhow::Result<ExitCode>,
+) -> anyhow::Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("cannot start")?;
+    let outcome = runtime.block_on(async {
+        // Generating has its own way of being interrupted: it tidies up first.
+        let data = subject.data_folder().await?;
+        tokio::select! {
+            outcome = work(data) => outcome,
+            () = interruption() => Err(Interrupted.into()),
+        }
+    });
+    // What still runs in the background (a query's threads) must not keep the process from ending.
+    runtime.shutdown_background();
+    outcome
+}
+
+/// Waits for Ctrl-C or a request to end.
+async fn interruption() {
+    let terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate());
+    let terminated = async {
+        match terminate {
+            Ok(mut terminate) => terminate.recv().await,
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        pressed = tokio::signal::ctrl_c() => if pressed.is_err() { std::future::pending::<()>().await },
+        _ = terminated => {}
+    }
+}
+
 /// Runs blocking work that looks now and then whether the user has pressed Ctrl-C (or the process was asked to end).
 async fn cancellable<T: Send + 'static>(work: impl FnOnce(&AtomicBool) -> T + Send + 'static) -> anyhow::Result<T> {
     let cancelled = Arc::new(AtomicBool::new(false));
     let seen_by_work = Arc::clone(&cancelled);
     let mut work = tokio::task::spawn_blocking(move || work(&seen_by_work));
-    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
-        .context("cannot watch for signals")?;
     let finished = tokio::select! {
         finished = &mut work => finished,
-        _ = async { tokio::select! { _ = tokio::signal::ctrl_c() => {}, _ = terminate.recv() => {} } } => {
+        () = interruption() => {
             cancelled.store(true, Ordering::Relaxed);
             work.await
         }

@@ -7,9 +7,17 @@
 //! | [`compare`] | whether two answers are the same |
 //! | [`data`] | the 24 tables: how they are made and where they are kept |
 //! | [`cli`] | the command line |
+//! | [`engine`] | what a query runs on |
 //! | [`queries`] | the 99 templates and their parameters |
+//! | [`reference`] | the right answer, and where it leaves the order open |
+//! | [`runner`] | running queries and telling their times |
+//! | [`verify`](mod@verify) | comparing two engines |
 
 pub mod cli;
 pub mod compare;
 pub mod data;
+pub mod engine;
 pub mod queries;
+pub mod reference;
+pub mod runner;
+pub mod verify;

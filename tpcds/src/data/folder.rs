@@ -111,6 +111,16 @@ impl DataFolder {
         &self.path
     }
 
+    /// The file or folder that a table is kept in.
+    pub fn path_of(&self, table: &Table) -> PathBuf {
+        let single = single_file(&self.path, table);
+        if single.is_file() {
+            single
+        } else {
+            self.path.join(table.name)
+        }
+    }
+
     /// How much data it holds.
     pub fn scale(&self) -> Scale {
         self.scale
@@ -171,9 +181,13 @@ pub(crate) fn missing_tables(folder: &Path, scale: Scale) -> Result<Vec<&'static
     Ok(missing)
 }
 
+fn single_file(folder: &Path, table: &Table) -> PathBuf {
+    folder.join(format!("{}.parquet", table.name))
+}
+
 /// The files of a table, in order: `table/*.parquet` or `table.parquet`; none if the table is not there.
 fn table_files(folder: &Path, table: &Table) -> Result<Vec<PathBuf>, FolderError> {
-    let single = folder.join(format!("{}.parquet", table.name));
+    let single = single_file(folder, table);
     if single.is_file() {
         return Ok(vec![single]);
     }

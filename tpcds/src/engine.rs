@@ -1,0 +1,168 @@
+//! The engines a query can run on, behind one interface: SQL in, rows and the time they took out.
+
+use crate::data::{DataFolder, TABLES};
+use anyhow::Context;
+use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::common::DataFusionError;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::prelude::{ParquetReadOptions, SessionConfig, SessionContext};
+use std::fmt;
+use std::ops::AddAssign;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// The rows of one statement.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// Names and types of the columns.
+    pub schema: SchemaRef,
+    /// The rows, in order.
+    pub batches: Vec<RecordBatch>,
+    /// From handing in the SQL to the last row.
+    pub elapsed: Duration,
+    /// What it took of the platform; nothing, if there is none.
+    pub effort: Effort,
+}
+
+impl Answer {
+    /// How many rows there are.
+    pub fn rows(&self) -> usize {
+        self.batches.iter().map(RecordBatch::num_rows).sum()
+    }
+}
+
+/// What runs took of the platform, in invocations.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Effort {
+    /// Invocations that were started.
+    pub invocations: u64,
+    /// Of these, killed from outside: by chaos, by somebody, by a lost machine.
+    pub killed: u64,
+    /// Of these, ended by the time limit.
+    pub timed_out: u64,
+    /// Of these, started from a checkpoint of an earlier one.
+    pub resumed: u64,
+}
+
+impl AddAssign for Effort {
+    fn add_assign(&mut self, other: Effort) {
+        self.invocations += other.invocations;
+        self.killed += other.killed;
+        self.timed_out += other.timed_out;
+        self.resumed += other.resumed;
+    }
+}
+
+impl fmt::Display for Effort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Effort {
+            invocations,
+            killed,
+            timed_out,
+            resumed,
+        } = self;
+        write!(
+            f,
+            "{invocations} invocations, {killed} killed, {timed_out} timed out, {resumed} resumed"
+        )
+    }
+}
+
+/// What queries run on.
+pub enum Engine {
+    /// DataFusion in this process.
+    Plain(PlainEngine),
+}
+
+impl Engine {
+    /// Its name on the command line and in tables.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Engine::Plain(_) => "datafusion",
+        }
+    }
+
+    /// Runs a statement.
+    pub async fn sql(&self, sql: &str) -> anyhow::Result<Answer> {
+        match self {
+            Engine::Plain(engine) => engine.sql(sql).await,
+        }
+    }
+}
+
+/// DataFusion as it comes: one process, its own settings, as many partitions as there are cores.
+///
+/// It shares no setting with Kappa's sessions, and none of Kappa's planning, so that a fault there cannot hide by happening twice.
+#[derive(Clone)]
+pub struct PlainEngine {
+    context: SessionContext,
+}
+
+impl PlainEngine {
+    /// An engine with the 24 tables of a folder.
+    pub async fn new(data: &DataFolder) -> anyhow::Result<Self> {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Self::with_partitions(data, cores).await
+    }
+
+    /// The same with another number of partitions than there are cores.
+    pub async fn with_partitions(data: &DataFolder, partitions: usize) -> anyhow::Result<Self> {
+        let context = SessionContext::new_with_config(SessionConfig::new().with_target_partitions(partitions));
+        for table in &TABLES {
+            let path = data.path_of(table);
+            let text = path
+                .to_str()
+                .with_context(|| format!("the path {} is not Unicode", path.display()))?;
+            let registered = context
+                .register_parquet(table.name, text, ParquetReadOptions::default())
+                .await;
+            registered
+                .map_err(plain_message)
+                .with_context(|| format!("cannot read {}", path.display()))?;
+        }
+        Ok(PlainEngine { context })
+    }
+
+    #[cfg(test)]
+    pub(crate) fn from_context(context: SessionContext) -> Self {
+        PlainEngine { context }
+    }
+
+    /// Runs a statement.
+    pub async fn sql(&self, sql: &str) -> anyhow::Result<Answer> {
+        let started = Instant::now();
+        self.run(self.plan(sql).await?, started).await
+    }
+
+    /// Plans a statement without optimising it.
+    pub(crate) async fn plan(&self, sql: &str) -> anyhow::Result<LogicalPlan> {
+        self.context
+            .state()
+            .create_logical_plan(sql)
+            .await
+            .map_err(plain_message)
+    }
+
+    /// Runs a plan.
+    pub(crate) async fn execute(&self, plan: LogicalPlan) -> anyhow::Result<Answer> {
+        self.run(plan, Instant::now()).await
+    }
+
+    async fn run(&self, plan: LogicalPlan, started: Instant) -> anyhow::Result<Answer> {
+        let rows = self.context.execute_logical_plan(plan).await.map_err(plain_message)?;
+        let schema = Arc::clone(rows.schema().inner());
+        let batches = rows.collect().await.map_err(plain_message)?;
+        Ok(Answer {
+            schema,
+            batches,
+            elapsed: started.elapsed(),
+            effort: Effort::default(),
+        })
+    }
+}
+
+/// The innermost message, which is what a reader can do something about.
+fn plain_message(error: DataFusionError) -> anyhow::Error {
+    anyhow::anyhow!("{}", error.find_root().strip_backtrace())
+}
