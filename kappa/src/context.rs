@@ -12,7 +12,7 @@ mod operation;
 mod shared;
 
 #[doc(hidden)]
-pub use operation::{AwaitedInATask, Request as CallKind};
+pub use operation::{AwaitedInATask, Performing, Request as CallKind};
 pub use operation::{Kind, Operation};
 pub use shared::Shared;
 
@@ -117,8 +117,12 @@ impl Context {
 
     /// Hands an operation to the coordinator. `None` stands for the operation that the saved frame was suspended in. Generated code calls this.
     #[doc(hidden)]
-    pub async fn perform<K: Kind>(&mut self, operation: Option<Operation<K>>, frame: Frame<'_>) -> K::Output {
-        K::perform(operation.map(|operation| operation.0), self, &frame).await
+    pub fn perform<'a, K: Kind>(
+        &'a mut self,
+        operation: Option<Operation<K>>,
+        frame: &'a Frame<'a>,
+    ) -> Performing<'a, K::Output> {
+        K::perform(operation.map(|operation| operation.0), self, frame)
     }
 
     /// Sets what a resumed task starts from.

@@ -1,6 +1,6 @@
 //! The operations, one by one.
 
-use super::operation::Request;
+use super::operation::{Performing, Request};
 use super::{Context, Kind, Operation, Shared};
 use crate::continuation::{Entry, Frame};
 use crate::error::{Failure, TaskError};
@@ -9,7 +9,6 @@ use crate::protocol::{Answer, Call, Payload, TaskResult, TaskSpec};
 use crate::task::{Queue, Task, TaskCall, TaskFunction};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use std::future::Future;
 use std::marker::PhantomData;
 
 impl Context {
@@ -45,22 +44,22 @@ impl Context {
     }
 
     /// Waits until the task has ended, and gives its value or why there is none.
-    pub fn wait<R: DeserializeOwned + Send>(&self, task: &Task<R>) -> Operation<Wait<R>> {
+    pub fn wait<R: DeserializeOwned + Send + 'static>(&self, task: &Task<R>) -> Operation<Wait<R>> {
         Operation(Wait(task.id(), PhantomData))
     }
 
     /// Waits until all have ended; gives their values in the order asked, or the first failure in that order.
-    pub fn wait_all<R: DeserializeOwned + Send>(&self, tasks: &[Task<R>]) -> Operation<WaitAll<R>> {
+    pub fn wait_all<R: DeserializeOwned + Send + 'static>(&self, tasks: &[Task<R>]) -> Operation<WaitAll<R>> {
         Operation(WaitAll(tasks.iter().map(Task::id).collect(), PhantomData))
     }
 
     /// Waits until one has ended; gives its index and its value, or why there is none.
-    pub fn wait_any<R: DeserializeOwned + Send>(&self, tasks: &[Task<R>]) -> Operation<WaitAny<R>> {
+    pub fn wait_any<R: DeserializeOwned + Send + 'static>(&self, tasks: &[Task<R>]) -> Operation<WaitAny<R>> {
         Operation(WaitAny(tasks.iter().map(Task::id).collect(), PhantomData))
     }
 
     /// Creates a queue that holds at most `capacity` items (at least 1).
-    pub fn queue<T>(&self, capacity: usize) -> Operation<NewQueue<T>> {
+    pub fn queue<T: 'static>(&self, capacity: usize) -> Operation<NewQueue<T>> {
         Operation(NewQueue(capacity as u64, PhantomData))
     }
 
@@ -75,7 +74,7 @@ impl Context {
     }
 
     /// Takes the first item, waiting while there is none; `None` once the queue is closed and drained.
-    pub fn dequeue<T: DeserializeOwned + Send>(&self, queue: &Queue<T>) -> Operation<Dequeue<T>> {
+    pub fn dequeue<T: DeserializeOwned + Send + 'static>(&self, queue: &Queue<T>) -> Operation<Dequeue<T>> {
         Operation(Dequeue(queue.id(), PhantomData))
     }
 
@@ -122,19 +121,16 @@ async fn spec<F: TaskFunction>(call: TaskCall<F>, cx: &mut Context) -> Result<Ta
 
 /// Gives an operation that is one call to the coordinator its [`Kind`].
 macro_rules! kind {
-    ($name:ty $(, $parameter:ident: $($bound:path),+)?) => {
-        impl$(<$parameter: $($bound +)+>)? Kind for $name {
+    ($name:ty $(, $parameter:ident: $($bound:tt)+)?) => {
+        impl$(<$parameter: $($bound)+>)? Kind for $name {
             type Output = <Self as Request>::Output;
 
             fn perform<'a>(
                 operation: Option<Self>,
                 cx: &'a mut Context,
                 frame: &'a Frame<'a>,
-            ) -> impl Future<Output = Self::Output> + Send + 'a
-            where
-                Self: 'a,
-            {
-                Self::exchange(operation, cx, frame)
+            ) -> Performing<'a, Self::Output> {
+                Box::pin(Self::exchange(operation, cx, frame))
             }
         }
     };
@@ -160,24 +156,20 @@ pub struct InnerCall<F: TaskFunction>(TaskCall<F>);
 impl<F: TaskFunction> Kind for InnerCall<F> {
     type Output = F::Output;
 
-    async fn perform<'a>(operation: Option<Self>, cx: &'a mut Context, frame: &'a Frame<'a>) -> F::Output
-    where
-        Self: 'a,
-    {
-        let entry = match operation {
-            Some(InnerCall(call)) => Entry::Begin(call.arguments),
-            None => {
-                let checked = match cx.next_frame() {
-                    Some(saved) => crate::task::check::<F>(saved),
-                    None => Err(Failure::Unusable(format!("the continuation has no frame for {}", F::NAME))),
-                };
-                if let Err(failure) = checked {
-                    return cx.fail(failure).await;
-                }
-                Entry::Resume
+    fn perform<'a>(operation: Option<Self>, cx: &'a mut Context, frame: &'a Frame<'a>) -> Performing<'a, F::Output> {
+        if let Some(InnerCall(call)) = operation {
+            return F::run(cx, Some(frame), Entry::Begin(call.arguments));
+        }
+        Box::pin(async move {
+            let checked = match cx.next_frame() {
+                Some(saved) => crate::task::check::<F>(saved),
+                None => Err(Failure::Unusable(format!("the continuation has no frame for {}", F::NAME))),
+            };
+            if let Err(failure) = checked {
+                return cx.fail(failure).await;
             }
-        };
-        F::run(cx, Some(frame), entry).await
+            F::run(cx, Some(frame), Entry::Resume).await
+        })
     }
 }
 
@@ -223,8 +215,8 @@ impl<F: TaskFunction> Request for SpawnAll<F> {
 
 /// [`Context::wait`].
 pub struct Wait<R>(TaskId, PhantomData<fn() -> R>);
-kind!(Wait<R>, R: DeserializeOwned, Send);
-impl<R: DeserializeOwned + Send> Request for Wait<R> {
+kind!(Wait<R>, R: DeserializeOwned + Send + 'static);
+impl<R: DeserializeOwned + Send + 'static> Request for Wait<R> {
     type Output = Result<R, TaskError>;
 
     async fn call(self, _: &mut Context) -> Result<Call, Failure> {
@@ -244,8 +236,8 @@ impl<R: DeserializeOwned + Send> Request for Wait<R> {
 
 /// [`Context::wait_all`].
 pub struct WaitAll<R>(Vec<TaskId>, PhantomData<fn() -> R>);
-kind!(WaitAll<R>, R: DeserializeOwned, Send);
-impl<R: DeserializeOwned + Send> Request for WaitAll<R> {
+kind!(WaitAll<R>, R: DeserializeOwned + Send + 'static);
+impl<R: DeserializeOwned + Send + 'static> Request for WaitAll<R> {
     type Output = Result<Vec<R>, TaskError>;
 
     async fn call(self, _: &mut Context) -> Result<Call, Failure> {
@@ -267,8 +259,8 @@ impl<R: DeserializeOwned + Send> Request for WaitAll<R> {
 
 /// [`Context::wait_any`].
 pub struct WaitAny<R>(Vec<TaskId>, PhantomData<fn() -> R>);
-kind!(WaitAny<R>, R: DeserializeOwned, Send);
-impl<R: DeserializeOwned + Send> Request for WaitAny<R> {
+kind!(WaitAny<R>, R: DeserializeOwned + Send + 'static);
+impl<R: DeserializeOwned + Send + 'static> Request for WaitAny<R> {
     type Output = (usize, Result<R, TaskError>);
 
     async fn call(self, _: &mut Context) -> Result<Call, Failure> {
@@ -283,21 +275,8 @@ impl<R: DeserializeOwned + Send> Request for WaitAny<R> {
 
 /// [`Context::queue`].
 pub struct NewQueue<T>(u64, PhantomData<fn() -> T>);
-impl<T> Kind for NewQueue<T> {
-    type Output = Queue<T>;
-
-    fn perform<'a>(
-        operation: Option<Self>,
-        cx: &'a mut Context,
-        frame: &'a Frame<'a>,
-    ) -> impl Future<Output = Queue<T>> + Send + 'a
-    where
-        Self: 'a,
-    {
-        Self::exchange(operation, cx, frame)
-    }
-}
-impl<T> Request for NewQueue<T> {
+kind!(NewQueue<T>, T: 'static);
+impl<T: 'static> Request for NewQueue<T> {
     type Output = Queue<T>;
 
     async fn call(self, _: &mut Context) -> Result<Call, Failure> {
@@ -333,8 +312,8 @@ impl Request for Enqueue {
 
 /// [`Context::dequeue`].
 pub struct Dequeue<T>(QueueId, PhantomData<fn() -> T>);
-kind!(Dequeue<T>, T: DeserializeOwned, Send);
-impl<T: DeserializeOwned + Send> Request for Dequeue<T> {
+kind!(Dequeue<T>, T: DeserializeOwned + Send + 'static);
+impl<T: DeserializeOwned + Send + 'static> Request for Dequeue<T> {
     type Output = Option<T>;
 
     async fn call(self, _: &mut Context) -> Result<Call, Failure> {

@@ -5,30 +5,28 @@ use crate::continuation::Frame;
 use crate::error::Failure;
 use crate::protocol::{Answer, Call};
 use std::future::Future;
+use std::pin::Pin;
 
 /// Something a task asks for. Only the body of a `#[kappa::task]` function can `.await` it: that is a suspension point.
 #[must_use = "an operation does nothing until it is awaited"]
 pub struct Operation<K>(pub(super) K);
 
+/// An operation under way.
+pub type Performing<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
 /// How one kind of operation is performed, and what it gives.
-pub trait Kind: Send + Sized {
+pub trait Kind: Send + Sized + 'static {
     /// What `.await` gives.
     type Output: Send;
 
     /// Performs the operation; `None` stands for the one in which the task was suspended.
     #[doc(hidden)]
-    fn perform<'a>(
-        operation: Option<Self>,
-        cx: &'a mut Context,
-        frame: &'a Frame<'a>,
-    ) -> impl Future<Output = Self::Output> + Send + 'a
-    where
-        Self: 'a;
+    fn perform<'a>(operation: Option<Self>, cx: &'a mut Context, frame: &'a Frame<'a>) -> Performing<'a, Self::Output>;
 }
 
 /// A kind of operation that is one call to the coordinator.
 #[doc(hidden)]
-pub trait Request: Send + Sized {
+pub trait Request: Send + Sized + 'static {
     /// What `.await` gives.
     type Output: Send;
 

@@ -1,6 +1,13 @@
 //! Iteration that survives a suspension: what a `for` loop with a suspension point in its body needs.
 
 use super::save::Save;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, HashSet, LinkedList, VecDeque};
+use std::iter::{Enumerate, Rev, Skip, StepBy, Take, Zip};
+use std::ops::{Range, RangeFrom, RangeInclusive};
+use std::str::Chars;
+use std::vec;
 
 /// An iterator whose state can be saved between two items.
 ///
@@ -40,5 +47,285 @@ impl<I: ResumableIterator> IntoResumable for I {
 
     fn into_resumable(self) -> I {
         self
+    }
+}
+
+/// An integer that a range can step over.
+pub trait Step: Copy + PartialOrd + Save {
+    /// The next greater value, if there is one.
+    fn up(self) -> Option<Self>;
+    /// The next smaller value, if there is one.
+    fn down(self) -> Option<Self>;
+}
+
+macro_rules! steps {
+    ($($integer:ty)*) => {$(
+        impl Step for $integer {
+            #[inline]
+            fn up(self) -> Option<Self> {
+                self.checked_add(1)
+            }
+
+            #[inline]
+            fn down(self) -> Option<Self> {
+                self.checked_sub(1)
+            }
+        }
+    )*};
+}
+
+steps!(u8 u16 u32 u64 u128 usize i8 i16 i32 i64 i128 isize);
+
+/// A range of integers that is being gone over: the first and the last value that are left; `None` once there are no more.
+///
+/// `std`'s ranges are not stored as they are, because a `RangeInclusive` forgets when it is serialised that it is exhausted.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Steps<A> {
+    left: Option<(A, A)>,
+    descending: bool,
+}
+
+impl<A: Step> Steps<A> {
+    fn over(first: A, last: A) -> Self {
+        Steps { left: (first <= last).then_some((first, last)), descending: false }
+    }
+
+    fn below(first: A, end: A) -> Self {
+        // Nothing is below the smallest value.
+        match end.down() {
+            Some(last) if first < end => Steps::over(first, last),
+            _ => Steps { left: None, descending: false },
+        }
+    }
+
+    fn reversed(self) -> Self {
+        Steps { descending: !self.descending, ..self }
+    }
+}
+
+impl<A: Step + Serialize + DeserializeOwned> ResumableIterator for Steps<A> {
+    type Item = A;
+
+    #[inline]
+    fn next(&mut self) -> Option<A> {
+        let (first, last) = self.left?;
+        if self.descending {
+            self.left = if last > first { last.down().map(|last| (first, last)) } else { None };
+            Some(last)
+        } else {
+            self.left = if first < last { first.up().map(|first| (first, last)) } else { None };
+            Some(first)
+        }
+    }
+}
+
+impl<A: Step + Serialize + DeserializeOwned> IntoResumable for Range<A> {
+    type Item = A;
+    type Iterator = Steps<A>;
+
+    fn into_resumable(self) -> Steps<A> {
+        Steps::below(self.start, self.end)
+    }
+}
+
+impl<A: Step + Serialize + DeserializeOwned> IntoResumable for RangeInclusive<A> {
+    type Item = A;
+    type Iterator = Steps<A>;
+
+    fn into_resumable(self) -> Steps<A> {
+        if self.is_empty() { Steps { left: None, descending: false } } else { Steps::over(*self.start(), *self.end()) }
+    }
+}
+
+impl<A: Step + Serialize + DeserializeOwned> IntoResumable for Rev<Range<A>>
+where
+    Range<A>: DoubleEndedIterator<Item = A>,
+{
+    type Item = A;
+    type Iterator = Steps<A>;
+
+    fn into_resumable(self) -> Steps<A> {
+        let mut ends = self;
+        match (ends.next(), ends.next_back()) {
+            (Some(last), Some(first)) => Steps::over(first, last).reversed(),
+            (Some(only), None) => Steps::over(only, only),
+            _ => Steps { left: None, descending: true },
+        }
+    }
+}
+
+impl<A: Step + Serialize + DeserializeOwned> IntoResumable for Rev<RangeInclusive<A>>
+where
+    RangeInclusive<A>: DoubleEndedIterator<Item = A>,
+{
+    type Item = A;
+    type Iterator = Steps<A>;
+
+    fn into_resumable(self) -> Steps<A> {
+        let mut ends = self;
+        match (ends.next(), ends.next_back()) {
+            (Some(last), Some(first)) => Steps::over(first, last).reversed(),
+            (Some(only), None) => Steps::over(only, only),
+            _ => Steps { left: None, descending: true },
+        }
+    }
+}
+
+/// `start..`: overflows as `std`'s does, with a panic.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct StepsFrom<A> {
+    next: Option<A>,
+}
+
+impl<A: Step + Serialize + DeserializeOwned> ResumableIterator for StepsFrom<A> {
+    type Item = A;
+
+    fn next(&mut self) -> Option<A> {
+        let next = self.next.take();
+        assert!(next.is_some(), "a range without an end went past the largest value of its type");
+        self.next = next.and_then(Step::up);
+        next
+    }
+}
+
+impl<A: Step + Serialize + DeserializeOwned> IntoResumable for RangeFrom<A> {
+    type Item = A;
+    type Iterator = StepsFrom<A>;
+
+    fn into_resumable(self) -> StepsFrom<A> {
+        StepsFrom { next: Some(self.start) }
+    }
+}
+
+/// Items that are all there already and are given one by one; what is left is what is stored.
+#[derive(Clone, Debug)]
+pub struct Items<T>(std::vec::IntoIter<T>);
+
+impl<T> Items<T> {
+    fn of(items: impl Iterator<Item = T>) -> Self {
+        Items(items.collect::<Vec<T>>().into_iter())
+    }
+}
+
+impl<T: Serialize> Serialize for Items<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.as_slice().serialize(serializer)
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Items<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Vec::deserialize(deserializer).map(|items| Items(items.into_iter()))
+    }
+}
+
+impl<T: Serialize + DeserializeOwned + Send + Sync> ResumableIterator for Items<T> {
+    type Item = T;
+
+    fn next(&mut self) -> Option<T> {
+        Iterator::next(&mut self.0)
+    }
+}
+
+/// What can be collected without a difference that anyone could see: `std`'s collections by value, and adaptors of them.
+macro_rules! items {
+    ($([$($parameter:tt)*] $collection:ty => $item:ty;)*) => {$(
+        impl<$($parameter)*> IntoResumable for $collection
+        where
+            $item: Serialize + DeserializeOwned + Send + Sync,
+        {
+            type Item = $item;
+            type Iterator = Items<$item>;
+
+            fn into_resumable(self) -> Items<$item> {
+                Items::of(self.into_iter())
+            }
+        }
+    )*};
+}
+
+items! {
+    [T] Vec<T> => T;
+    [T] Box<[T]> => T;
+    [T] VecDeque<T> => T;
+    [T] LinkedList<T> => T;
+    [T] BinaryHeap<T> => T;
+    [T, const N: usize] [T; N] => T;
+    [T] Option<T> => T;
+    [T, S] HashSet<T, S> => T;
+    [T] BTreeSet<T> => T;
+    [K, V, S] HashMap<K, V, S> => (K, V);
+    [K, V] BTreeMap<K, V> => (K, V);
+    [T] vec::IntoIter<T> => T;
+    [T] Rev<vec::IntoIter<T>> => T;
+    [T] Enumerate<vec::IntoIter<T>> => (usize, T);
+    [T] Skip<vec::IntoIter<T>> => T;
+    [T] Take<vec::IntoIter<T>> => T;
+    [A, B] Zip<vec::IntoIter<A>, vec::IntoIter<B>> => (A, B);
+    [] Chars<'_> => char;
+}
+
+impl<A: Step + Serialize + DeserializeOwned> IntoResumable for StepBy<Range<A>>
+where
+    StepBy<Range<A>>: Iterator<Item = A>,
+{
+    type Item = A;
+    type Iterator = Items<A>;
+
+    fn into_resumable(self) -> Items<A> {
+        Items::of(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Goes over something, storing and restoring the state before every item.
+    fn through<C: IntoResumable>(collection: C) -> Vec<C::Item> {
+        let mut iterator = collection.into_resumable();
+        let mut items = Vec::new();
+        loop {
+            let mut writer = crate::continuation::Writer::default();
+            iterator.save(&mut writer).unwrap();
+            let mut reader = crate::continuation::Reader { bytes: &writer.bytes };
+            iterator = Save::restore(&mut reader).unwrap();
+            match iterator.next() {
+                Some(item) => items.push(item),
+                None => return items,
+            }
+        }
+    }
+
+    #[test]
+    fn ranges_give_the_same_as_in_std() {
+        assert_eq!(through(0..5), [0, 1, 2, 3, 4]);
+        assert_eq!(through(5..5), [0_i32; 0]);
+        assert_eq!(through(7..5), [0_i32; 0]);
+        assert_eq!(through(i8::MIN..i8::MIN), [0_i8; 0]);
+        assert_eq!(through((2..6_u64).rev()), [5, 4, 3, 2]);
+        assert_eq!(through((2..3_u64).rev()), [2]);
+        assert_eq!(through((2..2_u64).rev()), [0_u64; 0]);
+        assert_eq!(through((2..=4_u8).rev()), [4, 3, 2]);
+        assert_eq!(through((0..10).step_by(4)), [0, 4, 8]);
+    }
+
+    #[test]
+    fn an_inclusive_range_stays_exhausted_at_the_end_of_its_type() {
+        assert_eq!(through(253..=255_u8), [253, 254, 255]);
+        assert_eq!(through(0..=0_u8), [0]);
+        let mut exhausted = 1..=2;
+        exhausted.by_ref().for_each(drop);
+        assert_eq!(through(exhausted), [0_i32; 0]);
+    }
+
+    #[test]
+    fn collections_give_what_they_hold() {
+        assert_eq!(through(vec!["a".to_string(), "b".to_string()]), ["a", "b"]);
+        assert_eq!(through([1, 2, 3]), [1, 2, 3]);
+        assert_eq!(through(Some(4)), [4]);
+        assert_eq!(through(BTreeMap::from([(2, 'b'), (1, 'a')])), [(1, 'a'), (2, 'b')]);
+        assert_eq!(through("äb".chars()), ['ä', 'b']);
+        assert_eq!(through(vec![5, 6].into_iter().enumerate()), [(0, 5), (1, 6)]);
     }
 }

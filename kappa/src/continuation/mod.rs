@@ -13,5 +13,5 @@ mod iterate;
 mod save;
 
 pub use frame::{Continuation, Entry, Frame, Function, Live, SavedFrame, encode};
-pub use iterate::{IntoResumable, ResumableIterator};
+pub use iterate::{IntoResumable, Items, ResumableIterator, Step, Steps, StepsFrom};
 pub use save::{Reader, Save, Unsaved, Writer};

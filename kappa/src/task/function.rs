@@ -4,7 +4,6 @@ use crate::context::Context;
 use crate::continuation::{Entry, Frame, Function};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 
@@ -46,7 +45,7 @@ pub trait Returned {
     fn conclude(self) -> Result<Self::Value, String>;
 }
 
-impl<T, E: fmt::Display + Into<crate::Error>> Returned for Result<T, E> {
+impl<T, E: Into<crate::Error>> Returned for Result<T, E> {
     type Value = T;
 
     fn conclude(self) -> Result<T, String> {

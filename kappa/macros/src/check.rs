@@ -1,0 +1,198 @@
+//! What is refused, at the place where it is written, with the way out.
+
+use crate::points::{KnownMacro, jump_in_tokens, operation, point_in_tokens};
+use crate::task::{Parameter, plain_parameter};
+use proc_macro2::{Ident, Span};
+use syn::spanned::Spanned;
+use syn::visit::{self, Visit};
+use syn::{Block, Error, Expr, FnArg, Macro, Pat, PatIdent, Result, ReturnType, Signature, Type};
+
+/// Checks the signature; gives the name of the context and the other parameters.
+pub(crate) fn signature(sig: &Signature) -> Result<(Ident, Vec<Parameter>)> {
+    if sig.asyncness.is_none() {
+        return Err(Error::new(sig.fn_token.span(), "a task is an `async fn`: write `async fn`"));
+    }
+    if let Some(parameter) = sig.generics.params.first() {
+        return Err(Error::new(
+            parameter.span(),
+            "a task cannot be generic: any process must be able to start it by its name; write one task for each type, or a generic function that a \
+             task calls",
+        ));
+    }
+    if let Some(clause) = &sig.generics.where_clause {
+        return Err(Error::new(clause.span(), "a task cannot be generic: it has no `where` clause"));
+    }
+    if let Some(token) = &sig.unsafety {
+        return Err(Error::new(token.span(), "a task cannot be `unsafe`: nobody calls it directly"));
+    }
+    if let Some(abi) = &sig.abi {
+        return Err(Error::new(abi.span(), "a task has no ABI: remove `extern`"));
+    }
+    let mut inputs = sig.inputs.iter();
+    let context = match inputs.next() {
+        Some(FnArg::Receiver(receiver)) => {
+            return Err(Error::new(
+                receiver.span(),
+                "a task is a function, not a method: it has no `self`; pass the value as an argument after `cx: &mut Context`",
+            ));
+        }
+        Some(FnArg::Typed(typed)) => context_name(&typed.pat, &typed.ty),
+        None => None,
+    };
+    let Some(cx) = context else {
+        let span = sig.inputs.first().map_or(sig.paren_token.span.join(), Spanned::span);
+        return Err(Error::new(span, "the first parameter of a task is its context: write `cx: &mut Context` here"));
+    };
+    let mut parameters = Vec::new();
+    for argument in inputs {
+        let parameter = plain_parameter(argument)?;
+        refuse_impl(&parameter.ty, "a task's parameter")?;
+        if let Type::Reference(reference) = &parameter.ty {
+            return Err(Error::new(
+                reference.span(),
+                "a task's arguments are sent to where it runs, so they cannot be references: take an owned value (`String`, `Vec<..>`, a clone)",
+            ));
+        }
+        parameters.push(parameter);
+    }
+    if parameters.len() > 12 {
+        return Err(Error::new(sig.inputs.span(), "a task has at most 12 parameters: put some of them into a struct"));
+    }
+    if let ReturnType::Type(_, ty) = &sig.output {
+        refuse_impl(ty, "a task's result")?;
+    }
+    Ok((cx, parameters))
+}
+
+fn context_name(pattern: &Pat, ty: &Type) -> Option<Ident> {
+    let (Pat::Ident(pattern), Type::Reference(reference)) = (pattern, ty) else { return None };
+    let Type::Path(path) = &*reference.elem else { return None };
+    let is_context = path.path.segments.last().is_some_and(|segment| segment.ident == "Context");
+    (is_context && reference.mutability.is_some() && pattern.by_ref.is_none()).then(|| pattern.ident.clone())
+}
+
+fn refuse_impl(ty: &Type, what: &str) -> Result<()> {
+    struct Search(Option<Span>);
+    impl<'ast> Visit<'ast> for Search {
+        fn visit_type_impl_trait(&mut self, ty: &'ast syn::TypeImplTrait) {
+            self.0 = self.0.or(Some(ty.span()));
+        }
+    }
+    let mut search = Search(None);
+    search.visit_type(ty);
+    match search.0 {
+        Some(span) => Err(Error::new(
+            span,
+            format!("{what} cannot be `impl Trait`: it is sent and stored, so its type must be named; a task cannot be generic"),
+        )),
+        None => Ok(()),
+    }
+}
+
+/// Checks the body for suspension points where the task could not be resumed.
+pub(crate) fn body(block: &Block, cx: &Ident) -> Result<()> {
+    let mut checker = Checker { cx, inside: None, errors: Vec::new() };
+    checker.visit_block(block);
+    match checker.errors.into_iter().reduce(|mut all, error| {
+        all.combine(error);
+        all
+    }) {
+        Some(error) => Err(error),
+        None => Ok(()),
+    }
+}
+
+struct Checker<'a> {
+    cx: &'a Ident,
+    /// The closure or `async` block that is being visited.
+    inside: Option<&'static str>,
+    errors: Vec<Error>,
+}
+
+impl Checker<'_> {
+    fn error(&mut self, span: Span, message: String) {
+        self.errors.push(Error::new(span, message));
+    }
+
+    fn within(&mut self, what: &'static str, visit: impl FnOnce(&mut Self)) {
+        let before = self.inside.replace(what);
+        visit(self);
+        self.inside = before;
+    }
+}
+
+impl<'ast> Visit<'ast> for Checker<'_> {
+    fn visit_expr_await(&mut self, awaited: &'ast syn::ExprAwait) {
+        if let (Some(what), Some(_)) = (self.inside, operation(awaited, self.cx)) {
+            self.error(
+                awaited.span(),
+                format!(
+                    "a suspension point in {what}: the task could not be resumed here; write a loop in the body of the task instead, or move the \
+                     code into a task of its own and `cx.call` it"
+                ),
+            );
+            return;
+        }
+        visit::visit_expr_await(self, awaited);
+    }
+
+    fn visit_expr_closure(&mut self, closure: &'ast syn::ExprClosure) {
+        self.within("a closure", |this| visit::visit_expr_closure(this, closure));
+    }
+
+    fn visit_expr_async(&mut self, block: &'ast syn::ExprAsync) {
+        self.within("an `async` block", |this| visit::visit_expr_async(this, block));
+    }
+
+    fn visit_expr_path(&mut self, path: &'ast syn::ExprPath) {
+        if let Some(what) = self.inside
+            && path.path.is_ident(self.cx)
+        {
+            let cx = self.cx;
+            self.error(
+                path.span(),
+                format!("{what} cannot use `{cx}`: only the body of the task can; put what it needs into a variable before"),
+            );
+        }
+    }
+
+    fn visit_pat_ident(&mut self, pattern: &'ast PatIdent) {
+        if pattern.ident == *self.cx {
+            let cx = self.cx;
+            self.error(pattern.span(), format!("`{cx}` is the task's context; give this variable another name"));
+        }
+        visit::visit_pat_ident(self, pattern);
+    }
+
+    fn visit_expr_unsafe(&mut self, block: &'ast syn::ExprUnsafe) {
+        self.within("an `unsafe` block", |this| visit::visit_expr_unsafe(this, block));
+    }
+
+    fn visit_macro(&mut self, call: &'ast Macro) {
+        if let Some(known) = KnownMacro::parse(call) {
+            for value in &known.values {
+                match value {
+                    // `name = value` in a format macro.
+                    Expr::Assign(named) => self.visit_expr(&named.right),
+                    value => self.visit_expr(value),
+                }
+            }
+            return;
+        }
+        let name = call.path.segments.last().map(|segment| segment.ident.to_string()).unwrap_or_default();
+        if let Some(span) = point_in_tokens(&call.tokens, self.cx) {
+            self.error(
+                span,
+                format!(
+                    "a suspension point inside `{name}!`: what that macro makes of it is not known; put the result into a variable before and \
+                     use that"
+                ),
+            );
+        } else if let Some(span) = jump_in_tokens(&call.tokens) {
+            self.error(span, format!("a `break` or `continue` inside `{name}!`: where it would go is not known; write it outside of the macro"));
+        }
+    }
+
+    /// A scope of its own, in which the context is not visible.
+    fn visit_item(&mut self, _: &'ast syn::Item) {}
+}

@@ -1,0 +1,289 @@
+//! `if`, `match`, loops, blocks, `break` and `continue`.
+
+use super::{Dest, Lower, Target};
+use crate::graph::{BlockId, Choice, End};
+use crate::names::{Found, Var};
+use crate::points::{must_split, must_split_block, suspends};
+use quote::{quote, quote_spanned};
+use syn::spanned::Spanned;
+use syn::{BinOp, Expr, ExprBreak, ExprContinue, ExprForLoop, ExprIf, ExprLoop, ExprMatch, ExprWhile, Label, Lifetime, UnOp};
+
+impl Lower<'_> {
+    pub(super) fn if_into(&mut self, branch: ExprIf, dest: Dest) {
+        let (then, other) = (self.block(None), self.block(None));
+        let after = self.block(Some(self.current));
+        self.names.enter();
+        self.condition(*branch.cond, then, other);
+        self.start(then);
+        self.block_into(branch.then_branch, dest);
+        self.names.leave();
+        self.jump(after);
+        self.start(other);
+        match branch.else_branch {
+            Some((_, other)) => self.into(*other, dest),
+            None => self.unit(dest),
+        }
+        self.jump(after);
+        self.start(after);
+    }
+
+    /// Goes to `then` or `other`; the variables that the condition binds are declared for `then`.
+    pub(super) fn condition(&mut self, condition: Expr, then: BlockId, other: BlockId) {
+        if !must_split(&condition, self.cx) {
+            let mut condition = condition;
+            let mut binds = Vec::new();
+            let found = self.native_condition(&mut condition, &mut binds);
+            self.end(End::Branch { condition: quote!(#condition), found, binds, then, other });
+            return;
+        }
+        match condition {
+            Expr::Paren(inner) => self.condition(*inner.expr, then, other),
+            Expr::Group(inner) => self.condition(*inner.expr, then, other),
+            Expr::Binary(binary) if matches!(binary.op, BinOp::And(_)) => {
+                let middle = self.block(None);
+                self.condition(*binary.left, middle, other);
+                self.start(middle);
+                self.condition(*binary.right, then, other);
+            }
+            Expr::Binary(binary) if matches!(binary.op, BinOp::Or(_)) => {
+                let middle = self.block(None);
+                self.condition(*binary.left, then, middle);
+                self.start(middle);
+                self.condition(*binary.right, then, other);
+            }
+            Expr::Unary(unary) if matches!(unary.op, UnOp::Not(_)) => self.condition(*unary.expr, other, then),
+            Expr::Let(binding) => {
+                let mut scrutinee = self.value(*binding.expr);
+                let found = self.names.resolve_expr(&mut scrutinee);
+                let mut pattern = *binding.pat;
+                let binds = self.names.declare_pattern(&mut pattern, false);
+                self.end(End::Branch { condition: quote!(let #pattern = #scrutinee), found, binds, then, other });
+            }
+            value => {
+                let mut value = self.value(value);
+                let found = self.names.resolve_expr(&mut value);
+                self.end(End::Branch { condition: quote!(#value), found, binds: Vec::new(), then, other });
+            }
+        }
+    }
+
+    /// A condition that stays whole, with the variables that its `let`s bind.
+    fn native_condition(&mut self, condition: &mut Expr, binds: &mut Vec<Var>) -> Found {
+        match condition {
+            Expr::Binary(binary) if matches!(binary.op, BinOp::And(_)) => {
+                let left = self.native_condition(&mut binary.left, binds);
+                let right = self.native_condition(&mut binary.right, binds);
+                let mut found = left.and(right);
+                found.uses.retain(|var| !binds.contains(var));
+                found.mentions.retain(|var| !binds.contains(var));
+                found
+            }
+            Expr::Let(binding) => {
+                let found = self.names.resolve_expr(&mut binding.expr);
+                binds.extend(self.names.declare_pattern(&mut binding.pat, false));
+                found
+            }
+            other => self.names.resolve_expr(other),
+        }
+    }
+
+    pub(super) fn match_into(&mut self, choice: ExprMatch, dest: Dest) {
+        let after = self.block(Some(self.current));
+        let mut scrutinee = self.value(*choice.expr);
+        let has_guard = |arm: &syn::Arm| arm.guard.as_ref().is_some_and(|(_, guard)| must_split(guard, self.cx));
+        if choice.arms.iter().any(has_guard) && !matches!(scrutinee, Expr::Path(_)) {
+            // Looked at more than once.
+            scrutinee = self.temporary(scrutinee);
+        }
+        let mut from = self.current;
+        let mut choices = Vec::new();
+        let mut is_rest = false;
+        let count = choice.arms.len();
+        for (at, arm) in choice.arms.into_iter().enumerate() {
+            self.names.enter();
+            let mut pattern = arm.pat;
+            let binds = self.names.declare_pattern(&mut pattern, false);
+            let target = self.block(None);
+            match arm.guard {
+                Some((_, guard)) if must_split(&guard, self.cx) => {
+                    choices.push(Choice { pattern: quote!(#pattern), guard: None, found: Found::default(), binds, target });
+                    let (body, rest) = (self.block(None), self.block(None));
+                    let wildcard =
+                        Choice { pattern: quote!(_), guard: None, found: Found::default(), binds: vec![], target: rest };
+                    choices.push(wildcard);
+                    self.current = from;
+                    let mut scrutinee = scrutinee.clone();
+                    let found = self.names.resolve_expr(&mut scrutinee);
+                    let choices = std::mem::take(&mut choices);
+                    self.end(End::Match { scrutinee: quote!(#scrutinee), found, choices });
+                    self.start(target);
+                    self.condition(*guard, body, rest);
+                    self.start(body);
+                    self.into(*arm.body, dest);
+                    self.jump(after);
+                    self.names.leave();
+                    self.start(rest);
+                    from = rest;
+                    is_rest = true;
+                    if at + 1 == count {
+                        self.emit(quote!(::core::unreachable!();), Found::default());
+                        self.end(End::Stop);
+                    }
+                    continue;
+                }
+                guard => {
+                    let (guard, found) = match guard {
+                        Some((_, mut guard)) => {
+                            let mut found = self.names.resolve_expr(&mut guard);
+                            found.uses.retain(|var| !binds.contains(var));
+                            found.mentions.retain(|var| !binds.contains(var));
+                            found.assigned.clear();
+                            (Some(quote!(#guard)), found)
+                        }
+                        None => (None, Found::default()),
+                    };
+                    choices.push(Choice { pattern: quote!(#pattern), guard, found, binds, target });
+                }
+            }
+            self.start(target);
+            self.into(*arm.body, dest);
+            self.jump(after);
+            self.names.leave();
+        }
+        self.current = from;
+        if is_rest && !choices.is_empty() {
+            // The arms above it have been ruled out, which rustc cannot see.
+            let never = self.block(None);
+            choices.push(Choice { pattern: quote!(_), guard: None, found: Found::default(), binds: vec![], target: never });
+            self.start(never);
+            self.emit(quote!(::core::unreachable!();), Found::default());
+            self.end(End::Stop);
+            self.current = from;
+        }
+        let found = self.names.resolve_expr(&mut scrutinee);
+        self.end(End::Match { scrutinee: quote!(#scrutinee), found, choices });
+        self.start(after);
+    }
+
+    fn enter_target(&mut self, label: Option<&Label>, break_to: BlockId, continue_to: Option<BlockId>, dest: Dest) {
+        let label = label.map(|label| label.name.clone());
+        self.targets.push(Target { label, is_loop: continue_to.is_some(), break_to, continue_to, dest });
+    }
+
+    pub(super) fn loop_into(&mut self, expr: ExprLoop, dest: Dest) {
+        let (head, after) = (self.block(None), self.block(Some(self.current)));
+        self.jump(head);
+        self.start(head);
+        self.enter_target(expr.label.as_ref(), after, Some(head), dest);
+        self.block_into(expr.body, Dest::Discard);
+        self.targets.pop();
+        self.jump(head);
+        self.start(after);
+    }
+
+    pub(super) fn while_into(&mut self, expr: ExprWhile, dest: Dest) {
+        let (head, body, after) = (self.block(None), self.block(None), self.block(Some(self.current)));
+        self.jump(head);
+        self.start(head);
+        self.names.enter();
+        self.enter_target(expr.label.as_ref(), after, Some(head), Dest::Discard);
+        self.condition(*expr.cond, body, after);
+        self.start(body);
+        self.block_into(expr.body, Dest::Discard);
+        self.targets.pop();
+        self.names.leave();
+        self.jump(head);
+        self.start(after);
+        self.unit(dest);
+    }
+
+    pub(super) fn for_into(&mut self, expr: ExprForLoop, dest: Dest) {
+        let ExprForLoop { label, pat, expr: iterable, body, .. } = expr;
+        let mut iterable = self.value(*iterable);
+        let span = iterable.span();
+        if !must_split_block(&body, self.cx) {
+            // Only what it goes over had to be taken apart.
+            let mut rest: Expr = syn::parse_quote!(#label for #pat in #iterable #body);
+            if let Expr::ForLoop(rest) = &mut rest {
+                rest.pat = pat;
+            }
+            self.emit_value(rest, dest);
+            return;
+        }
+        let found = self.names.resolve_expr(&mut iterable);
+        let iterator = self.names.temporary(span);
+        let ident = self.names.bindings[iterator].ident.clone();
+        let (start, next) = if suspends(&body, self.cx) {
+            (
+                quote_spanned!(span=> ::kappa::__private::IntoResumable::into_resumable(#iterable)),
+                quote_spanned!(span=> ::kappa::__private::ResumableIterator::next(&mut #ident)),
+            )
+        } else {
+            (
+                quote_spanned!(span=> ::core::iter::IntoIterator::into_iter(#iterable)),
+                quote_spanned!(span=> ::core::iter::Iterator::next(&mut #ident)),
+            )
+        };
+        self.emit_let(quote!(let mut #ident = #start;), found, vec![iterator]);
+        let (head, inside, after) = (self.block(None), self.block(None), self.block(Some(self.current)));
+        self.jump(head);
+        self.start(head);
+        self.names.enter();
+        let mut pattern = *pat;
+        let binds = self.names.declare_pattern(&mut pattern, true);
+        let condition = quote!(let ::core::option::Option::Some(#pattern) = #next);
+        self.end(End::Branch { condition, found: Found::using(iterator), binds, then: inside, other: after });
+        self.start(inside);
+        self.enter_target(label.as_ref(), after, Some(head), Dest::Discard);
+        self.block_into(body, Dest::Discard);
+        self.targets.pop();
+        self.names.leave();
+        self.jump(head);
+        self.start(after);
+        self.unit(dest);
+    }
+
+    pub(super) fn scope_into(&mut self, label: Option<&Label>, block: syn::Block, dest: Dest) {
+        let (inside, after) = (self.block(None), self.block(Some(self.current)));
+        self.jump(inside);
+        self.start(inside);
+        if label.is_some() {
+            self.enter_target(label, after, None, dest);
+        }
+        self.block_into(block, dest);
+        if label.is_some() {
+            self.targets.pop();
+        }
+        self.jump(after);
+        self.start(after);
+    }
+
+    fn find_target(&self, label: Option<&Lifetime>) -> Option<usize> {
+        self.targets.iter().rposition(|target| match label {
+            Some(label) => target.label.as_ref().is_some_and(|own| own.ident == label.ident),
+            None => target.is_loop,
+        })
+    }
+
+    pub(super) fn break_out(&mut self, jump: ExprBreak) {
+        let Some(at) = self.find_target(jump.label.as_ref()) else {
+            self.error(jump.span(), "`break` outside of a loop or labelled block");
+            return;
+        };
+        let (to, dest) = (self.targets[at].break_to, self.targets[at].dest);
+        match jump.expr {
+            Some(value) => self.into(*value, dest),
+            None => self.unit(dest),
+        }
+        self.jump(to);
+        self.dead();
+    }
+
+    pub(super) fn go_on(&mut self, jump: &ExprContinue) {
+        match self.find_target(jump.label.as_ref()).and_then(|at| self.targets[at].continue_to) {
+            Some(to) => self.jump(to),
+            None => self.error(jump.span(), "`continue` outside of a loop"),
+        }
+        self.dead();
+    }
+}

@@ -1,0 +1,484 @@
+//! Which variable a name means.
+//!
+//! Every binding of the code that is taken apart gets an id. Two variables of the same name are two bindings; the one that shadows the other, and
+//! any whose name is also used for something that is not a variable, gets a name of its own in the generated code, because there scopes are flat.
+
+use proc_macro2::{Ident, Literal, Span, TokenStream, TokenTree};
+use std::collections::{BTreeSet, HashMap, HashSet};
+use syn::visit_mut::{self, VisitMut};
+use syn::{Block, Expr, ExprPath, FieldPat, FieldValue, Macro, Pat, PatIdent};
+
+/// A variable of the code that is taken apart, or a temporary of the compiler.
+pub(crate) type Var = usize;
+pub(crate) type Vars = BTreeSet<Var>;
+
+/// What is known of a variable.
+pub(crate) struct Binding {
+    /// Its name in the generated code, with the span of its declaration.
+    pub(crate) ident: Ident,
+    pub(crate) mutable: bool,
+    /// A temporary of the compiler: what it holds, for messages.
+    pub(crate) temporary: bool,
+    /// Made by `cx.shared(closure)`: the closure, resolved, and what it uses.
+    pub(crate) shared: Option<(TokenStream, Vars)>,
+}
+
+/// Bindings and the scopes in which their names are visible.
+pub(crate) struct Names {
+    pub(crate) bindings: Vec<Binding>,
+    scopes: Vec<HashMap<String, Var>>,
+    /// Names that mean something else than a variable somewhere in the function.
+    free: HashSet<String>,
+    taken: HashSet<String>,
+}
+
+impl Names {
+    pub(crate) fn new(body: &Block, parameters: &[Ident]) -> Self {
+        let mut names = Names {
+            bindings: Vec::new(),
+            scopes: vec![HashMap::new()],
+            free: HashSet::new(),
+            taken: HashSet::new(),
+        };
+        let mut collector = Resolver { names: &names, inner: vec![HashSet::new()], found: Found::default(), all: HashSet::new() };
+        for parameter in parameters {
+            collector.inner[0].insert(parameter.to_string());
+        }
+        collector.visit_block_mut(&mut body.clone());
+        let (free, taken) = (std::mem::take(&mut collector.found.free), std::mem::take(&mut collector.all));
+        names.free = free;
+        names.taken = taken;
+        names
+    }
+
+    pub(crate) fn enter(&mut self) {
+        self.scopes.push(HashMap::new());
+    }
+
+    /// Leaves a scope; gives what was declared in it.
+    pub(crate) fn leave(&mut self) -> Vec<Var> {
+        let mut vars: Vec<Var> = self.scopes.pop().unwrap_or_default().into_values().collect();
+        vars.sort_unstable();
+        vars
+    }
+
+    pub(crate) fn lookup(&self, name: &str) -> Option<Var> {
+        self.scopes.iter().rev().find_map(|scope| scope.get(name)).copied()
+    }
+
+    pub(crate) fn temporary(&mut self, span: Span) -> Var {
+        let var = self.bindings.len();
+        let ident = Ident::new(&format!("__value{var}"), span);
+        self.bindings.push(Binding { ident: ident.clone(), mutable: true, temporary: true, shared: None });
+        // Temporaries are visible wherever the compiler mentions them.
+        self.scopes[0].insert(ident.to_string(), var);
+        var
+    }
+
+    pub(crate) fn declare(&mut self, name: &Ident, mutable: bool) -> Var {
+        let text = name.to_string();
+        let var = self.bindings.len();
+        let ident = if self.lookup(&text).is_some() || self.free.contains(&text) {
+            let plain = text.trim_start_matches("r#");
+            let renamed = (2..)
+                .map(|n| format!("{plain}_{n}"))
+                .find(|candidate| !self.taken.contains(candidate))
+                .unwrap_or_else(|| format!("{plain}_{var}"));
+            Ident::new(&renamed, name.span())
+        } else {
+            name.clone()
+        };
+        self.taken.insert(ident.to_string());
+        if let Some(scope) = self.scopes.last_mut() {
+            scope.insert(text, var);
+            scope.insert(ident.to_string(), var);
+        }
+        self.bindings.push(Binding { ident, mutable, temporary: false, shared: None });
+        var
+    }
+
+    /// Declares the variables of a pattern and gives them their names in it.
+    pub(crate) fn declare_pattern(&mut self, pattern: &mut Pat, plain_let: bool) -> Vec<Var> {
+        let mut idents = Vec::new();
+        collect_bindings(pattern, plain_let, &mut idents);
+        let mut declared: HashMap<String, Var> = HashMap::new();
+        let mut vars = Vec::new();
+        for (ident, mutable) in idents {
+            let name = ident.to_string();
+            if let std::collections::hash_map::Entry::Vacant(entry) = declared.entry(name) {
+                let var = self.declare(&ident, mutable);
+                entry.insert(var);
+                vars.push(var);
+            }
+        }
+        let mut renamer = PatternRenamer { names: self, declared: &declared };
+        renamer.visit_pat_mut(pattern);
+        vars
+    }
+
+    /// Resolves code that stays as it is: renames what has to be, and says which variables it touches.
+    pub(crate) fn resolve_expr(&self, expr: &mut Expr) -> Found {
+        let assigned = crate::assigned::by_expr(expr, self);
+        let mut resolver = Resolver { names: self, inner: vec![HashSet::new()], found: Found::default(), all: HashSet::new() };
+        resolver.visit_expr_mut(expr);
+        Found { assigned, ..resolver.found }
+    }
+}
+
+/// What a piece of code does with the variables around it.
+#[derive(Default, Clone)]
+pub(crate) struct Found {
+    /// Read, borrowed, moved or changed in part.
+    pub(crate) uses: Vars,
+    /// Assigned as a whole on every way through.
+    pub(crate) assigned: Vars,
+    /// Mentioned in any way.
+    pub(crate) mentions: Vars,
+    free: HashSet<String>,
+}
+
+impl Found {
+    pub(crate) fn using(var: Var) -> Self {
+        Found { uses: Vars::from([var]), mentions: Vars::from([var]), ..Found::default() }
+    }
+
+    pub(crate) fn and(mut self, other: Found) -> Self {
+        self.uses.extend(other.uses);
+        self.mentions.extend(other.mentions);
+        self.assigned.extend(other.assigned);
+        self
+    }
+}
+
+/// Whether an identifier in a pattern is a new variable and not a constant.
+fn binds(pattern: &PatIdent, plain_let: bool) -> bool {
+    plain_let
+        || pattern.by_ref.is_some()
+        || pattern.mutability.is_some()
+        || pattern.subpat.is_some()
+        || !pattern.ident.to_string().starts_with(|c: char| c.is_uppercase())
+}
+
+fn collect_bindings(pattern: &Pat, plain_let: bool, into: &mut Vec<(Ident, bool)>) {
+    struct Collector<'a> {
+        into: &'a mut Vec<(Ident, bool)>,
+    }
+    impl<'ast> syn::visit::Visit<'ast> for Collector<'_> {
+        fn visit_pat_ident(&mut self, pattern: &'ast PatIdent) {
+            if binds(pattern, false) {
+                self.into.push((pattern.ident.clone(), pattern.mutability.is_some()));
+            }
+            syn::visit::visit_pat_ident(self, pattern);
+        }
+        fn visit_expr(&mut self, _: &'ast Expr) {}
+    }
+    match pattern {
+        Pat::Ident(single) if plain_let && single.subpat.is_none() => {
+            into.push((single.ident.clone(), single.mutability.is_some()));
+        }
+        Pat::Type(typed) => collect_bindings(&typed.pat, plain_let, into),
+        _ => syn::visit::Visit::visit_pat(&mut Collector { into }, pattern),
+    }
+}
+
+struct PatternRenamer<'a> {
+    names: &'a Names,
+    declared: &'a HashMap<String, Var>,
+}
+
+impl VisitMut for PatternRenamer<'_> {
+    fn visit_field_pat_mut(&mut self, field: &mut FieldPat) {
+        let before = match &*field.pat {
+            Pat::Ident(pattern) => Some(pattern.ident.clone()),
+            _ => None,
+        };
+        visit_mut::visit_field_pat_mut(self, field);
+        if field.colon_token.is_none()
+            && let (Some(before), Pat::Ident(pattern)) = (before, &*field.pat)
+            && before != pattern.ident
+        {
+            field.colon_token = Some(Default::default());
+        }
+    }
+
+    fn visit_pat_ident_mut(&mut self, pattern: &mut PatIdent) {
+        if let Some(&var) = self.declared.get(&pattern.ident.to_string()) {
+            let span = pattern.ident.span();
+            pattern.ident = self.names.bindings[var].ident.clone();
+            pattern.ident.set_span(span);
+        }
+        visit_mut::visit_pat_ident_mut(self, pattern);
+    }
+
+    fn visit_expr_mut(&mut self, _: &mut Expr) {}
+}
+
+/// Walks code that stays as it is, with the scopes that it opens itself.
+struct Resolver<'a> {
+    names: &'a Names,
+    inner: Vec<HashSet<String>>,
+    found: Found,
+    /// Every identifier seen, so that new names can avoid them.
+    all: HashSet<String>,
+}
+
+impl Resolver<'_> {
+    fn scoped(&mut self, visit: impl FnOnce(&mut Self)) {
+        self.inner.push(HashSet::new());
+        visit(self);
+        self.inner.pop();
+    }
+
+    fn is_inner(&self, name: &str) -> bool {
+        self.inner.iter().any(|scope| scope.contains(name))
+    }
+
+    fn declare(&mut self, pattern: &Pat, plain_let: bool) {
+        let mut idents = Vec::new();
+        collect_bindings(pattern, plain_let, &mut idents);
+        for (ident, _) in idents {
+            self.all.insert(ident.to_string());
+            if let Some(scope) = self.inner.last_mut() {
+                scope.insert(ident.to_string());
+            }
+        }
+    }
+
+    /// The variable of the surrounding code that this name means here.
+    fn outer(&mut self, name: &str) -> Option<Var> {
+        self.all.insert(name.to_string());
+        if self.is_inner(name) {
+            return None;
+        }
+        let var = self.names.lookup(name);
+        match var {
+            Some(var) => {
+                self.found.mentions.insert(var);
+            }
+            None => {
+                self.found.free.insert(name.to_string());
+            }
+        }
+        var
+    }
+
+    fn mention(&mut self, ident: &mut Ident) -> Option<Var> {
+        let var = self.outer(&ident.to_string())?;
+        let span = ident.span();
+        *ident = self.names.bindings[var].ident.clone();
+        ident.set_span(span);
+        Some(var)
+    }
+
+    fn uses(&mut self, var: Var) {
+        self.found.uses.insert(var);
+        if let Some((_, captured)) = &self.names.bindings[var].shared {
+            for &var in captured {
+                self.found.uses.insert(var);
+            }
+        }
+    }
+
+    fn tokens(&mut self, tokens: TokenStream) -> TokenStream {
+        let trees: Vec<TokenTree> = tokens.into_iter().collect();
+        let mut result = Vec::with_capacity(trees.len());
+        for at in 0..trees.len() {
+            let is_dot = |at: Option<usize>| {
+                matches!(at.and_then(|at| trees.get(at)), Some(TokenTree::Punct(punct)) if punct.as_char() == '.')
+            };
+            let tree = match trees[at].clone() {
+                TokenTree::Ident(mut ident) => {
+                    let is_field = is_dot(at.checked_sub(1)) && !is_dot(at.checked_sub(2));
+                    if !is_field && let Some(var) = self.mention(&mut ident) {
+                        self.uses(var);
+                    }
+                    TokenTree::Ident(ident)
+                }
+                TokenTree::Group(group) => {
+                    let mut inner = proc_macro2::Group::new(group.delimiter(), self.tokens(group.stream()));
+                    inner.set_span(group.span());
+                    TokenTree::Group(inner)
+                }
+                TokenTree::Literal(literal) => TokenTree::Literal(self.literal(literal)),
+                other => other,
+            };
+            result.push(tree);
+        }
+        result.into_iter().collect()
+    }
+
+    /// A string literal in a macro: it may be a format string with variables inside.
+    fn literal(&mut self, literal: Literal) -> Literal {
+        let Ok(text) = syn::parse_str::<syn::LitStr>(&literal.to_string()) else { return literal };
+        let text = text.value();
+        let mut renamed = String::with_capacity(text.len());
+        let mut changed = false;
+        let mut in_argument = false;
+        let mut rest = text.as_str();
+        while let Some(c) = rest.chars().next() {
+            if !in_argument && (rest.starts_with("{{") || rest.starts_with("}}")) {
+                renamed.push_str(&rest[..2]);
+                rest = &rest[2..];
+                continue;
+            }
+            if in_argument && (c == '_' || c.is_alphabetic()) {
+                let end = rest.find(|c: char| c != '_' && !c.is_alphanumeric()).unwrap_or(rest.len());
+                let name = &rest[..end];
+                let next = rest[end..].chars().next();
+                let previous = renamed.chars().last();
+                // `{name}`, `{name:..}`, and `name$` as width or precision.
+                let is_variable = (previous == Some('{') && matches!(next, Some('}' | ':'))) || next == Some('$');
+                match is_variable.then(|| self.outer(name)).flatten() {
+                    Some(var) => {
+                        self.uses(var);
+                        let ident = self.names.bindings[var].ident.to_string();
+                        changed |= ident != name;
+                        renamed.push_str(&ident);
+                    }
+                    None => renamed.push_str(name),
+                }
+                rest = &rest[end..];
+                continue;
+            }
+            in_argument = match c {
+                '{' => true,
+                '}' => false,
+                _ => in_argument,
+            };
+            renamed.push(c);
+            rest = &rest[c.len_utf8()..];
+        }
+        if !changed {
+            return literal;
+        }
+        let mut replaced = Literal::string(&renamed);
+        replaced.set_span(literal.span());
+        replaced
+    }
+}
+
+impl VisitMut for Resolver<'_> {
+    fn visit_expr_path_mut(&mut self, path: &mut ExprPath) {
+        if path.qself.is_none() && path.path.leading_colon.is_none() && path.path.segments.len() == 1 {
+            let segment = &mut path.path.segments[0];
+            if segment.arguments.is_none() {
+                if let Some(var) = self.mention(&mut segment.ident) {
+                    self.uses(var);
+                }
+                return;
+            }
+        }
+        if let Some(segment) = path.path.segments.first() {
+            let name = segment.ident.to_string();
+            self.found.free.insert(name);
+        }
+        visit_mut::visit_expr_path_mut(self, path);
+    }
+
+    fn visit_expr_assign_mut(&mut self, assign: &mut syn::ExprAssign) {
+        self.visit_expr_mut(&mut assign.right);
+        if let Expr::Path(path) = &mut *assign.left
+            && path.qself.is_none()
+            && path.path.get_ident().is_some()
+        {
+            // Assigned as a whole: what was there before is not needed.
+            self.mention(&mut path.path.segments[0].ident);
+        } else {
+            self.visit_expr_mut(&mut assign.left);
+        }
+    }
+
+    fn visit_field_value_mut(&mut self, field: &mut FieldValue) {
+        let before = match &field.expr {
+            Expr::Path(path) => path.path.get_ident().cloned(),
+            _ => None,
+        };
+        self.visit_expr_mut(&mut field.expr);
+        if field.colon_token.is_none()
+            && let (Some(before), Expr::Path(path)) = (before, &field.expr)
+            && !path.path.is_ident(&before)
+        {
+            field.colon_token = Some(Default::default());
+        }
+    }
+
+    fn visit_block_mut(&mut self, block: &mut Block) {
+        self.scoped(|this| {
+            for stmt in &mut block.stmts {
+                this.visit_stmt_mut(stmt);
+            }
+        });
+    }
+
+    fn visit_local_mut(&mut self, local: &mut syn::Local) {
+        let mut plain_let = true;
+        if let Some(init) = &mut local.init {
+            self.visit_expr_mut(&mut init.expr);
+            if let Some((_, diverge)) = &mut init.diverge {
+                plain_let = false;
+                self.visit_expr_mut(diverge);
+            }
+        }
+        self.declare(&local.pat, plain_let);
+    }
+
+    fn visit_expr_closure_mut(&mut self, closure: &mut syn::ExprClosure) {
+        self.scoped(|this| {
+            for input in &closure.inputs {
+                this.declare(input, true);
+            }
+            this.visit_expr_mut(&mut closure.body);
+        });
+    }
+
+    fn visit_arm_mut(&mut self, arm: &mut syn::Arm) {
+        self.scoped(|this| {
+            this.declare(&arm.pat, false);
+            if let Some((_, guard)) = &mut arm.guard {
+                this.visit_expr_mut(guard);
+            }
+            this.visit_expr_mut(&mut arm.body);
+        });
+    }
+
+    fn visit_expr_for_loop_mut(&mut self, expr: &mut syn::ExprForLoop) {
+        self.visit_expr_mut(&mut expr.expr);
+        self.scoped(|this| {
+            this.declare(&expr.pat, true);
+            this.visit_block_mut(&mut expr.body);
+        });
+    }
+
+    fn visit_expr_if_mut(&mut self, expr: &mut syn::ExprIf) {
+        self.scoped(|this| {
+            this.visit_expr_mut(&mut expr.cond);
+            this.visit_block_mut(&mut expr.then_branch);
+        });
+        if let Some((_, other)) = &mut expr.else_branch {
+            self.visit_expr_mut(other);
+        }
+    }
+
+    fn visit_expr_while_mut(&mut self, expr: &mut syn::ExprWhile) {
+        self.scoped(|this| {
+            this.visit_expr_mut(&mut expr.cond);
+            this.visit_block_mut(&mut expr.body);
+        });
+    }
+
+    fn visit_expr_let_mut(&mut self, expr: &mut syn::ExprLet) {
+        self.visit_expr_mut(&mut expr.expr);
+        self.declare(&expr.pat, false);
+    }
+
+    fn visit_macro_mut(&mut self, call: &mut Macro) {
+        // `matches!(x, Some(x) if ..)` and the like cannot be told from expressions: every visible variable that is named counts as used.
+        call.tokens = self.tokens(std::mem::take(&mut call.tokens));
+    }
+
+    fn visit_item_mut(&mut self, _: &mut syn::Item) {}
+
+    fn visit_type_mut(&mut self, _: &mut syn::Type) {}
+
+    fn visit_pat_mut(&mut self, _: &mut Pat) {}
+}

@@ -1,0 +1,197 @@
+//! What a task function becomes: its call constructor, its type, its registration, and its body as a state machine.
+
+use crate::emit::Emitter;
+use crate::graph::Graph;
+use crate::lower::Lower;
+use crate::names::Names;
+use crate::{check, points};
+use proc_macro2::{Ident, TokenStream, TokenTree};
+use quote::{ToTokens, format_ident, quote, quote_spanned};
+use syn::spanned::Spanned;
+use syn::{FnArg, ItemFn, Pat, Result, ReturnType, Type};
+
+/// A parameter after the context.
+pub(crate) struct Parameter {
+    pub(crate) ident: Ident,
+    pub(crate) mutable: bool,
+    pub(crate) ty: Type,
+}
+
+pub(crate) fn expand(function: ItemFn) -> Result<TokenStream> {
+    let (cx, parameters) = check::signature(&function.sig)?;
+    check::body(&function.block, &cx)?;
+    let fingerprint = fingerprint(function.to_token_stream());
+
+    let ItemFn { attrs, vis, sig, block } = function;
+    let name = &sig.ident;
+    let task = format_ident!("__{}", name, span = name.span());
+    let attrs: Vec<_> = attrs.into_iter().collect();
+    let (idents, types): (Vec<_>, Vec<_>) = parameters.iter().map(|p| (&p.ident, &p.ty)).unzip();
+    let texts = idents.iter().map(|ident| ident.to_string().trim_start_matches("r#").to_string());
+    let plain_name = name.to_string();
+    let plain_name = plain_name.trim_start_matches("r#");
+    let (output, output_span) = match &sig.output {
+        ReturnType::Default => (quote!(()), name.span()),
+        ReturnType::Type(_, ty) => (quote!(#ty), ty.span()),
+    };
+    let (value, conclude) = if is_result(&sig.output) {
+        (
+            quote_spanned!(output_span=> <#output as ::kappa::__private::Returned>::Value),
+            quote_spanned!(output_span=> ::kappa::__private::Returned::conclude(output)),
+        )
+    } else {
+        (output.clone(), quote!(::core::result::Result::Ok(output)))
+    };
+    let arguments = quote!((#(#types,)*));
+    let body = body(*block, &cx, &parameters)?;
+
+    Ok(quote! {
+        #(#attrs)*
+        #[allow(clippy::too_many_arguments)]
+        #vis fn #name(#(#idents: #types),*) -> ::kappa::__private::TaskCall<#task> {
+            ::kappa::__private::TaskCall::new((#(#idents,)*))
+        }
+
+        #[doc(hidden)]
+        #[allow(non_camel_case_types)]
+        #vis struct #task {}
+
+        const _: () = {
+            const __FUNCTION: ::kappa::__private::Function = <#task as ::kappa::__private::TaskFunction>::FUNCTION;
+
+            impl ::kappa::__private::TaskFunction for #task {
+                type Arguments = #arguments;
+                type Output = #output;
+                type Value = #value;
+
+                const NAME: &'static str = ::core::concat!(::core::module_path!(), "::", #plain_name);
+                const PARAMETERS: &'static [&'static str] = &[#(#texts),*];
+                const FINGERPRINT: u64 = #fingerprint;
+
+                fn run<'a>(
+                    cx: &'a mut ::kappa::__private::Context,
+                    caller: ::core::option::Option<&'a ::kappa::__private::Frame<'a>>,
+                    entry: ::kappa::__private::Entry<Self::Arguments>,
+                ) -> ::core::pin::Pin<::std::boxed::Box<dyn ::core::future::Future<Output = Self::Output> + ::core::marker::Send + 'a>> {
+                    ::std::boxed::Box::pin(__body(cx, caller, entry))
+                }
+
+                fn conclude(output: Self::Output) -> ::core::result::Result<Self::Value, ::std::string::String> {
+                    #conclude
+                }
+            }
+
+            ::kappa::__private::inventory::submit! { ::kappa::__private::Registration::of::<#task>() }
+
+            #[allow(
+                clippy::all,
+                clippy::pedantic,
+                path_statements,
+                unreachable_code,
+                unused_assignments,
+                unused_braces,
+                unused_labels,
+                unused_mut,
+                unused_parens,
+                unused_variables
+            )]
+            async fn __body(
+                #cx: &mut ::kappa::__private::Context,
+                __caller: ::core::option::Option<&::kappa::__private::Frame<'_>>,
+                __entry: ::kappa::__private::Entry<#arguments>,
+            ) -> #output {
+                #body
+            }
+        };
+    })
+}
+
+fn body(block: syn::Block, cx: &Ident, parameters: &[Parameter]) -> Result<TokenStream> {
+    if !points::suspends(&block, cx) {
+        let parameters = parameters.iter().map(|Parameter { ident, mutable, .. }| {
+            let mutable = mutable.then(|| quote!(mut));
+            quote!(#mutable #ident)
+        });
+        return Ok(quote! {
+            let (#(#parameters,)*) = match __entry {
+                ::kappa::__private::Entry::Begin(__arguments) => __arguments,
+                ::kappa::__private::Entry::Resume => {
+                    #cx.unusable(__FUNCTION.name, "the checkpoint is inside a function that has no suspension point").await
+                }
+            };
+            #block
+        });
+    }
+    let idents: Vec<Ident> = parameters.iter().map(|parameter| parameter.ident.clone()).chain([cx.clone()]).collect();
+    let mut lower = Lower::new(cx, Names::new(&block, &idents));
+    let variables: Vec<_> =
+        parameters.iter().map(|parameter| lower.names.declare(&parameter.ident, parameter.mutable)).collect();
+    lower.body(block);
+    let Lower { names, blocks, items, points, errors, .. } = lower;
+    if let Some(error) = errors.into_iter().reduce(|mut all, error| {
+        all.combine(error);
+        all
+    }) {
+        return Err(error);
+    }
+    let graph = Graph::new(blocks, &names.bindings);
+    let emitter = Emitter::new(&graph, &names.bindings, cx, &points);
+    let machine = emitter.body(&variables, &quote!(__FUNCTION.name));
+    Ok(quote!(#(#items)* #machine))
+}
+
+fn is_result(output: &ReturnType) -> bool {
+    match output {
+        ReturnType::Type(_, ty) => match &**ty {
+            Type::Path(path) => path.path.segments.last().is_some_and(|segment| segment.ident == "Result"),
+            _ => false,
+        },
+        ReturnType::Default => false,
+    }
+}
+
+/// FNV-1a over the function's tokens. White space, comments and the place in the file do not count.
+fn fingerprint(tokens: TokenStream) -> u64 {
+    fn text(hash: u64, text: &str) -> u64 {
+        text.bytes().chain([0]).fold(hash, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3))
+    }
+    fn walk(mut hash: u64, tokens: TokenStream) -> u64 {
+        let mut after_hash_sign = false;
+        for tree in tokens {
+            let is_hash_sign = matches!(&tree, TokenTree::Punct(punct) if punct.as_char() == '#');
+            hash = match tree {
+                // A doc comment.
+                TokenTree::Group(group) if after_hash_sign && group.stream().to_string().starts_with("doc") => hash,
+                TokenTree::Group(group) => {
+                    let open = text(hash, &format!("{:?}", group.delimiter()));
+                    text(walk(open, group.stream()), "end")
+                }
+                TokenTree::Ident(ident) => text(hash, &ident.to_string()),
+                TokenTree::Literal(literal) => text(hash, &literal.to_string()),
+                TokenTree::Punct(punct) if punct.as_char() == '#' => hash,
+                TokenTree::Punct(punct) => text(hash, &punct.as_char().to_string()),
+            };
+            after_hash_sign = is_hash_sign;
+        }
+        hash
+    }
+    walk(0xcbf2_9ce4_8422_2325, tokens)
+}
+
+/// The name and mutability of a parameter that is a plain variable.
+pub(crate) fn plain_parameter(argument: &FnArg) -> Result<Parameter> {
+    let FnArg::Typed(typed) = argument else {
+        return Err(syn::Error::new(argument.span(), "a task is a function, not a method: it has no `self`; pass the value as an argument"));
+    };
+    match &*typed.pat {
+        Pat::Ident(pattern) if pattern.by_ref.is_none() && pattern.subpat.is_none() => Ok(Parameter {
+            ident: pattern.ident.clone(),
+            mutable: pattern.mutability.is_some(),
+            ty: (*typed.ty).clone(),
+        }),
+        other => Err(syn::Error::new(
+            other.span(),
+            "a task's parameter must be a plain name: its name is the key under which a caller gives the argument; take it apart with `let` in the body",
+        )),
+    }
+}

@@ -1,0 +1,4 @@
+//! The continuation compiler: every task here is run straight and then resumed from every one of its checkpoints, with equal results.
+
+mod harness;
+mod first;
