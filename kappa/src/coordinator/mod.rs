@@ -4,4 +4,5 @@
 //! [`driver`] does: it takes events from workers, platforms and timers, lets the state decide, has the journal record the events, and only
 //! then performs the actions.
 
+pub mod driver;
 pub mod state;

@@ -38,7 +38,7 @@ mod queues;
 mod snapshot;
 mod task;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 mod tuning;
 mod waits;
 

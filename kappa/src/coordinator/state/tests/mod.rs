@@ -1,7 +1,7 @@
 //! The state machine is driven by hand: each test is a history of events, and looks at the actions.
 
 mod guarantees;
-mod model;
+pub(in crate::coordinator) mod model;
 mod random;
 mod traps;
 

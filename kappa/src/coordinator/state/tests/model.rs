@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 /// A program, as a tree. Its result does not depend on who is served first, so it can be computed without a coordinator.
 #[derive(Debug)]
-pub(super) enum Node {
+pub(in crate::coordinator) enum Node {
     /// So many checkpoints, then the value.
     Leaf {
         checkpoints: u64,
@@ -38,19 +38,19 @@ pub(super) enum Node {
 }
 
 #[derive(Clone, Copy, Debug)]
-pub(super) enum How {
+pub(in crate::coordinator) enum How {
     AllAtOnce,
     OneByOne,
     AnyFirst,
 }
 
 #[derive(Debug)]
-pub(super) struct Program {
-    pub(super) nodes: Vec<Node>,
+pub(in crate::coordinator) struct Program {
+    pub(in crate::coordinator) nodes: Vec<Node>,
 }
 
 impl Program {
-    pub(super) fn random(seed: u64) -> Self {
+    pub(in crate::coordinator) fn random(seed: u64) -> Self {
         let mut random = SmallRng::seed_from_u64(seed);
         let mut program = Program { nodes: Vec::new() };
         program.grow(3, &mut random);
@@ -84,12 +84,12 @@ impl Program {
         self.nodes.len() - 1
     }
 
-    pub(super) fn root(&self) -> usize {
+    pub(in crate::coordinator) fn root(&self) -> usize {
         self.nodes.len() - 1
     }
 
     /// The result without any coordinator; `None` is a failure.
-    pub(super) fn expected(&self, node: usize) -> Option<u64> {
+    pub(in crate::coordinator) fn expected(&self, node: usize) -> Option<u64> {
         match &self.nodes[node] {
             Node::Leaf { value, .. } => Some(*value),
             Node::Fork { children, .. } => Some(children.iter().map(|child| self.expected(*child).unwrap_or(1)).sum()),
@@ -109,15 +109,15 @@ fn item(producer: u64, index: u64) -> u64 {
 
 /// What a task is started with.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Arguments {
-    pub(super) node: Child,
-    pub(super) queue: Option<QueueId>,
-    pub(super) producer: u64,
+pub(in crate::coordinator) struct Arguments {
+    pub(in crate::coordinator) node: Child,
+    pub(in crate::coordinator) queue: Option<QueueId>,
+    pub(in crate::coordinator) producer: u64,
 }
 
 /// Which program a task runs.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub(super) enum Child {
+pub(in crate::coordinator) enum Child {
     Node(usize),
     Producer { items: u64, batch: u64 },
     Consumer,
@@ -125,7 +125,7 @@ pub(super) enum Child {
 
 /// Everything a task knows between two calls.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Memory {
+pub(in crate::coordinator) struct Memory {
     arguments: Arguments,
     /// Number of calls made.
     step: u64,
@@ -138,7 +138,7 @@ pub(super) struct Memory {
 }
 
 impl Memory {
-    pub(super) fn new(arguments: Arguments) -> Self {
+    pub(in crate::coordinator) fn new(arguments: Arguments) -> Self {
         let queue = arguments.queue;
         Memory {
             arguments,
@@ -152,7 +152,7 @@ impl Memory {
     }
 
     /// Takes the answer of the last call, and decides on the next one. `store` makes a payload of bytes.
-    pub(super) fn next(
+    pub(in crate::coordinator) fn next(
         &mut self,
         program: &Program,
         answer: Option<Answer>,
@@ -285,7 +285,7 @@ impl Memory {
     }
 
     /// Whether its last call was to exit.
-    pub(super) fn is_over(&self) -> bool {
+    pub(in crate::coordinator) fn is_over(&self) -> bool {
         self.finished
     }
 }

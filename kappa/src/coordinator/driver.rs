@@ -1,0 +1,384 @@
+//! Does what the [state machine](super::state) decides: the shell around it.
+//!
+//! Guarantees that no action is performed before the event that led to it is recorded, that each invocation's end is reported exactly once, and
+//! that a run which cannot be recorded any more stops at once, with a message that says how to go on.
+//!
+//! Where a call is applied depends on the journal:
+//!
+//! * Without a journal, or with one that neither blocks nor waits, on the caller's own thread, under one lock: an answer that is there at
+//!   once is returned without a change of threads.
+//! * With a durable journal, on a thread of the run's own: whatever has arrived while the last batch was being written becomes the next batch
+//!   (group commit).
+//!
+//! Everything else that waits (invocations, timers, deletions) runs on the coordinator's own runtime, apart from the one on which tasks compute:
+//! a task that hogs its threads delays no timer and nobody else's checkpoint.
+
+mod clock;
+mod finish;
+mod perform;
+mod record;
+#[cfg(test)]
+mod tests;
+
+use super::state::{Action, Environment, Event, RunEvent, RunStats, State, Timestamp, Tuning, decode_record};
+use crate::ids::{Incarnation, RunId, Sequence, TaskId};
+use crate::journal::{Journal, JournalError};
+use crate::link::Link;
+use crate::platform::Platform;
+use crate::protocol::{Reply, Request, TaskSpec};
+use crate::runtime::RunError;
+use crate::store::Store;
+use async_trait::async_trait;
+use bytes::Bytes;
+use clock::Clock;
+use futures::future::AbortHandle;
+use parking_lot::Mutex;
+use record::{Compaction, Input, Milestone};
+use std::collections::HashMap;
+use std::sync::mpsc;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+use tokio::runtime::Handle;
+use tokio::sync::{Notify, broadcast, oneshot, watch};
+
+/// How many events a slow watcher may be behind before it misses some.
+const EVENTS_KEPT: usize = 4096;
+
+/// What a coordinator works with.
+#[derive(Clone)]
+pub struct Setup {
+    /// The run.
+    pub run: RunId,
+    /// What starts invocations.
+    pub platform: Arc<dyn Platform>,
+    /// Where the run's large values are kept.
+    pub store: Arc<dyn Store>,
+    /// Where decisions are recorded; without it the run ends with this process.
+    pub journal: Option<Arc<dyn Journal>>,
+    /// The coordinator's own runtime. Tasks must not compute on it.
+    pub runtime: Handle,
+    /// Limits and delays.
+    pub tuning: Tuning,
+    /// How long an invocation may run.
+    pub time_limit: Option<Duration>,
+}
+
+/// The coordinator of one run. Dropping it stops the run: what is running is killed; with a durable journal the run can be resumed.
+pub struct Coordinator {
+    shared: Arc<Shared>,
+}
+
+/// What all parts of the shell see.
+struct Shared {
+    me: Weak<Shared>,
+    setup: Setup,
+    core: Mutex<Core>,
+    clock: Clock,
+    /// The next timer has become an earlier one.
+    earlier_timer: Notify,
+    /// An invocation has ended.
+    invocation_gone: Notify,
+    events: broadcast::Sender<RunEvent>,
+    outcome: watch::Sender<Option<Result<Bytes, RunError>>>,
+}
+
+/// Which call waits for its reply, and where that goes.
+type Waiting = (Sequence, oneshot::Sender<Reply>);
+
+/// What the lock protects.
+struct Core {
+    state: State,
+    /// Where replies go.
+    waiting: HashMap<(TaskId, Incarnation), Vec<Waiting>>,
+    /// What is running, and how to kill it.
+    invocations: HashMap<(TaskId, Incarnation), AbortHandle>,
+    /// The timer that the clock is set to.
+    armed: Option<Timestamp>,
+    /// Nothing is applied any more.
+    stopped: bool,
+    compaction: Compaction,
+    /// The way to the recording thread, if there is one.
+    inputs: Option<mpsc::Sender<Input>>,
+}
+
+impl Coordinator {
+    /// Starts a run with this task.
+    ///
+    /// # Errors
+    /// If the journal cannot be written.
+    pub async fn start(setup: Setup, root: TaskSpec) -> Result<Self, RunError> {
+        let environment = environment(&setup);
+        let tuning = setup.tuning.clone();
+        let state = State::new(setup.run);
+        let coordinator = Self::around(state, setup, Compaction::default())?;
+        let started = Event::Started {
+            root,
+            tuning,
+            environment,
+        };
+        coordinator.shared.pass(Milestone::First, started).await;
+        match coordinator.shared.failure() {
+            Some(error) => Err(error),
+            None => Ok(coordinator),
+        }
+    }
+
+    /// Goes on with the run that the journal has recorded. A run that had ended gives its result again.
+    ///
+    /// # Errors
+    /// If there is nothing to go on with, or it cannot be read.
+    pub async fn resume(setup: Setup) -> Result<Self, RunError> {
+        let run = setup.run;
+        let journal_failed = |cause| RunError::Journal { run, cause };
+        let Some(journal) = setup.journal.clone() else {
+            return Err(RunError::Unknown { run });
+        };
+        let (snapshot, records) = journal.load().await.map_err(journal_failed)?;
+        if snapshot.is_none() && records.is_empty() {
+            return Err(RunError::Unknown { run });
+        }
+        let damaged = |cause: super::state::RestoreError| {
+            journal_failed(JournalError::Unavailable {
+                place: format!("of run {run}"),
+                action: "be read".to_string(),
+                cause: cause.to_string(),
+            })
+        };
+        let compaction = Compaction::loaded(snapshot.as_deref(), &records);
+        let mut state = match snapshot {
+            Some(bytes) => State::restore(&bytes).map_err(damaged)?,
+            None => State::new(run),
+        };
+        let mut dropped = Vec::new();
+        for record in &records {
+            let (at, event) = decode_record(record).map_err(damaged)?;
+            state.apply(at, event, &mut dropped);
+            dropped.clear();
+        }
+        let environment = environment(&setup);
+        let coordinator = Self::around(state, setup, compaction)?;
+        coordinator.shared.happened(Event::Recovered(environment));
+        Ok(coordinator)
+    }
+
+    fn around(state: State, setup: Setup, compaction: Compaction) -> Result<Self, RunError> {
+        let run = setup.run;
+        let journal = setup.journal.clone().filter(|journal| !journal.is_immediate());
+        let (inputs, received) = match journal {
+            Some(journal) => {
+                let (inputs, received) = mpsc::channel();
+                (Some(inputs), Some((journal, received)))
+            }
+            None => (None, None),
+        };
+        let core = Core {
+            state,
+            waiting: HashMap::new(),
+            invocations: HashMap::new(),
+            armed: None,
+            stopped: false,
+            compaction,
+            inputs,
+        };
+        let shared = Arc::new_cyclic(|me| Shared {
+            me: me.clone(),
+            setup,
+            core: Mutex::new(core),
+            clock: Clock::start(),
+            earlier_timer: Notify::new(),
+            invocation_gone: Notify::new(),
+            events: broadcast::channel(EVENTS_KEPT).0,
+            outcome: watch::channel(None).0,
+        });
+        if let Some((journal, received)) = received {
+            let recorder = shared.clone();
+            std::thread::Builder::new()
+                .name("kappa-journal".to_string())
+                .spawn(move || recorder.record_batches(&*journal, &received))
+                .map_err(|cause| RunError::Platform {
+                    run,
+                    cause: format!("cannot start a thread: {cause}"),
+                })?;
+        }
+        shared.setup.runtime.spawn(clock::keep_time(shared.me.clone()));
+        Ok(Coordinator { shared })
+    }
+
+    /// The run.
+    pub fn run(&self) -> RunId {
+        self.shared.setup.run
+    }
+
+    /// How workers in this process reach the coordinator.
+    pub fn link(&self) -> Arc<dyn Link> {
+        self.shared.clone()
+    }
+
+    /// What happens from now on.
+    pub fn events(&self) -> broadcast::Receiver<RunEvent> {
+        self.shared.events.subscribe()
+    }
+
+    /// What has happened so far, in numbers.
+    pub fn stats(&self) -> RunStats {
+        self.shared.core.lock().state.stats().clone()
+    }
+
+    /// Ends the run with all its tasks. They fail with [`Failure::Cancelled`](crate::Failure::Cancelled).
+    pub fn cancel(&self) {
+        self.shared.happened(Event::Cancelled);
+    }
+
+    /// Stops working on the run, and returns when nothing of it is running in this process any more. It can be resumed if it has a durable
+    /// journal.
+    pub async fn interrupt(&self) {
+        self.shared.stop(self.shared.interrupted());
+        self.shared.until_nothing_runs().await;
+    }
+
+    /// The run's end: its result as `postcard`, or why there is none.
+    ///
+    /// # Errors
+    /// If the run failed, was interrupted, or cannot be recorded any more.
+    pub async fn wait(&self) -> Result<Bytes, RunError> {
+        let mut outcome = self.shared.outcome.subscribe();
+        let outcome = outcome.wait_for(Option::is_some).await;
+        match outcome.ok().and_then(|outcome| outcome.clone()) {
+            Some(outcome) => outcome,
+            None => Err(self.shared.interrupted()),
+        }
+    }
+}
+
+impl Drop for Coordinator {
+    fn drop(&mut self) {
+        self.shared.stop(self.shared.interrupted());
+    }
+}
+
+fn environment(setup: &Setup) -> Environment {
+    Environment {
+        concurrency: setup.platform.concurrency() as u64,
+        time_limit: setup.time_limit,
+    }
+}
+
+#[async_trait]
+impl Link for Shared {
+    async fn send(&self, request: Request) -> Reply {
+        let answer = {
+            let mut core = self.core.lock();
+            if core.stopped || core.state.fences(&request) {
+                return Reply::Fenced;
+            }
+            match &core.inputs {
+                Some(inputs) => {
+                    let (sender, receiver) = oneshot::channel();
+                    // If the recording thread is gone, so is the sender, and the receiver says so.
+                    let _ = inputs.send(Input::Request(request, sender));
+                    receiver
+                }
+                None => match self.call(&mut core, request) {
+                    Ok(reply) => return reply,
+                    Err(receiver) => receiver,
+                },
+            }
+        };
+        answer.await.unwrap_or(Reply::Fenced)
+    }
+}
+
+impl Shared {
+    /// An event from this process: applied at once, or handed to the recording thread.
+    fn happened(&self, event: Event) {
+        let mut core = self.core.lock();
+        if core.stopped {
+            return;
+        }
+        match &core.inputs {
+            Some(inputs) => {
+                // A recording thread that is gone has stopped the run, and said why.
+                let _ = inputs.send(Input::Event(event));
+            }
+            None => {
+                let actions = self.apply_now(&mut core, event);
+                self.perform(&mut core, actions);
+            }
+        }
+    }
+
+    /// A call without a recording thread: the reply, or where it will come from.
+    fn call(&self, core: &mut Core, request: Request) -> Result<Reply, oneshot::Receiver<Reply>> {
+        let (task, incarnation, sequence) = (request.task, request.incarnation, request.sequence);
+        let mut actions = self.apply_now(core, Event::Requested(request));
+        let is_mine = |action: &Action| {
+            matches!(action, Action::Reply { task: t, incarnation: i, sequence: s, .. }
+                if *t == task && *i == incarnation && *s == sequence)
+        };
+        let mine = actions.iter().position(is_mine).map(|index| actions.swap_remove(index));
+        self.perform(core, actions);
+        match mine {
+            Some(Action::Reply { reply, .. }) => Ok(reply),
+            _ if core.stopped => Ok(Reply::Fenced),
+            _ => {
+                let (sender, receiver) = oneshot::channel();
+                core.waiting
+                    .entry((task, incarnation))
+                    .or_default()
+                    .push((sequence, sender));
+                Err(receiver)
+            }
+        }
+    }
+
+    fn interrupted(&self) -> RunError {
+        RunError::Interrupted {
+            run: self.setup.run,
+            resumable: self.setup.journal.is_some(),
+        }
+    }
+
+    /// Why the run has been stopped, if it has.
+    fn failure(&self) -> Option<RunError> {
+        match &*self.outcome.borrow() {
+            Some(Err(error @ (RunError::Journal { .. } | RunError::Platform { .. }))) => Some(error.clone()),
+            _ => None,
+        }
+    }
+
+    /// Ends all work on the run in this process.
+    fn stop(&self, reason: RunError) {
+        let mut core = self.core.lock();
+        self.stop_locked(&mut core, reason);
+    }
+
+    fn stop_locked(&self, core: &mut Core, reason: RunError) {
+        if core.stopped {
+            return;
+        }
+        core.stopped = true;
+        core.inputs = None; // The recording thread ends when it has emptied its channel.
+        core.waiting.clear();
+        for invocation in core.invocations.values() {
+            invocation.abort();
+        }
+        self.earlier_timer.notify_one();
+        self.outcome.send_if_modified(|outcome| {
+            let is_first = outcome.is_none();
+            if is_first {
+                *outcome = Some(Err(reason));
+            }
+            is_first
+        });
+    }
+
+    async fn until_nothing_runs(&self) {
+        loop {
+            let gone = self.invocation_gone.notified();
+            if self.core.lock().invocations.is_empty() {
+                return;
+            }
+            gone.await;
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! The end of a run: its result is brought into safety, and everything else of it goes.
+
+use super::Shared;
+use super::record::Milestone;
+use crate::coordinator::state::Event;
+use crate::protocol::{Payload, TaskResult};
+use crate::runtime::RunError;
+use bytes::Bytes;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long the end of a run waits for its invocations to go. They have been told; a platform that does not obey must not keep the result from
+/// whoever waits for it.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+impl Shared {
+    pub(super) fn finish(&self) {
+        if let Some(me) = self.me.upgrade() {
+            self.setup.runtime.spawn(async move {
+                let outcome = me.collect_and_clean_up().await;
+                me.settle(outcome);
+            });
+        }
+    }
+
+    async fn collect_and_clean_up(self: &Arc<Self>) -> Result<Bytes, RunError> {
+        let run = self.setup.run;
+        if tokio::time::timeout(PATIENCE, self.until_nothing_runs()).await.is_err() {
+            tracing::warn!(%run, "the run has ended, but some of its invocations do not go");
+            for invocation in self.core.lock().invocations.values() {
+                invocation.abort();
+            }
+        }
+        let result = self.core.lock().state.ended().cloned();
+        let outcome = self.collect(result).await;
+        // Nothing is deleted while the result is nowhere else.
+        let is_safe = matches!(outcome, Ok(_) | Err(RunError::Failed(_)));
+        if is_safe && let Err(cause) = self.setup.store.delete_prefix(&format!("runs/{run}")).await {
+            tracing::warn!(%run, %cause, "the run has ended, but its objects cannot be deleted");
+        }
+        outcome
+    }
+
+    /// The result's bytes; in the journal too, so that the run can be asked again.
+    async fn collect(&self, result: Option<TaskResult>) -> Result<Bytes, RunError> {
+        let run = self.setup.run;
+        let bytes = match result {
+            Some(Ok(Payload::Inline(bytes))) => bytes,
+            Some(Ok(Payload::Stored { key, .. })) => self
+                .setup
+                .store
+                .get(&key)
+                .await
+                .map_err(|cause| RunError::Store { run, cause })?,
+            Some(Err(error)) => return Err(RunError::Failed(error)),
+            None => return Err(self.interrupted()),
+        };
+        let collected = Event::ResultCollected(Payload::Inline(bytes.clone()));
+        match self.pass(Milestone::Last, collected).await {
+            true => Ok(bytes),
+            false => Err(self.interrupted()),
+        }
+    }
+
+    /// Tells those who wait, unless the run was stopped meanwhile: then they have been told why.
+    fn settle(&self, outcome: Result<Bytes, RunError>) {
+        self.outcome.send_if_modified(|told| {
+            let is_first = told.is_none();
+            if is_first {
+                *told = Some(outcome);
+            }
+            is_first
+        });
+        let mut core = self.core.lock();
+        core.stopped = true;
+        core.inputs = None;
+        self.earlier_timer.notify_one();
+    }
+}

@@ -1,0 +1,122 @@
+//! Actions, once the events that led to them are recorded.
+
+use super::{Core, Shared};
+use crate::coordinator::state::{Action, Event};
+use crate::ids::{Incarnation, Sequence, TaskId};
+use crate::link::Link;
+use crate::protocol::{Invocation, InvocationOutcome, Reply};
+use futures::FutureExt;
+use futures::future::{AbortHandle, Abortable};
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+impl Shared {
+    /// Nothing here waits: what takes time is handed to the coordinator's runtime.
+    pub(super) fn perform(&self, core: &mut Core, actions: Vec<Action>) {
+        let mut garbage = Vec::new();
+        for action in actions {
+            match action {
+                Action::Reply {
+                    task,
+                    incarnation,
+                    sequence,
+                    reply,
+                } => {
+                    deliver(core, (task, incarnation), sequence, reply);
+                }
+                Action::Invoke(invocation) => self.invoke(core, invocation),
+                Action::Kill { task, incarnation } => {
+                    if let Some(handle) = core.invocations.get(&(task, incarnation)) {
+                        handle.abort();
+                    }
+                }
+                Action::Delete(key) => garbage.push(key),
+                Action::Observed(event) => {
+                    if self.events.receiver_count() > 0 {
+                        // Nobody listening is fine.
+                        let _ = self.events.send(event);
+                    }
+                }
+                Action::Ended => self.finish(),
+            }
+        }
+        if !garbage.is_empty() {
+            self.delete(garbage);
+        }
+        self.set_timer(core);
+    }
+
+    fn set_timer(&self, core: &mut Core) {
+        let Some(next) = core.state.next_timer() else { return };
+        // A timer that is set too early only costs a look at the clock.
+        if core.armed.is_none_or(|armed| next < armed) {
+            core.armed = Some(next);
+            self.earlier_timer.notify_one();
+        }
+    }
+
+    fn invoke(&self, core: &mut Core, invocation: Invocation) {
+        let Some(me) = self.me.upgrade() else { return };
+        let key = (invocation.task, invocation.incarnation);
+        let (handle, registration) = AbortHandle::new_pair();
+        core.invocations.insert(key, handle);
+        self.setup.runtime.spawn(async move {
+            let link: Arc<dyn Link> = me.clone();
+            let platform = me.setup.platform.clone();
+            let running = AssertUnwindSafe(platform.invoke(invocation, link)).catch_unwind();
+            let outcome = match Abortable::new(running, registration).await {
+                Ok(Ok(outcome)) => outcome,
+                Ok(Err(_)) => InvocationOutcome::Crashed("the platform panicked".to_string()),
+                Err(_) => InvocationOutcome::Killed("by the coordinator".to_string()),
+            };
+            me.invocation_ended(key, outcome);
+        });
+    }
+
+    fn invocation_ended(&self, key: (TaskId, Incarnation), outcome: InvocationOutcome) {
+        {
+            let mut core = self.core.lock();
+            core.invocations.remove(&key);
+            core.waiting.remove(&key);
+        }
+        let (task, incarnation) = key;
+        self.happened(Event::InvocationEnded {
+            task,
+            incarnation,
+            outcome,
+        });
+        self.invocation_gone.notify_waiters();
+    }
+
+    fn delete(&self, keys: Vec<String>) {
+        let store = self.setup.store.clone();
+        self.setup.runtime.spawn(async move {
+            for key in keys {
+                if let Err(cause) = store.delete(&key).await {
+                    // It is deleted with everything else at the run's end.
+                    tracing::warn!(%cause, "an object that is not needed any more stays for now");
+                }
+            }
+        });
+    }
+}
+
+fn deliver(core: &mut Core, key: (TaskId, Incarnation), sequence: Sequence, reply: Reply) {
+    let Some(waiting) = core.waiting.get_mut(&key) else {
+        return;
+    };
+    let mut others = Vec::new();
+    for (awaited, sender) in waiting.drain(..) {
+        if awaited == sequence {
+            // Whoever does not wait any more was given up.
+            let _ = sender.send(reply.clone());
+        } else {
+            others.push((awaited, sender));
+        }
+    }
+    if others.is_empty() {
+        core.waiting.remove(&key);
+    } else {
+        *waiting = others;
+    }
+}

@@ -1,0 +1,217 @@
+//! Events on their way into the state and the journal.
+
+use super::{Core, Shared};
+use crate::coordinator::state::{Action, Event, encode_record};
+use crate::journal::{Journal, JournalError};
+use crate::protocol::{Reply, Request};
+use crate::runtime::RunError;
+use futures::FutureExt;
+use std::sync::mpsc;
+use tokio::sync::oneshot;
+
+/// No batch is longer, so that nobody waits for ever.
+const LONGEST_BATCH: usize = 4096;
+
+/// What the recording thread is given.
+pub(super) enum Input {
+    Event(Event),
+    Request(Request, oneshot::Sender<Reply>),
+    /// An event whose being recorded is acknowledged; after the run's last one by a snapshot.
+    Milestone(Event, Milestone, oneshot::Sender<()>),
+}
+
+/// An event that somebody waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Milestone {
+    /// The run has been accepted: from now on it can be resumed.
+    First,
+    /// Nothing but the result is needed any more.
+    Last,
+}
+
+/// When to replace the records by a snapshot: when they have become several times as long, so that the cost of snapshots stays in proportion
+/// to what is recorded, and so does the time of a recovery.
+#[derive(Debug, Default)]
+pub(super) struct Compaction {
+    appended: usize,
+    snapshot: usize,
+}
+
+impl Compaction {
+    const FACTOR: usize = 4;
+    /// Below this many bytes of records a snapshot is not worth it.
+    const FLOOR: usize = 4 << 20;
+
+    pub(super) fn loaded(snapshot: Option<&[u8]>, records: &[Vec<u8>]) -> Self {
+        Compaction {
+            appended: records.iter().map(Vec::len).sum(),
+            snapshot: snapshot.map_or(0, <[u8]>::len),
+        }
+    }
+
+    fn appended(&mut self, bytes: usize) {
+        self.appended += bytes;
+    }
+
+    fn is_due(&self) -> bool {
+        self.appended > Self::FLOOR.max(self.snapshot.saturating_mul(Self::FACTOR))
+    }
+
+    fn done(&mut self, snapshot: usize) {
+        *self = Compaction { appended: 0, snapshot };
+    }
+}
+
+impl Shared {
+    /// Applies and records an event on the caller's thread. If it cannot be recorded, the run stops, and nothing is to be done.
+    pub(super) fn apply_now(&self, core: &mut Core, event: Event) -> Vec<Action> {
+        if core.stopped {
+            return Vec::new();
+        }
+        let at = self.clock.now();
+        let mut actions = Vec::new();
+        let Some(journal) = &self.setup.journal else {
+            core.state.apply(at, event, &mut actions);
+            return actions;
+        };
+        let record = encode_record(at, &event);
+        core.compaction.appended(record.len());
+        core.state.apply(at, event, &mut actions);
+        let recorded = at_once(journal.append(vec![record]));
+        let compacted = recorded.and_then(|()| match core.compaction.is_due() {
+            true => self.compact_now(core, &**journal),
+            false => Ok(()),
+        });
+        match compacted {
+            Ok(()) => actions,
+            Err(cause) => {
+                self.stop_locked(
+                    core,
+                    RunError::Journal {
+                        run: self.setup.run,
+                        cause,
+                    },
+                );
+                Vec::new()
+            }
+        }
+    }
+
+    fn compact_now(&self, core: &mut Core, journal: &dyn Journal) -> Result<(), JournalError> {
+        let snapshot = core.state.snapshot();
+        core.compaction.done(snapshot.len());
+        at_once(journal.snapshot(snapshot))
+    }
+
+    /// Applies and records an event, and returns when it is durable. False if the run was stopped before.
+    pub(super) async fn pass(&self, milestone: Milestone, event: Event) -> bool {
+        let acknowledged = {
+            let mut core = self.core.lock();
+            if core.stopped {
+                return false;
+            }
+            if let Some(inputs) = &core.inputs {
+                let (sender, receiver) = oneshot::channel();
+                // If the recording thread is gone, the receiver says so.
+                let _ = inputs.send(Input::Milestone(event, milestone, sender));
+                receiver
+            } else {
+                let actions = self.apply_now(&mut core, event);
+                self.perform(&mut core, actions);
+                if let Some(journal) = &self.setup.journal
+                    && milestone == Milestone::Last
+                    && let Err(cause) = self.compact_now(&mut core, &**journal)
+                {
+                    self.stop_locked(
+                        &mut core,
+                        RunError::Journal {
+                            run: self.setup.run,
+                            cause,
+                        },
+                    );
+                }
+                return !core.stopped;
+            }
+        };
+        acknowledged.await.is_ok()
+    }
+
+    /// The recording thread: takes what has arrived, applies it, has it recorded as one batch, and only then lets the actions happen.
+    pub(super) fn record_batches(&self, journal: &dyn Journal, received: &mpsc::Receiver<Input>) {
+        while let Ok(first) = received.recv() {
+            let inputs = std::iter::once(first).chain(received.try_iter()).take(LONGEST_BATCH);
+            if let Err(cause) = self.record_batch(journal, inputs) {
+                self.stop(RunError::Journal {
+                    run: self.setup.run,
+                    cause,
+                });
+                return;
+            }
+        }
+    }
+
+    fn record_batch(&self, journal: &dyn Journal, inputs: impl Iterator<Item = Input>) -> Result<(), JournalError> {
+        let mut records = Vec::new();
+        let mut actions = Vec::new();
+        let mut acknowledge = Vec::new();
+        let mut is_last = false;
+        {
+            let mut core = self.core.lock();
+            for input in inputs {
+                if core.stopped {
+                    return Ok(());
+                }
+                let event = match input {
+                    Input::Event(event) => event,
+                    Input::Request(request, sender) => {
+                        let key = (request.task, request.incarnation);
+                        core.waiting.entry(key).or_default().push((request.sequence, sender));
+                        Event::Requested(request)
+                    }
+                    Input::Milestone(event, milestone, sender) => {
+                        acknowledge.push(sender);
+                        is_last |= milestone == Milestone::Last;
+                        event
+                    }
+                };
+                let at = self.clock.now();
+                let record = encode_record(at, &event);
+                core.compaction.appended(record.len());
+                records.push(record);
+                core.state.apply(at, event, &mut actions);
+            }
+        }
+        futures::executor::block_on(journal.append(records))?;
+        let snapshot = {
+            let mut core = self.core.lock();
+            if !core.stopped {
+                self.perform(&mut core, actions);
+            }
+            let is_due = core.compaction.is_due() || is_last;
+            is_due.then(|| {
+                let snapshot = core.state.snapshot();
+                core.compaction.done(snapshot.len());
+                snapshot
+            })
+        };
+        if let Some(snapshot) = snapshot {
+            futures::executor::block_on(journal.snapshot(snapshot))?;
+        }
+        for sender in acknowledge {
+            // Whoever does not wait any more does not need to know.
+            let _ = sender.send(());
+        }
+        Ok(())
+    }
+}
+
+/// The outcome of a journal that said it neither blocks nor waits.
+fn at_once(step: impl Future<Output = Result<(), JournalError>>) -> Result<(), JournalError> {
+    step.now_or_never().unwrap_or_else(|| {
+        Err(JournalError::Unavailable {
+            place: "in memory".to_string(),
+            action: "append".to_string(),
+            cause: "it said that it never waits, but it does".to_string(),
+        })
+    })
+}

@@ -1,0 +1,534 @@
+//! The shell, with a platform whose workers are the model programs of the state machine's tests, or scripts.
+
+use super::*;
+use crate::coordinator::state::BackOff;
+use crate::coordinator::state::tests::model::{Arguments, Child, Memory, Program};
+use crate::error::Failure;
+use crate::journal::{Durability, FileJournal, MemoryJournal};
+use crate::protocol::{Answer, Call, Invocation, InvocationOutcome, Payload, Start};
+use crate::store::Memory as MemoryStore;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use rand::rngs::SmallRng;
+use rand::{Rng, SeedableRng};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Instant;
+
+type Script = dyn Fn(Invocation, Arc<dyn Link>) -> BoxFuture<'static, InvocationOutcome> + Send + Sync;
+
+/// A platform whose workers do what a function says.
+struct Scripted {
+    script: Box<Script>,
+    running: Arc<AtomicUsize>,
+    concurrency: usize,
+}
+
+impl Scripted {
+    fn new<F>(concurrency: usize, script: impl Fn(Invocation, Arc<dyn Link>) -> F + Send + Sync + 'static) -> Arc<Self>
+    where
+        F: Future<Output = InvocationOutcome> + Send + 'static,
+    {
+        let script = Box::new(move |invocation, link| script(invocation, link).boxed());
+        Arc::new(Scripted {
+            script,
+            running: Arc::default(),
+            concurrency,
+        })
+    }
+}
+
+/// Counts down however the invocation ends.
+struct Running(Arc<AtomicUsize>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+#[async_trait]
+impl Platform for Scripted {
+    async fn invoke(&self, invocation: Invocation, link: Arc<dyn Link>) -> InvocationOutcome {
+        let before = self.running.fetch_add(1, Ordering::SeqCst);
+        let _running = Running(self.running.clone());
+        assert!(before < self.concurrency, "more invocations than the platform takes");
+        (self.script)(invocation, link).await
+    }
+
+    async fn shutdown(&self) {}
+
+    fn concurrency(&self) -> usize {
+        self.concurrency
+    }
+}
+
+fn setup(platform: Arc<dyn Platform>, journal: Option<Arc<dyn Journal>>) -> Setup {
+    let back_off = BackOff {
+        immediate: 0,
+        first: Duration::from_millis(1),
+        cap: Duration::from_millis(5),
+    };
+    let tuning = Tuning {
+        grace: Duration::from_millis(3),
+        kill_limit: 1000,
+        after_crash: back_off,
+        after_kill: back_off,
+        ..Tuning::default()
+    };
+    Setup {
+        run: RunId::generate(),
+        platform,
+        store: Arc::new(MemoryStore::new()),
+        journal,
+        runtime: Handle::current(),
+        tuning,
+        time_limit: None,
+    }
+}
+
+fn root(arguments: Vec<u8>) -> TaskSpec {
+    TaskSpec {
+        function: "root".to_string(),
+        arguments: Payload::Inline(arguments.into()),
+    }
+}
+
+fn request(invocation: &Invocation, sequence: Sequence, call: Call) -> Request {
+    Request {
+        task: invocation.task,
+        incarnation: invocation.incarnation,
+        sequence,
+        continuation: Payload::Inline(Bytes::from_static(b"here")),
+        call,
+    }
+}
+
+fn exit(value: &'static [u8]) -> Call {
+    Call::Exit(Ok(Payload::Inline(Bytes::from_static(value))))
+}
+
+async fn soon<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(20), future)
+        .await
+        .expect("it takes too long")
+}
+
+/// A worker that executes model programs. Dies at random moments if `kill` says so.
+fn model_platform(seed: u64, store: Arc<dyn Store>, kill: f64) -> Arc<Scripted> {
+    let program = Arc::new(Program::random(seed));
+    let invocations = AtomicU64::new(0);
+    Scripted::new(3, move |invocation, link| {
+        let number = invocations.fetch_add(1, Ordering::Relaxed);
+        let mut random = SmallRng::seed_from_u64(seed * 1_000_003 + number);
+        let (program, store) = (program.clone(), store.clone());
+        async move {
+            let life = match random.random_bool(kill) {
+                true => Duration::from_micros(random.random_range(0..3000)),
+                false => Duration::from_secs(60),
+            };
+            match tokio::time::timeout(life, work(&program, invocation, link, store)).await {
+                Ok(()) => InvocationOutcome::Returned,
+                Err(_) => InvocationOutcome::Killed("by the test".to_string()),
+            }
+        }
+    })
+}
+
+async fn work(program: &Program, invocation: Invocation, link: Arc<dyn Link>, store: Arc<dyn Store>) {
+    let get = |payload: &Payload| match payload {
+        Payload::Inline(bytes) => bytes.to_vec(),
+        Payload::Stored { key, .. } => store
+            .get(key)
+            .now_or_never()
+            .expect("memory does not wait")
+            .expect("an object that is needed")
+            .to_vec(),
+    };
+    let (mut memory, mut answer) = match invocation.start {
+        Start::Begin(arguments) => (
+            Memory::new(postcard::from_bytes(&get(&arguments)).expect("arguments")),
+            None,
+        ),
+        Start::Resume { continuation, answer } => (
+            postcard::from_bytes(&get(&continuation)).expect("continuation"),
+            Some(answer),
+        ),
+    };
+    let mut sequence = invocation.last_sequence;
+    loop {
+        let mut written = Vec::new();
+        let mut put = |bytes: Vec<u8>| {
+            if bytes.len().is_multiple_of(2) {
+                return Payload::Inline(bytes.into());
+            }
+            let key = format!("runs/{}/{}", invocation.run, uuid::Uuid::new_v4());
+            let length = bytes.len() as u64;
+            written.push((key.clone(), bytes));
+            Payload::Stored { key, length }
+        };
+        let call = memory.next(program, answer.take(), &mut put, &get);
+        let continuation = put(postcard::to_stdvec(&memory).expect("memory"));
+        for (key, bytes) in written {
+            store.put(&key, bytes.into()).await.expect("put");
+        }
+        sequence += 1;
+        let (task, incarnation) = (invocation.task, invocation.incarnation);
+        match link
+            .send(Request {
+                task,
+                incarnation,
+                sequence,
+                continuation,
+                call,
+            })
+            .await
+        {
+            Reply::Answer(_) if memory.is_over() => return,
+            Reply::Answer(given) => answer = Some(given),
+            Reply::Suspend | Reply::Fenced => return,
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+fn model_root(program: &Program) -> TaskSpec {
+    let arguments = Arguments {
+        node: Child::Node(program.root()),
+        queue: None,
+        producer: 0,
+    };
+    root(postcard::to_stdvec(&arguments).expect("arguments"))
+}
+
+fn model_setup(seed: u64, kill: f64, journal: Option<Arc<dyn Journal>>) -> (Setup, Arc<MemoryStore>) {
+    let store = Arc::new(MemoryStore::new());
+    let platform = model_platform(seed, store.clone(), kill);
+    let mut setup = setup(platform, journal);
+    setup.store = store.clone();
+    (setup, store)
+}
+
+/// The model has no failing roots: any failure is a fault of ours.
+fn number(result: Result<Bytes, RunError>) -> Option<u64> {
+    let bytes = result.expect("a result");
+    Some(postcard::from_bytes(&bytes).expect("a number"))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn programs_have_the_models_result_with_every_kind_of_journal_and_leave_nothing_in_the_store() {
+    for seed in 0..30 {
+        let folder = tempfile::tempdir().expect("a folder");
+        let durable = FileJournal::create(&folder.path().join("journal"), Durability::Process).expect("a journal");
+        let journals: [Option<Arc<dyn Journal>>; 3] =
+            [None, Some(Arc::new(MemoryJournal::new())), Some(Arc::new(durable))];
+        for journal in journals {
+            let (setup, store) = model_setup(seed, 0.3, journal);
+            let program = Program::random(seed);
+            let coordinator = Coordinator::start(setup, model_root(&program)).await.expect("start");
+            let result = number(soon(coordinator.wait()).await);
+            assert_eq!(result, program.expected(program.root()), "seed {seed}");
+            assert_eq!(store.usage().0, 0, "seed {seed}: objects are left");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn r16_a_coordinator_that_is_stopped_again_and_again_is_resumed_and_loses_nothing() {
+    let mut resumes = 0;
+    for seed in 0..60 {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("journal");
+        let program = Program::random(seed);
+        let mut random = SmallRng::seed_from_u64(seed);
+        let (mut setup, _store) = model_setup(seed, 0.2, None);
+        let result = loop {
+            let is_first = !path.exists();
+            let journal = match is_first {
+                true => FileJournal::create(&path, Durability::Process),
+                false => FileJournal::open(&path, Durability::Process),
+            };
+            setup.journal = Some(Arc::new(journal.expect("a journal")));
+            let started = match is_first {
+                true => Coordinator::start(setup.clone(), model_root(&program)).await,
+                false => Coordinator::resume(setup.clone()).await,
+            };
+            let coordinator = started.expect("a coordinator");
+            let life = Duration::from_micros(random.random_range(0..3000));
+            if let Ok(result) = tokio::time::timeout(life, coordinator.wait()).await {
+                break result;
+            }
+            coordinator.interrupt().await;
+            match coordinator.wait().await {
+                Err(RunError::Interrupted { resumable: true, .. }) => resumes += 1,
+                ended => break ended, // It was quicker than the interruption.
+            }
+            setup.journal = None;
+            drop(coordinator);
+            until_unlocked(&path).await;
+        };
+        assert_eq!(number(result), program.expected(program.root()), "seed {seed}");
+    }
+    assert!(resumes > 10, "only {resumes} resumes: the test shows nothing");
+}
+
+/// The recording thread lets go of the journal a moment after the coordinator is dropped.
+async fn until_unlocked(path: &std::path::Path) {
+    while let Err(JournalError::InUse { .. }) = FileJournal::open(path, Durability::Process).map(drop) {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+#[tokio::test]
+async fn an_ended_run_gives_its_result_again_without_any_invocation() {
+    let journal: Arc<dyn Journal> = Arc::new(MemoryJournal::new());
+    let store = Arc::new(MemoryStore::new());
+    let place = store.clone();
+    let count = Arc::new(AtomicUsize::new(0));
+    let counter = count.clone();
+    let platform = Scripted::new(4, move |invocation, link| {
+        let place = place.clone();
+        counter.fetch_add(1, Ordering::SeqCst);
+        async move {
+            // A result that is too long for a message.
+            let key = format!("runs/{}/result", invocation.run);
+            place.put(&key, Bytes::from_static(b"long")).await.expect("put");
+            let result = Payload::Stored { key, length: 4 };
+            link.send(request(&invocation, 1, Call::Exit(Ok(result)))).await;
+            InvocationOutcome::Returned
+        }
+    });
+    let mut setup = setup(platform, Some(journal));
+    setup.store = store.clone();
+    let coordinator = Coordinator::start(setup.clone(), root(vec![])).await.expect("start");
+    assert_eq!(soon(coordinator.wait()).await.expect("a result"), "long");
+    assert_eq!(store.usage().0, 0);
+    for _ in 0..2 {
+        let again = Coordinator::resume(setup.clone()).await.expect("resume");
+        assert_eq!(soon(again.wait()).await.expect("a result"), "long");
+    }
+    assert_eq!(count.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn a_blocked_invocation_is_sent_away_and_another_one_goes_on() {
+    let platform = Scripted::new(4, |invocation, link| async move {
+        match (&invocation.start, invocation.task) {
+            (
+                Start::Resume {
+                    answer: Answer::Results(results),
+                    ..
+                },
+                TaskId::ROOT,
+            ) => {
+                assert_eq!(results.len(), 1);
+                link.send(request(&invocation, 3, exit(b"done"))).await;
+            }
+            (Start::Begin(_), TaskId::ROOT) => {
+                let spec = TaskSpec {
+                    function: "child".to_string(),
+                    arguments: Payload::Inline(Bytes::new()),
+                };
+                link.send(request(&invocation, 1, Call::Spawn(vec![spec]))).await;
+                let reply = link.send(request(&invocation, 2, Call::WaitAll(vec![TaskId(1)]))).await;
+                assert_eq!(reply, Reply::Suspend);
+            }
+            _ => {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                link.send(request(&invocation, 1, exit(b""))).await;
+            }
+        }
+        InvocationOutcome::Returned
+    });
+    let coordinator = Coordinator::start(setup(platform, None), root(vec![]))
+        .await
+        .expect("start");
+    assert_eq!(soon(coordinator.wait()).await.expect("a result"), "done");
+    let stats = coordinator.stats();
+    assert_eq!(
+        (stats.invocations, stats.suspended, stats.resumed, stats.tasks),
+        (3, 1, 1, 2)
+    );
+}
+
+#[tokio::test]
+async fn dropping_the_coordinator_kills_what_is_running_and_fences_who_calls_later() {
+    let platform = Scripted::new(4, |_, _| async { std::future::pending().await });
+    let coordinator = Coordinator::start(setup(platform.clone(), None), root(vec![]))
+        .await
+        .expect("start");
+    let link = coordinator.link();
+    while platform.running.load(Ordering::SeqCst) == 0 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    drop(coordinator);
+    soon(async {
+        while platform.running.load(Ordering::SeqCst) > 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    })
+    .await;
+    let continuation = Payload::Inline(Bytes::new());
+    let late = Request {
+        task: TaskId::ROOT,
+        incarnation: 0,
+        sequence: 1,
+        continuation,
+        call: Call::Checkpoint,
+    };
+    assert_eq!(soon(link.send(late)).await, Reply::Fenced);
+}
+
+#[tokio::test]
+async fn cancelling_kills_the_tree_and_says_so() {
+    let platform = Scripted::new(4, |_, _| async { std::future::pending().await });
+    let coordinator = Coordinator::start(setup(platform.clone(), None), root(vec![]))
+        .await
+        .expect("start");
+    let mut events = coordinator.events();
+    coordinator.cancel();
+    match soon(coordinator.wait()).await {
+        Err(RunError::Failed(error)) => assert_eq!(error.kind, Failure::Cancelled),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(platform.running.load(Ordering::SeqCst), 0);
+    let mut last = None;
+    while let Ok(event) = events.try_recv() {
+        last = Some(event);
+    }
+    assert!(
+        matches!(last, Some(RunEvent::InvocationEnded { .. } | RunEvent::Ended)),
+        "{last:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_platform_that_panics_is_a_crash_and_not_the_end_of_the_coordinator() {
+    let platform = Scripted::new(4, |_, _| async { panic!("as it should") });
+    let coordinator = Coordinator::start(setup(platform, None), root(vec![]))
+        .await
+        .expect("start");
+    match soon(coordinator.wait()).await {
+        Err(RunError::Failed(error)) => assert!(matches!(error.kind, Failure::Crashed { attempts: 4, .. })),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// A journal on a disk that is full after so many batches.
+struct FullDisk {
+    left: AtomicUsize,
+    immediate: bool,
+}
+
+#[async_trait]
+impl Journal for FullDisk {
+    async fn append(&self, _: Vec<Vec<u8>>) -> Result<(), JournalError> {
+        let left = self
+            .left
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+        left.map(drop).map_err(|_| JournalError::Unavailable {
+            place: "/state/runs/7/journal".to_string(),
+            action: "append".to_string(),
+            cause: "no space left on device".to_string(),
+        })
+    }
+
+    async fn snapshot(&self, _: Vec<u8>) -> Result<(), JournalError> {
+        Ok(())
+    }
+
+    async fn load(&self) -> Result<(Option<Vec<u8>>, Vec<Vec<u8>>), JournalError> {
+        Ok((None, vec![]))
+    }
+
+    fn is_immediate(&self) -> bool {
+        self.immediate
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_recorded_does_not_happen_and_the_run_stops_with_advice() {
+    for immediate in [false, true] {
+        let acknowledged = Arc::new(AtomicU64::new(0));
+        let counter = acknowledged.clone();
+        let platform = Scripted::new(4, move |invocation, link| {
+            let counter = counter.clone();
+            async move {
+                for sequence in 1.. {
+                    match link.send(request(&invocation, sequence, Call::Checkpoint)).await {
+                        Reply::Answer(_) => counter.fetch_add(1, Ordering::SeqCst),
+                        _ => break,
+                    };
+                }
+                InvocationOutcome::Returned
+            }
+        });
+        let journal = FullDisk {
+            left: AtomicUsize::new(11),
+            immediate,
+        };
+        let setup = setup(platform.clone(), Some(Arc::new(journal)));
+        let run = setup.run;
+        let coordinator = Coordinator::start(setup, root(vec![])).await.expect("start");
+        let message = soon(coordinator.wait()).await.expect_err("an error").to_string();
+        let expected = format!(
+            "run {run} stopped: journal /state/runs/7/journal: cannot append: no space left on device; \
+             when the cause is gone, go on with it by `resume {run}`"
+        );
+        assert_eq!(message, expected);
+        assert_eq!(
+            acknowledged.load(Ordering::SeqCst),
+            10,
+            "one batch was the start, each other one a call"
+        );
+        soon(coordinator.shared.until_nothing_runs()).await;
+    }
+}
+
+#[tokio::test]
+async fn nothing_to_resume_is_said_by_name() {
+    let platform = Scripted::new(1, |_, _| async { InvocationOutcome::Returned });
+    for journal in [None, Some(Arc::new(MemoryJournal::new()) as Arc<dyn Journal>)] {
+        let setup = setup(platform.clone(), journal);
+        let run = setup.run;
+        match Coordinator::resume(setup).await {
+            Err(RunError::Unknown { run: named }) => assert_eq!(named, run),
+            _ => panic!("resumed nothing"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_journal_is_an_error_that_says_so() {
+    let journal = MemoryJournal::new();
+    journal.append(vec![vec![1, 255, 255, 255]]).await.expect("append");
+    let platform = Scripted::new(1, |_, _| async { InvocationOutcome::Returned });
+    match Coordinator::resume(setup(platform, Some(Arc::new(journal)))).await {
+        Err(error @ RunError::Journal { .. }) => assert!(error.to_string().contains("damaged"), "{error}"),
+        _ => panic!("resumed nonsense"),
+    }
+}
+
+/// Not an assertion on time (tests share their machine), but the number is worth seeing: `cargo nextest run --no-capture`.
+#[tokio::test]
+async fn many_checkpoints_are_answered_on_the_callers_own_thread() {
+    const CALLS: u64 = 100_000;
+    let platform = Scripted::new(4, |invocation, link| async move {
+        let started = Instant::now();
+        for sequence in 1..=CALLS {
+            let sent = link.send(request(&invocation, sequence, Call::Checkpoint));
+            // Ready at once: nobody else had to do anything.
+            assert_eq!(sent.now_or_never(), Some(Reply::Answer(Answer::Done)));
+        }
+        println!(
+            "{:.2} us per checkpoint",
+            started.elapsed().as_secs_f64() * 1e6 / CALLS as f64
+        );
+        link.send(request(&invocation, CALLS + 1, exit(b"done"))).await;
+        InvocationOutcome::Returned
+    });
+    let coordinator = Coordinator::start(setup(platform, None), root(vec![]))
+        .await
+        .expect("start");
+    assert_eq!(soon(coordinator.wait()).await.expect("a result"), "done");
+    assert_eq!(coordinator.stats().checkpoints, CALLS + 1);
+}

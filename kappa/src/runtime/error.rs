@@ -1,0 +1,73 @@
+//! Why a run has no result.
+
+use crate::error::TaskError;
+use crate::ids::RunId;
+use crate::journal::JournalError;
+use crate::store::StoreError;
+
+/// Why a run has no result. Each says whether, and how, it can go on.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum RunError {
+    /// The program failed: its first task, or one without which nothing can go on.
+    #[error("{0}")]
+    Failed(TaskError),
+    /// What was decided cannot be recorded or read any more, so nothing more was done.
+    #[error("run {run} stopped: {cause}; when the cause is gone, go on with it by `resume {run}`")]
+    Journal {
+        /// The run.
+        run: RunId,
+        /// What happened.
+        #[source]
+        cause: JournalError,
+    },
+    /// The run's values cannot be stored or read.
+    #[error("run {run} stopped: {cause}")]
+    Store {
+        /// The run.
+        run: RunId,
+        /// What happened.
+        #[source]
+        cause: StoreError,
+    },
+    /// What the run was to be executed on is not there.
+    #[error("run {run} cannot be executed: {cause}")]
+    Platform {
+        /// The run.
+        run: RunId,
+        /// What happened.
+        cause: String,
+    },
+    /// It was stopped from outside before its end.
+    #[error("run {run} was interrupted; {}", how_to_go_on(*run, *resumable))]
+    Interrupted {
+        /// The run.
+        run: RunId,
+        /// Whether it can be resumed.
+        resumable: bool,
+    },
+    /// There is no such run.
+    #[error(
+        "there is no run {run} that could be resumed; only a run with a state directory can, and from the same one"
+    )]
+    Unknown {
+        /// The run asked for.
+        run: RunId,
+    },
+    /// The result is there, but is of another type than the one asked for.
+    #[error("the result of run {run} cannot be read as {expected}: {cause}; was it started by another program?")]
+    Undecodable {
+        /// The run.
+        run: RunId,
+        /// The type asked for.
+        expected: &'static str,
+        /// What did not fit.
+        cause: String,
+    },
+}
+
+fn how_to_go_on(run: RunId, resumable: bool) -> String {
+    match resumable {
+        true => format!("go on with it by `resume {run}`"),
+        false => "it had no state directory, so it cannot be resumed".to_string(),
+    }
+}

@@ -1,0 +1,87 @@
+//! A run that is going on.
+
+use super::{Kappa, RunError, RunEvent, RunStats};
+use crate::coordinator::driver::Coordinator;
+use crate::ids::RunId;
+use crate::link::Link;
+use bytes::Bytes;
+use serde::de::DeserializeOwned;
+use std::any::type_name;
+use std::marker::PhantomData;
+use std::sync::Arc;
+use tokio::sync::broadcast;
+
+/// A run that is going on, whose result has type `V`. Dropping it stops the run.
+pub struct RunHandle<V> {
+    coordinator: Coordinator,
+    /// Keeps platform and runtime alive.
+    _kappa: Kappa,
+    value: PhantomData<fn() -> V>,
+}
+
+/// The value of a run whose type is not known.
+#[derive(Debug)]
+pub enum Undecoded {}
+
+impl<V> RunHandle<V> {
+    pub(super) fn new(coordinator: Coordinator, kappa: Kappa) -> Self {
+        RunHandle {
+            coordinator,
+            _kappa: kappa,
+            value: PhantomData,
+        }
+    }
+
+    /// The run's id, to resume it by.
+    pub fn id(&self) -> RunId {
+        self.coordinator.run()
+    }
+
+    /// What happens from now on. A watcher that is thousands of events behind misses some, and is told how many.
+    pub fn events(&self) -> broadcast::Receiver<RunEvent> {
+        self.coordinator.events()
+    }
+
+    /// What has happened so far, in numbers.
+    pub fn stats(&self) -> RunStats {
+        self.coordinator.stats()
+    }
+
+    /// How workers in this process reach the run's coordinator.
+    pub fn link(&self) -> Arc<dyn Link> {
+        self.coordinator.link()
+    }
+
+    /// Ends the run with all its tasks; it fails with [`Failure::Cancelled`](crate::Failure::Cancelled) and cannot be resumed.
+    pub fn cancel(&self) {
+        self.coordinator.cancel();
+    }
+
+    /// Stops working on the run, and returns when nothing of it is running in this process any more. With a state directory it can be resumed.
+    pub async fn interrupt(&self) {
+        self.coordinator.interrupt().await;
+    }
+
+    /// The result as `postcard`.
+    ///
+    /// # Errors
+    /// If the run failed, or was stopped.
+    pub async fn wait_bytes(&self) -> Result<Bytes, RunError> {
+        self.coordinator.wait().await
+    }
+}
+
+impl<V: DeserializeOwned> RunHandle<V> {
+    /// The result. May be asked any number of times.
+    ///
+    /// # Errors
+    /// If the run failed, or was stopped, or its result is of another type.
+    pub async fn wait(&self) -> Result<V, RunError> {
+        let bytes = self.wait_bytes().await?;
+        postcard::from_bytes(&bytes).map_err(|cause| RunError::Undecodable {
+            run: self.id(),
+            expected: type_name::<V>(),
+            cause: cause.to_string(),
+        })
+    }
+}
