@@ -3,14 +3,16 @@
 //! A plan is correct because of such facts: after a join on `a = b`, rows that are partitioned by `a` are partitioned by
 //! `b` too, and a sort by `(a, c)` below `a = 5` is a sort by `c`. Cutting must not forget them, or the fragment above
 //! the cut looks wrong although it is right. A fact that holds for every partition of the producer holds for any
-//! selection of its rows. Not kept: constants whose value is unknown or differs from partition to partition, and all
-//! orderings.
+//! selection of its rows. Not kept: constants whose value is unknown or differs from partition to partition, expressions
+//! that read a scalar subquery's value or are volatile, and all orderings.
 
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::common::tree_node::TreeNode;
 use datafusion::common::{Result, ScalarValue};
 use datafusion::physical_expr::equivalence::{AcrossPartitions, ConstExpr};
+use datafusion::physical_expr::scalar_subquery::ScalarSubqueryExpr;
 use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
 
 /// Groups of expressions that are equal in every row.
@@ -40,7 +42,7 @@ impl Equivalences {
         };
         let mut classes = Vec::new();
         for class in properties.eq_group().iter() {
-            let exprs: Vec<_> = class.iter().cloned().collect();
+            let exprs: Vec<_> = class.iter().filter(|expr| means_the_same_everywhere(expr)).cloned().collect();
             let constant = exprs.iter().find_map(constant_of);
             if exprs.len() > 1 || (exprs.len() == 1 && constant.is_some()) {
                 classes.push(Class { exprs, constant });
@@ -67,4 +69,11 @@ impl Equivalences {
         }
         Ok(properties)
     }
+}
+
+/// Whether the expression has the same value in the consumer of a shuffle as in its producer.
+fn means_the_same_everywhere(expr: &Arc<dyn PhysicalExpr>) -> bool {
+    let depends_on_process =
+        expr.exists(|part| Ok(part.is::<ScalarSubqueryExpr>() || part.is_volatile_node())).unwrap_or(true);
+    !depends_on_process
 }

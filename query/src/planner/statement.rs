@@ -1,0 +1,83 @@
+//! From SQL text to what is to be done.
+
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::sql::parser::{DFParserBuilder, Statement};
+
+use super::stages;
+use crate::error::{QueryError, Result};
+use crate::session::Session;
+use crate::stage::StageGraph;
+
+/// What a statement asks for.
+#[derive(Debug)]
+pub enum Prepared {
+    /// Run this and give its rows.
+    Query(StageGraph),
+    /// Show these stages ([`crate::explain`]).
+    Explain(StageGraph),
+    /// Run these stages and show what they did.
+    ExplainAnalyze(StageGraph),
+    /// Nothing more: the statement changed the session (`SET`, `CREATE VIEW`, ..) and has done so.
+    Done,
+}
+
+impl Session {
+    /// The statements of a text, separated by semicolons.
+    ///
+    /// # Errors
+    /// If the text is not SQL; the message says where.
+    pub fn parse(&self, sql: &str) -> Result<Vec<Statement>> {
+        Ok(DFParserBuilder::new(sql).build()?.parse_statements()?.into())
+    }
+
+    /// Plans a statement. A statement that concerns the session only (`SET`, `CREATE VIEW`) is carried out.
+    ///
+    /// # Errors
+    /// If the statement names what is not there, is wrong, or cannot be run in stages.
+    pub async fn prepare(&self, statement: Statement) -> Result<Prepared> {
+        let state = self.context().state();
+        match state.statement_to_plan(statement).await? {
+            LogicalPlan::Explain(explain) => Ok(Prepared::Explain(self.stages_of(&explain.plan).await?)),
+            LogicalPlan::Analyze(analyze) => Ok(Prepared::ExplainAnalyze(self.stages_of(&analyze.input).await?)),
+            plan @ (LogicalPlan::Ddl(_) | LogicalPlan::Statement(_)) => {
+                self.context().execute_logical_plan(plan).await?;
+                Ok(Prepared::Done)
+            }
+            plan => Ok(Prepared::Query(self.stages_of(&plan).await?)),
+        }
+    }
+
+    /// Plans a text that is one query.
+    ///
+    /// # Errors
+    /// As for [`Session::parse`] and [`Session::prepare`]; also if the text is not exactly one query.
+    pub async fn plan(&self, sql: &str) -> Result<StageGraph> {
+        let mut statements = self.parse(sql)?;
+        let (Some(statement), true) = (statements.pop(), statements.is_empty()) else {
+            return Err(QueryError::unsupported("this text", "it must be exactly one query"));
+        };
+        match self.prepare(statement).await? {
+            Prepared::Query(graph) => Ok(graph),
+            Prepared::Explain(_) | Prepared::ExplainAnalyze(_) | Prepared::Done => {
+                Err(QueryError::unsupported("this statement", "it must be a query"))
+            }
+        }
+    }
+
+    async fn stages_of(&self, plan: &LogicalPlan) -> Result<StageGraph> {
+        let physical = self.context().state().create_physical_plan(plan).await?;
+        // The names of the result's columns are the query's, not those an optimiser rule left.
+        let schema: SchemaRef = Arc::clone(plan.schema().inner());
+        let mut graph = stages(physical, self)?;
+        if schema.fields().len() == graph.schema.fields().len() {
+            let renamed = graph.schema.fields().iter().zip(schema.fields()).map(|(field, named)| {
+                Arc::new(field.as_ref().clone().with_name(named.name()))
+            });
+            graph.schema = Arc::new(datafusion::arrow::datatypes::Schema::new(renamed.collect::<Vec<_>>()));
+        }
+        Ok(graph)
+    }
+}

@@ -1,0 +1,8 @@
+//! The planner: what its graphs compute is what the query asked for, for every trap in the project's list.
+
+mod data;
+mod graphs;
+mod refused;
+mod sessions;
+mod support;
+mod traps;
