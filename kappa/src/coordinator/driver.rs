@@ -157,8 +157,7 @@ impl Coordinator {
         }
         let environment = environment(&setup);
         let coordinator = Self::around(state, setup, compaction)?;
-        coordinator.shared.happened(Event::Recovered(environment));
-        Ok(coordinator)
+        coordinator.begin(Event::Recovered(environment)).await
     }
 
     fn around(state: State, setup: Setup, compaction: Compaction) -> Result<Self, RunError> {
@@ -202,6 +201,15 @@ impl Coordinator {
         }
         shared.setup.runtime.spawn(clock::keep_time(shared.me.clone()));
         Ok(Coordinator { shared })
+    }
+
+    /// Hands over the coordinator once its first event is durable.
+    async fn begin(self, event: Event) -> Result<Self, RunError> {
+        self.shared.pass(Milestone::First, event).await;
+        match self.shared.failure() {
+            Some(error) => Err(error),
+            None => Ok(self),
+        }
     }
 
     /// The run.

@@ -1,0 +1,5 @@
+//! Runs from end to end: what a user of the crate does, and what the coordinator makes of it.
+
+mod api;
+mod killed;
+mod programs;
