@@ -9,6 +9,7 @@
 //! |---|---|---|
 //! | `EmptyExec`, `PlaceholderRowExec` of no partitions | come back with one: an extra row | our own message |
 //! | limits above 2³² | are cut off silently | an error |
+//! | `UnionExec`, `InterleaveExec` | put a cast on inputs whose nullability differs, once more each time | the casts stay behind |
 //! | dynamic filters of sorts, joins, aggregates | travel, with random ids | left out: they wait for sibling partitions |
 //! | file statistics | travel with every file of every scan | left out: wrong for parts of a file, and large |
 //! | anything it has no message for | fails | [`ShuffleReaderExec`] has one, the rest fails |
@@ -23,12 +24,15 @@ use datafusion::common::{DataFusionError, Result as DataFusionResult, ScalarValu
 use datafusion::datasource::physical_plan::FileScanConfig;
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::execution::TaskContext;
+use datafusion::physical_expr::expressions::{CastExpr, Column};
 use datafusion::physical_expr::scalar_subquery::ScalarSubqueryExpr;
 use datafusion::physical_expr::{LexOrdering, PhysicalExpr, PhysicalSortExpr};
 use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::physical_plan::filter::FilterExec;
 use datafusion::physical_plan::limit::{GlobalLimitExec, LocalLimitExec};
 use datafusion::physical_plan::placeholder_row::PlaceholderRowExec;
+use datafusion::physical_plan::projection::ProjectionExec;
+use datafusion::physical_plan::union::{InterleaveExec, UnionExec};
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 use datafusion_proto::physical_plan::from_proto::parse_physical_expr_with_converter;
 use datafusion_proto::physical_plan::to_proto::serialize_physical_expr_with_converter;
@@ -197,6 +201,17 @@ impl PhysicalProtoConverterExtension for Encoder {
             let extension = protobuf::PhysicalExtensionNode { node, inputs: vec![] };
             return Ok(protobuf::PhysicalPlanNode { physical_plan_type: Some(PhysicalPlanType::Extension(extension)) });
         }
+        if plan.is::<UnionExec>() || plan.is::<InterleaveExec>() {
+            let inputs = plan.children().into_iter().enumerate().map(|(position, input)| {
+                self.execution_plan_to_proto(without_coercions(input, position == 0), codec)
+            });
+            let inputs = inputs.collect::<DataFusionResult<_>>()?;
+            let node = match plan.is::<UnionExec>() {
+                true => PhysicalPlanType::Union(protobuf::UnionExecNode { inputs }),
+                false => PhysicalPlanType::Interleave(protobuf::InterleaveExecNode { inputs }),
+            };
+            return Ok(protobuf::PhysicalPlanNode { physical_plan_type: Some(node) });
+        }
         let mut node = protobuf::PhysicalPlanNode::try_from_physical_plan_with_converter(Arc::clone(plan), codec, self)?;
         leave_out_local_state(&mut node);
         Ok(node)
@@ -294,6 +309,26 @@ fn check_limits(plan: &Arc<dyn ExecutionPlan>) -> DataFusionResult<()> {
         Some(number) => plan_err!("LIMIT or OFFSET {number} is too large: at most {} is possible", u32::MAX),
         None => Ok(()),
     }
+}
+
+/// A union's input without the projections that only adapt names and nullability to the union's: whoever reads the union
+/// makes them again. The union takes its names from the first input, which therefore keeps them.
+fn without_coercions(mut input: &Arc<dyn ExecutionPlan>, keep_names: bool) -> &Arc<dyn ExecutionPlan> {
+    while let Some(projection) = input.downcast_ref::<ProjectionExec>() {
+        let schema = projection.input().schema();
+        let is_coercion = projection.expr().len() == schema.fields().len()
+            && projection.expr().iter().zip(schema.fields()).enumerate().all(|(position, (column, field))| {
+                let inner = column.expr.downcast_ref::<CastExpr>().map_or(&column.expr, |cast| cast.expr());
+                let same_type = column.expr.data_type(&schema).is_ok_and(|data_type| data_type == *field.data_type());
+                let same_column = inner.downcast_ref::<Column>().is_some_and(|inner| inner.index() == position);
+                same_type && same_column && (!keep_names || column.alias == *field.name())
+            });
+        if !is_coercion {
+            break;
+        }
+        input = projection.input();
+    }
+    input
 }
 
 /// Removes what has a meaning only in the process, or only for the whole of a file.

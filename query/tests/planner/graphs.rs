@@ -59,7 +59,7 @@ async fn the_validator_refuses_what_breaks_the_stage_invariant() {
     };
     refused(&|stages| stages[0].units += 1, "units");
     refused(&|stages| stages[0].output = Exchange::Gather, "writes by Gather");
-    refused(&|stages| stages[1].inputs.clear(), "it reads");
+    refused(&|stages| stages[1].inputs.push(StageId(0)), "it says that it reads");
     refused(&|stages| stages.swap(0, 1), "position");
     refused(&|stages| stages[1].output = Exchange::Broadcast, "result");
     refused(

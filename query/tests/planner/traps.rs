@@ -204,7 +204,7 @@ async fn q11_keys_of_different_types_meet() {
     bench.same("SELECT f.id, m.id FROM facts f JOIN more m ON f.v = m.id WHERE f.id < 900").await;
     bench.same("SELECT f.id, p.w FROM facts f JOIN pairs p ON f.k + 1 = p.k").await;
     bench.same("SELECT f.id, m.id FROM facts f FULL JOIN more m ON f.k = m.k AND f.g = m.g AND f.id % 3 = m.id % 3").await;
-    bench.same("SELECT f.id FROM facts f JOIN more m ON f.k IS NOT DISTINCT FROM m.k AND f.id = m.id").await;
+    bench.same("SELECT f.id FROM facts f JOIN more m ON (f.k IS NOT DISTINCT FROM m.k) AND f.id = m.id").await;
 }
 
 #[tokio::test]
