@@ -1,112 +1,159 @@
-//! Invocations as tasks of this process: the fastest platform, for libraries, tests and SQL on one machine.
+//! The platform `in-process`: an invocation is a tokio task that can be dropped.
 //!
-//! They run on threads of their own, so that a task that hogs them cannot delay the coordinator, a timer or another's checkpoint. An invocation
-//! is ended (time limit, cancel, chaos) by dropping its future: that takes effect at its next `.await` that has to wait. Code that never
-//! awaits cannot be stopped here, but it is fenced: whatever it sends later has no effect. The `process` platform can stop anything.
+//! Guarantees the shortest way between tasks and coordinator, and that computing has threads of its own: tasks run on a runtime of this platform,
+//! so one that hogs them delays no timer and no other's checkpoint.
+//!
+//! Its limits: a task is stopped at its next `.await`, so code that never awaits runs on past its time limit (nothing of it takes effect any more);
+//! there is no memory limit; and an abort ends everything. Where that matters, use [`process`](super::process).
 
+use super::Platform;
 use crate::link::Link;
-use crate::platform::Platform;
-use crate::protocol::{Invocation, InvocationOutcome};
+use crate::protocol::{Invocation, InvocationOutcome, Reply, Request};
 use crate::store::Store;
 use crate::worker::{WorkerEnd, run_invocation};
 use async_trait::async_trait;
 use parking_lot::Mutex;
+use std::future::pending;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::runtime::{Handle, Runtime};
 use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
-/// Stack of a compute thread in bytes: query plans are deep, and so is recursion through `cx.call`. Only what is used is ever allocated.
+/// Stack of each thread in bytes: query plans are deep, and so is recursion through `cx.call`. Only what is touched takes room.
 const STACK: usize = 32 << 20;
 
-/// How the platform is set up.
+/// How long threads may go on computing after the platform was shut down.
+const LAST_BREATH: Duration = Duration::from_secs(2);
+
+/// How the platform `in-process` is to work.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InProcessOptions {
-    /// Number of threads; at least 1.
+    /// Threads that compute, at least 1. Default: one per processor. Four times as many invocations run at once: most of those wait for data.
     pub workers: usize,
 }
 
 impl Default for InProcessOptions {
-    /// A thread for each processor.
     fn default() -> Self {
-        InProcessOptions { workers: std::thread::available_parallelism().map_or(1, usize::from) }
+        InProcessOptions {
+            workers: std::thread::available_parallelism().map_or(1, usize::from),
+        }
     }
 }
 
-/// Runs invocations on a pool of threads.
+/// The platform `in-process`.
 pub struct InProcess {
-    handle: Handle,
-    /// Taken at shutdown.
     runtime: Mutex<Option<Runtime>>,
+    handle: Handle,
     store: Arc<dyn Store>,
     workers: usize,
+    closing: CancellationToken,
 }
 
 impl InProcess {
-    /// A platform on threads of its own. It runs at most four times as many invocations at once: most of those wait for data.
+    /// A platform whose tasks use this store.
     ///
     /// # Errors
     /// If the threads cannot be started.
     pub fn new(options: InProcessOptions, store: Arc<dyn Store>) -> io::Result<Self> {
         let workers = options.workers.max(1);
-        let runtime = Builder::new_multi_thread()
+        let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(workers)
-            .thread_name("kappa-worker")
             .thread_stack_size(STACK)
+            .thread_name("kappa-task")
             .enable_all()
             .build()?;
-        Ok(InProcess { handle: runtime.handle().clone(), runtime: Mutex::new(Some(runtime)), store, workers })
+        let handle = runtime.handle().clone();
+        Ok(InProcess {
+            runtime: Mutex::new(Some(runtime)),
+            handle,
+            store,
+            workers,
+            closing: CancellationToken::new(),
+        })
     }
-}
 
-impl Drop for InProcess {
-    fn drop(&mut self) {
-        // Dropping a runtime inside another one's task would panic; this does not wait for anything.
-        if let Some(runtime) = self.runtime.lock().take() {
-            runtime.shutdown_background();
+    async fn run(&self, invocation: Invocation, link: Arc<dyn Link>) -> InvocationOutcome {
+        let gate = Arc::new(Gate {
+            link,
+            closed: AtomicBool::new(false),
+        });
+        let time_limit = invocation.time_limit.unwrap_or(Duration::MAX);
+        let running = self
+            .handle
+            .spawn(run_invocation(invocation, gate.clone(), self.store.clone()));
+        let mut running = Running { task: running, gate };
+        match tokio::time::timeout(time_limit, &mut running.task).await {
+            Err(_) => InvocationOutcome::TimedOut,
+            Ok(Ok(WorkerEnd::Returned)) => InvocationOutcome::Returned,
+            Ok(Ok(WorkerEnd::Panicked(message))) => InvocationOutcome::Crashed(message),
+            Ok(Err(cause)) if cause.is_panic() => InvocationOutcome::Crashed(cause.to_string()),
+            Ok(Err(_)) => InvocationOutcome::Killed("the platform has been shut down".into()),
         }
     }
 }
 
-/// A task that is aborted when whoever waits for it goes away.
-struct AbortOnDrop(JoinHandle<WorkerEnd>);
+/// An invocation in progress; dropping it ends the invocation.
+struct Running {
+    task: JoinHandle<WorkerEnd>,
+    gate: Arc<Gate>,
+}
 
-impl Drop for AbortOnDrop {
+impl Drop for Running {
     fn drop(&mut self) {
-        self.0.abort();
+        self.gate.closed.store(true, Ordering::SeqCst);
+        self.task.abort();
+    }
+}
+
+/// The way to the coordinator, until the invocation is given up: its task may be computing at that moment and only notice at its next `.await`.
+/// A request that is passing just then is for the coordinator to fence.
+struct Gate {
+    link: Arc<dyn Link>,
+    closed: AtomicBool,
+}
+
+#[async_trait]
+impl Link for Gate {
+    async fn send(&self, request: Request) -> Reply {
+        if self.closed.load(Ordering::SeqCst) {
+            return pending().await;
+        }
+        self.link.send(request).await
     }
 }
 
 #[async_trait]
 impl Platform for InProcess {
     async fn invoke(&self, invocation: Invocation, link: Arc<dyn Link>) -> InvocationOutcome {
-        let limit = invocation.time_limit;
-        let mut task = AbortOnDrop(self.handle.spawn(run_invocation(invocation, link, self.store.clone())));
-        let end = match limit {
-            None => (&mut task.0).await,
-            Some(limit) => match tokio::time::timeout(limit, &mut task.0).await {
-                Ok(end) => end,
-                Err(_) => return InvocationOutcome::TimedOut,
-            },
-        };
-        match end {
-            Ok(WorkerEnd::Returned) => InvocationOutcome::Returned,
-            Ok(WorkerEnd::Panicked(message)) => InvocationOutcome::Crashed(message),
-            Err(cause) if cause.is_cancelled() => InvocationOutcome::Killed("the platform was shut down".into()),
-            Err(cause) => InvocationOutcome::Crashed(cause.to_string()),
+        tokio::select! {
+            biased;
+            () = self.closing.cancelled() => InvocationOutcome::Killed("the platform is being shut down".into()),
+            outcome = self.run(invocation, link) => outcome,
         }
     }
 
     async fn shutdown(&self) {
+        self.closing.cancel();
         let runtime = self.runtime.lock().take();
         if let Some(runtime) = runtime {
-            // Waiting for threads blocks; code that never awaits is left to end by itself.
-            let _ = tokio::task::spawn_blocking(move || runtime.shutdown_timeout(Duration::from_secs(2))).await;
+            // Waiting for threads blocks. Code that never awaits is left to end by itself.
+            let _ = tokio::task::spawn_blocking(move || runtime.shutdown_timeout(LAST_BREATH)).await;
         }
     }
 
     fn concurrency(&self) -> usize {
-        self.workers * 4
+        self.workers.saturating_mul(4)
+    }
+}
+
+impl Drop for InProcess {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.lock().take() {
+            // Also within another runtime's task, where an orderly shutdown would panic.
+            runtime.shutdown_background();
+        }
     }
 }

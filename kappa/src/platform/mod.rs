@@ -1,13 +1,23 @@
 //! What starts invocations.
+//!
+//! | platform | an invocation is |
+//! |---|---|
+//! | [`in_process`] | a tokio task that can be dropped |
+//! | [`process`] | a request to a pooled child process |
+//! | [`chaos`] | one of another platform, which may be killed at any moment |
+//!
+//! A new platform is done when the suite in `tests/platform/conformance.rs` passes on it.
 
+pub mod chaos;
 pub mod in_process;
+pub mod process;
 
 use crate::link::Link;
 use crate::protocol::{Invocation, InvocationOutcome};
 use async_trait::async_trait;
 use std::sync::Arc;
 
-/// Starts invocations and sees how they end. One conformance suite holds for all (`conformance`).
+/// Starts invocations and sees how they end. One conformance suite holds for all.
 #[async_trait]
 pub trait Platform: Send + Sync {
     /// Runs one invocation to its end. The worker reaches the coordinator through `link`.
@@ -22,4 +32,26 @@ pub trait Platform: Send + Sync {
 
     /// How many invocations it runs well at once; the coordinator starts no more.
     fn concurrency(&self) -> usize;
+}
+
+/// Why a platform cannot be had.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PlatformError {
+    /// Worker processes cannot open the store.
+    #[error(
+        "the platform `process` cannot use the store `{store}`: other processes cannot reach it; use `file:DIR`, or the platform `in-process`"
+    )]
+    StoreNotShared {
+        /// Its URL.
+        store: String,
+    },
+    /// A worker process would start worker processes of its own.
+    #[error("a worker process cannot start worker processes; `main` must begin with `kappa::serve_if_worker()`")]
+    WithinWorker,
+    /// The system has no room for it.
+    #[error("cannot prepare a platform: {0}")]
+    Unavailable(String),
+    /// A description that cannot be read.
+    #[error("{0}")]
+    Invalid(String),
 }

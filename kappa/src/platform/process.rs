@@ -1,0 +1,227 @@
+//! The platform `process`: an invocation is a request to a pooled child process of the same program.
+//!
+//! Guarantees true isolation on one machine, the honest rehearsal of Lambda: `SIGKILL` at the time limit and when an invocation is cancelled, a
+//! memory limit by the kernel, no worker process that outlives this one. A worker serves one invocation at a time and stays warm for
+//! the next; one that was killed, or whose task panicked, is replaced.
+//!
+//! Parent and worker are connected by a Unix socket pair that nobody else can reach.
+
+mod exit;
+mod message;
+mod pool;
+mod stderr;
+mod worker;
+
+pub use worker::serve_if_worker;
+
+use super::{Platform, PlatformError};
+use crate::link::Link;
+use crate::protocol::{Answer, Invocation, InvocationOutcome, Reply};
+use crate::store::Store;
+use async_trait::async_trait;
+use message::{Configuration, FromWorker, ToWorker};
+use pool::{Busy, Pool};
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::UnixStream;
+use tokio_util::sync::CancellationToken;
+
+/// How long a new worker process may take until it serves.
+const START_LIMIT: Duration = Duration::from_secs(60);
+
+/// How the platform `process` is to work.
+#[derive(Clone, Debug)]
+pub struct ProcessOptions {
+    /// Most worker processes at once, at least 1. Default: one per processor.
+    pub workers: usize,
+    /// Threads that compute in each worker process. Default: 2.
+    pub threads: usize,
+    /// Memory that each worker process may use, in bytes; the rest of the limit beyond the program's own code and what it only reads. Default: none.
+    pub memory_limit: Option<u64>,
+    /// Longest message in bytes, between a worker and the coordinator. Default: 256 MiB.
+    pub message_limit: usize,
+    /// The program. Default: this one.
+    pub program: Option<PathBuf>,
+    /// Its arguments. Default: none.
+    pub arguments: Vec<String>,
+}
+
+impl Default for ProcessOptions {
+    fn default() -> Self {
+        ProcessOptions {
+            workers: std::thread::available_parallelism().map_or(1, usize::from),
+            threads: 2,
+            memory_limit: None,
+            message_limit: 256 << 20,
+            program: None,
+            arguments: Vec::new(),
+        }
+    }
+}
+
+/// The platform `process`.
+pub struct Process {
+    pool: Pool,
+    workers: usize,
+    closing: CancellationToken,
+}
+
+impl Process {
+    /// A platform whose workers open this store by its URL.
+    ///
+    /// # Errors
+    /// If other processes cannot open the store, or this process is itself a worker.
+    pub fn new(mut options: ProcessOptions, store: &Arc<dyn Store>) -> Result<Self, PlatformError> {
+        if worker::is_worker() {
+            return Err(PlatformError::WithinWorker);
+        }
+        if !store.is_shared() {
+            return Err(PlatformError::StoreNotShared { store: store.url() });
+        }
+        options.workers = options.workers.clamp(1, tokio::sync::Semaphore::MAX_PERMITS);
+        let configuration = Configuration {
+            store: store.url(),
+            memory_limit: options.memory_limit,
+            threads: options.threads.max(1),
+            message_limit: options.message_limit,
+        };
+        let pool = Pool::new(&options, configuration).map_err(|cause| PlatformError::Unavailable(cause.to_string()))?;
+        Ok(Process {
+            pool,
+            workers: options.workers,
+            closing: CancellationToken::new(),
+        })
+    }
+
+    async fn run(&self, invocation: Invocation, link: Arc<dyn Link>) -> InvocationOutcome {
+        let mut busy = match self.pool.take().await {
+            Ok(busy) => busy,
+            Err(outcome) => return outcome,
+        };
+        let limit = self.pool.configuration().message_limit;
+        let mut socket = match busy.socket() {
+            Ok(socket) => socket,
+            Err(cause) => return InvocationOutcome::Throttled(format!("cannot talk to a worker process: {cause}")),
+        };
+        if busy.is_new {
+            match tokio::time::timeout(START_LIMIT, configure(&mut socket, self.pool.configuration())).await {
+                Ok(Ok(Some(FromWorker::Ready))) => busy.is_new = false,
+                Ok(Ok(Some(FromWorker::Unusable(cause)))) => return InvocationOutcome::Unstartable(cause),
+                Ok(Ok(Some(_))) => {
+                    return InvocationOutcome::Crashed("the worker process did not begin with `ready`".into());
+                }
+                Ok(Ok(None) | Err(_)) => return self.stillborn(busy).await,
+                Err(_) => return self.not_serving("it did not serve within a minute"),
+            }
+        }
+        let time_limit = invocation.time_limit.unwrap_or(Duration::MAX);
+        match tokio::time::timeout(time_limit, exchange(&mut socket, invocation, &*link, limit)).await {
+            Err(_) => InvocationOutcome::TimedOut,
+            Ok(Ok(End::Returned)) => {
+                busy.release();
+                InvocationOutcome::Returned
+            }
+            Ok(Ok(End::Outcome(outcome))) => outcome,
+            Ok(Ok(End::Died)) => busy.autopsy().await.outcome(),
+            Ok(Err(cause)) if cause.kind() == io::ErrorKind::InvalidData => {
+                InvocationOutcome::Crashed(format!("the worker process sent nonsense: {cause}"))
+            }
+            Ok(Err(_)) => busy.autopsy().await.outcome(),
+        }
+    }
+
+    /// A worker that ended before it was ready.
+    async fn stillborn(&self, busy: Busy) -> InvocationOutcome {
+        let death = busy.autopsy().await;
+        match death.status.and_then(|status| status.code()) {
+            None => death.outcome(),
+            Some(code) => self.not_serving(&format!("it left with exit code {code} ({})", death.lines.join(" | "))),
+        }
+    }
+
+    fn not_serving(&self, what: &str) -> InvocationOutcome {
+        InvocationOutcome::Unstartable(format!(
+            "{} does not serve as a worker process: {what}; its `main` must begin with `kappa::serve_if_worker()`",
+            self.pool.program().display()
+        ))
+    }
+}
+
+async fn configure(socket: &mut UnixStream, configuration: &Configuration) -> io::Result<Option<FromWorker>> {
+    let message = ToWorker::Configure(configuration.clone());
+    let frame = message::encode(&message, message::CONFIGURATION_LIMIT)?
+        .map_err(|cause| io::Error::other(cause.to_string()))?;
+    message::write(socket, &frame).await?;
+    message::read(socket, message::CONFIGURATION_LIMIT).await
+}
+
+/// How an exchange with a worker ended.
+enum End {
+    /// The invocation is over, the worker is as good as before.
+    Returned,
+    /// The invocation is over, the worker is not to be used again.
+    Outcome(InvocationOutcome),
+    /// The worker is gone.
+    Died,
+}
+
+/// Hands over an invocation and serves its requests until it ends.
+async fn exchange(socket: &mut UnixStream, invocation: Invocation, link: &dyn Link, limit: usize) -> io::Result<End> {
+    let (task, incarnation) = (invocation.task, invocation.incarnation);
+    match message::encode(&ToWorker::Invoke(invocation), limit)? {
+        Ok(frame) => message::write(socket, &frame).await?,
+        Err(too_long) => return Ok(End::Outcome(InvocationOutcome::Unstartable(too_long.to_string()))),
+    }
+    loop {
+        let request = match message::read(socket, limit).await? {
+            Some(FromWorker::Request(request)) => request,
+            Some(FromWorker::Ended(None)) => return Ok(End::Returned),
+            Some(FromWorker::Ended(Some(message))) => return Ok(End::Outcome(InvocationOutcome::Crashed(message))),
+            Some(FromWorker::Ready | FromWorker::Unusable(_)) => {
+                return Err(io::Error::new(
+                    io::ErrorKind::InvalidData,
+                    "`ready` in the middle of a task",
+                ));
+            }
+            None => return Ok(End::Died),
+        };
+        if (request.task, request.incarnation) != (task, incarnation) {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "a request in another task's name",
+            ));
+        }
+        let reply = link.send(request).await;
+        let frame = match message::encode(&ToWorker::Reply(reply), limit)? {
+            Ok(frame) => frame,
+            Err(too_long) => {
+                let refused = Reply::Answer(Answer::Refused(format!("its answer cannot be delivered: {too_long}")));
+                message::encode(&ToWorker::Reply(refused), limit)?
+                    .map_err(|cause| io::Error::other(cause.to_string()))?
+            }
+        };
+        message::write(socket, &frame).await?;
+    }
+}
+
+#[async_trait]
+impl Platform for Process {
+    async fn invoke(&self, invocation: Invocation, link: Arc<dyn Link>) -> InvocationOutcome {
+        tokio::select! {
+            biased;
+            () = self.closing.cancelled() => InvocationOutcome::Killed("the platform is being shut down".into()),
+            outcome = self.run(invocation, link) => outcome,
+        }
+    }
+
+    async fn shutdown(&self) {
+        self.closing.cancel();
+        self.pool.close().await;
+    }
+
+    fn concurrency(&self) -> usize {
+        self.workers
+    }
+}

@@ -1,0 +1,318 @@
+//! The worker processes of one platform: started, kept warm, replaced, buried.
+//!
+//! Guarantees that there are never more processes than the bound, and that none outlives the pool or this process: a worker is killed
+//! when its [`Busy`] is dropped and when the pool is closed; if this process dies without a word, the kernel kills its workers (a
+//! parent-death signal) and their socket closes.
+//!
+//! The kernel sends a parent-death signal when the *thread* that started the child ends. So all workers are started, and waited for, by one thread
+//! of the pool's own: the keeper.
+
+use super::message::Configuration;
+use super::stderr::LastWords;
+use super::worker::WORKER_VARIABLE;
+use super::{ProcessOptions, exit};
+use crate::protocol::InvocationOutcome;
+use parking_lot::Mutex;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::{Duration, Instant};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
+
+/// How long an invocation waits for room before it is turned away.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How long a worker that has closed its socket may take to end.
+const LAST_BREATH: Duration = Duration::from_secs(2);
+
+/// The pool.
+pub(super) struct Pool {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    program: PathBuf,
+    arguments: Vec<String>,
+    configuration: Configuration,
+    room: Arc<Semaphore>,
+    idle: Mutex<Vec<Worker>>,
+    keeper: Sender<Errand>,
+    alive: Arc<Alive>,
+}
+
+#[derive(Default)]
+struct Alive {
+    count: AtomicUsize,
+    fewer: Notify,
+}
+
+/// What the keeper is asked.
+enum Errand {
+    Start(Box<Command>, oneshot::Sender<io::Result<Child>>),
+    Bury(Child, Option<OwnedSemaphorePermit>),
+}
+
+/// A living worker process.
+struct Worker {
+    child: Option<Child>,
+    socket: UnixStream,
+    last_words: Arc<LastWords>,
+    keeper: Sender<Errand>,
+}
+
+/// A worker that has been taken out of the pool. Dropping it kills the process.
+pub(super) struct Busy {
+    worker: Option<Worker>,
+    permit: Option<OwnedSemaphorePermit>,
+    shared: Arc<Shared>,
+    /// It was started just now and is not configured yet.
+    pub(super) is_new: bool,
+}
+
+impl Pool {
+    pub(super) fn new(options: &ProcessOptions, configuration: Configuration) -> io::Result<Self> {
+        let program = match &options.program {
+            Some(program) => program.clone(),
+            None => this_program()?,
+        };
+        let (keeper, errands) = channel();
+        let alive = Arc::new(Alive::default());
+        let counting = alive.clone();
+        std::thread::Builder::new()
+            .name("kappa-keeper".into())
+            .spawn(move || keep(errands, &counting))?;
+        let shared = Shared {
+            program,
+            arguments: options.arguments.clone(),
+            configuration,
+            room: Arc::new(Semaphore::new(options.workers)),
+            idle: Mutex::new(Vec::new()),
+            keeper,
+            alive,
+        };
+        Ok(Pool {
+            shared: Arc::new(shared),
+        })
+    }
+
+    pub(super) fn configuration(&self) -> &Configuration {
+        &self.shared.configuration
+    }
+
+    pub(super) fn program(&self) -> &PathBuf {
+        &self.shared.program
+    }
+
+    /// A worker process, warm if there is one; or why there is none.
+    pub(super) async fn take(&self) -> Result<Busy, InvocationOutcome> {
+        let room = self.shared.room.clone();
+        let permit = match tokio::time::timeout(PATIENCE, room.acquire_owned()).await {
+            Ok(Ok(permit)) => permit,
+            Ok(Err(_)) => return Err(InvocationOutcome::Killed("the platform has been shut down".into())),
+            Err(_) => return Err(InvocationOutcome::Throttled("all worker processes are busy".into())),
+        };
+        let mut busy = Busy {
+            worker: None,
+            permit: Some(permit),
+            shared: self.shared.clone(),
+            is_new: false,
+        };
+        loop {
+            let idle = self.shared.idle.lock().pop();
+            let Some(mut worker) = idle else { break };
+            if worker.is_alive() {
+                busy.worker = Some(worker);
+                return Ok(busy);
+            }
+        }
+        busy.worker = Some(self.start().await?);
+        busy.is_new = true;
+        Ok(busy)
+    }
+
+    async fn start(&self) -> Result<Worker, InvocationOutcome> {
+        let program = &self.shared.program;
+        let failed = |cause: io::Error| match cause.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied | io::ErrorKind::NotADirectory => {
+                InvocationOutcome::Unstartable(format!(
+                    "cannot start a worker process from {}: {cause}",
+                    program.display()
+                ))
+            }
+            _ => InvocationOutcome::Throttled(format!("cannot start a worker process at present: {cause}")),
+        };
+        let (ours, theirs) = UnixStream::pair().map_err(failed)?;
+        ours.set_nonblocking(true).map_err(failed)?;
+        let mut command = Command::new(program);
+        command
+            .args(&self.shared.arguments)
+            .env(WORKER_VARIABLE, std::process::id().to_string())
+            .stdin(OwnedFd::from(theirs))
+            .stderr(Stdio::piped())
+            // Ctrl-C on the terminal is for the coordinator.
+            .process_group(0);
+        if let Some(name) = std::env::args_os().next() {
+            command.arg0(name);
+        }
+        let (started, starting) = oneshot::channel();
+        let gone = |_| io::Error::other("the thread that starts worker processes is gone");
+        self.shared
+            .keeper
+            .send(Errand::Start(Box::new(command), started))
+            .map_err(|_| failed(gone(())))?;
+        let mut child = starting
+            .await
+            .map_err(|_| failed(gone(())))
+            .and_then(|child| child.map_err(failed))?;
+        let pipe = child.stderr.take();
+        let mut worker = Worker {
+            child: Some(child),
+            socket: ours,
+            last_words: Arc::default(),
+            keeper: self.shared.keeper.clone(),
+        };
+        if let Some(pipe) = pipe {
+            worker.last_words = LastWords::listen(pipe).map_err(failed)?;
+        }
+        Ok(worker)
+    }
+
+    /// Kills the idle workers, turns new invocations away, and waits until no worker process is left. The busy ones are their invocations' to end.
+    pub(super) async fn close(&self) {
+        self.shared.room.close();
+        let idle = std::mem::take(&mut *self.shared.idle.lock());
+        drop(idle);
+        let deadline = Instant::now() + LAST_BREATH;
+        while self.shared.alive.count.load(Ordering::SeqCst) > 0 && Instant::now() < deadline {
+            let fewer = self.shared.alive.fewer.notified();
+            let _ = tokio::time::timeout(Duration::from_millis(10), fewer).await;
+        }
+    }
+}
+
+impl Busy {
+    /// The socket, to be used on the runtime of the caller.
+    pub(super) fn socket(&self) -> io::Result<tokio::net::UnixStream> {
+        match &self.worker {
+            Some(worker) => tokio::net::UnixStream::from_std(worker.socket.try_clone()?),
+            None => Err(io::ErrorKind::NotConnected.into()),
+        }
+    }
+
+    /// Gives the worker back, for the next invocation.
+    pub(super) fn release(mut self) {
+        if let Some(worker) = self.worker.take() {
+            let mut idle = self.shared.idle.lock();
+            // `close` closes the room first and then empties this list: so nobody is forgotten in it.
+            if !self.shared.room.is_closed() {
+                idle.push(worker);
+            }
+        }
+    }
+
+    /// Why the worker, which has closed its socket, has ended.
+    pub(super) async fn autopsy(mut self) -> exit::Death {
+        let Some(mut worker) = self.worker.take() else {
+            return exit::Death::default();
+        };
+        let status = worker.wait_a_moment().await;
+        let last_words = worker.last_words.clone();
+        drop(worker);
+        let lines = tokio::task::spawn_blocking(move || last_words.collect())
+            .await
+            .unwrap_or_default();
+        exit::Death { status, lines }
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        if let Some(worker) = self.worker.take() {
+            worker.kill(self.permit.take());
+        }
+    }
+}
+
+impl Worker {
+    fn is_alive(&mut self) -> bool {
+        self.child
+            .as_mut()
+            .is_some_and(|child| matches!(child.try_wait(), Ok(None)))
+    }
+
+    /// The status of a process that is about to end; `None` if it does not.
+    async fn wait_a_moment(&mut self) -> Option<ExitStatus> {
+        let deadline = Instant::now() + LAST_BREATH;
+        loop {
+            match self.child.as_mut()?.try_wait() {
+                Ok(Some(status)) => return Some(status),
+                Ok(None) if Instant::now() < deadline => tokio::time::sleep(Duration::from_millis(1)).await,
+                _ => return None,
+            }
+        }
+    }
+
+    /// SIGKILL, now; the room is free again when the process is buried.
+    fn kill(mut self, permit: Option<OwnedSemaphorePermit>) {
+        if let Some(mut child) = self.child.take() {
+            // Fails only if it is dead already.
+            let _ = child.kill();
+            let _ = self.keeper.send(Errand::Bury(child, permit));
+        }
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = self.keeper.send(Errand::Bury(child, None));
+        }
+    }
+}
+
+/// The keeper: lives as long as anybody may still have an errand for it, that is as long as any worker does.
+fn keep(errands: Receiver<Errand>, alive: &Alive) {
+    for errand in errands {
+        match errand {
+            Errand::Start(mut command, started) => {
+                let child = command.spawn();
+                // The command holds the worker's end of the socket: close it, so that the worker's death is seen.
+                drop(command);
+                if child.is_ok() {
+                    alive.count.fetch_add(1, Ordering::SeqCst);
+                }
+                if let Err(Ok(unwanted)) = started.send(child) {
+                    bury(unwanted, alive);
+                }
+            }
+            Errand::Bury(child, permit) => {
+                bury(child, alive);
+                drop(permit);
+            }
+        }
+    }
+}
+
+fn bury(mut child: Child, alive: &Alive) {
+    let _ = child.kill();
+    let _ = child.wait();
+    alive.count.fetch_sub(1, Ordering::SeqCst);
+    alive.fewer.notify_waiters();
+}
+
+/// This very program, even if its file has been replaced since it was started.
+fn this_program() -> io::Result<PathBuf> {
+    let running = PathBuf::from("/proc/self/exe");
+    if running.exists() {
+        Ok(running)
+    } else {
+        std::env::current_exe()
+    }
+}

@@ -1,0 +1,190 @@
+//! The inside of a worker process: takes invocations from its socket, one after the other.
+//!
+//! Guarantees that it does not outlive its parent, and that it never takes its parent's turn on the terminal: its stdin is the socket, and afterwards
+//! nothing.
+
+use super::message::{self, CONFIGURATION_LIMIT, Configuration, FromWorker, ToWorker};
+use crate::link::Link;
+use crate::protocol::{Answer, Reply, Request};
+use crate::store::Store;
+use crate::worker::{WorkerEnd, run_invocation};
+use async_trait::async_trait;
+use parking_lot::Mutex;
+use std::collections::VecDeque;
+use std::future::pending;
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::oneshot;
+
+/// Set for worker processes to the process id of their parent. A worker's own children inherit it, but have another parent.
+pub(super) const WORKER_VARIABLE: &str = "KAPPA_WORKER_OF";
+
+/// Stack of each thread that computes, in bytes. Only what is touched takes room.
+const STACK: usize = 8 << 20;
+
+/// Most threads for blocking calls, so that their stacks do not eat up the memory limit.
+const BLOCKING_THREADS: usize = 16;
+
+/// Serves as a pooled worker process and never returns, if this process was started as one; otherwise does nothing.
+///
+/// The first line of every program that uses the platform `process`; [`crate::main`] does it itself.
+pub fn serve_if_worker() {
+    if is_worker() {
+        let code = match serve() {
+            Ok(()) => 0,
+            Err(cause) => {
+                // The parent shows it as this worker's last words.
+                eprintln!("kappa worker: {cause}");
+                1
+            }
+        };
+        std::process::exit(code);
+    }
+}
+
+/// Whether this process was started as a worker.
+pub(super) fn is_worker() -> bool {
+    std::env::var(WORKER_VARIABLE).is_ok_and(|parent| parent == nix::unistd::getppid().to_string())
+}
+
+fn serve() -> io::Result<()> {
+    die_with_parent()?;
+    let socket = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
+    nix::unistd::dup2_stdin(std::fs::File::open("/dev/null")?)?;
+    // The first message is read without a runtime, because it says how large that one may be.
+    socket.set_nonblocking(true)?;
+    let starting = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let (socket, configuration) = starting.block_on(async {
+        let mut socket = tokio::net::UnixStream::from_std(socket)?;
+        let first = message::read(&mut socket, CONFIGURATION_LIMIT).await?;
+        Ok::<_, io::Error>((socket.into_std()?, first))
+    })?;
+    drop(starting);
+    let configuration = match configuration {
+        Some(ToWorker::Configure(configuration)) => configuration,
+        Some(_) => return Err(io::Error::other("the first message is not a configuration")),
+        None => return Ok(()),
+    };
+    let prepared = prepare(&configuration);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(configuration.threads)
+        .max_blocking_threads(BLOCKING_THREADS)
+        .thread_stack_size(STACK)
+        .thread_name("kappa-task")
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        let (read, write) = tokio::net::UnixStream::from_std(socket)?.into_split();
+        let line = Line {
+            write: tokio::sync::Mutex::new(write),
+            waiting: Mutex::default(),
+            limit: configuration.message_limit,
+        };
+        match prepared {
+            Ok(store) => {
+                line.say(&FromWorker::Ready).await?;
+                listen(read, Arc::new(line), store).await
+            }
+            Err(cause) => line.say(&FromWorker::Unusable(cause)).await,
+        }
+    })
+}
+
+/// The kernel kills this process when its parent ends.
+fn die_with_parent() -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL)?;
+    // It may have ended just before that.
+    if !is_worker() {
+        return Err(io::Error::other("the parent process is gone"));
+    }
+    Ok(())
+}
+
+fn prepare(configuration: &Configuration) -> Result<Arc<dyn Store>, String> {
+    if let Some(limit) = configuration.memory_limit {
+        limit_memory(limit).map_err(|cause| format!("cannot limit the memory to {limit} bytes: {cause}"))?;
+    }
+    crate::store::open(&configuration.store).map_err(|cause| cause.to_string())
+}
+
+/// Limits what this process may write to (`RLIMIT_DATA`), not its address space: allocators and stacks reserve far more of that than they use, and a
+/// large program's code is not its data.
+fn limit_memory(bytes: u64) -> nix::Result<()> {
+    nix::sys::resource::setrlimit(nix::sys::resource::Resource::RLIMIT_DATA, bytes, bytes)
+}
+
+/// The connection to the parent, as the running task sees it.
+struct Line {
+    write: tokio::sync::Mutex<OwnedWriteHalf>,
+    /// Who waits for a reply, in the order of the requests.
+    waiting: Mutex<VecDeque<oneshot::Sender<Reply>>>,
+    limit: usize,
+}
+
+impl Line {
+    async fn say(&self, message: &FromWorker) -> io::Result<()> {
+        let frame = message::encode(message, self.limit)?.map_err(|cause| io::Error::other(cause.to_string()))?;
+        message::write(&mut *self.write.lock().await, &frame).await
+    }
+
+    async fn ask(&self, request: Request) -> io::Result<Reply> {
+        let frame = match message::encode(&FromWorker::Request(request), self.limit)? {
+            Ok(frame) => frame,
+            Err(too_long) => return Ok(Reply::Answer(Answer::Refused(too_long.to_string()))),
+        };
+        let (sender, reply) = oneshot::channel();
+        {
+            let mut write = self.write.lock().await;
+            self.waiting.lock().push_back(sender);
+            message::write(&mut *write, &frame).await?;
+        }
+        reply.await.map_err(io::Error::other)
+    }
+}
+
+#[async_trait]
+impl Link for Line {
+    async fn send(&self, request: Request) -> Reply {
+        match self.ask(request).await {
+            Ok(reply) => reply,
+            // The parent is gone; `listen` ends the process.
+            Err(_) => pending().await,
+        }
+    }
+}
+
+/// Serves until the parent closes the socket.
+async fn listen(mut socket: OwnedReadHalf, line: Arc<Line>, store: Arc<dyn Store>) -> io::Result<()> {
+    loop {
+        match message::read(&mut socket, line.limit).await? {
+            Some(ToWorker::Invoke(invocation)) => {
+                let (line, store) = (line.clone(), store.clone());
+                tokio::spawn(async move {
+                    // On a task of its own, so that even a panic outside the program's code is reported.
+                    let end = tokio::spawn(run_invocation(invocation, line.clone(), store)).await;
+                    let broken = match end {
+                        Ok(WorkerEnd::Returned) => None,
+                        Ok(WorkerEnd::Panicked(message)) => Some(message),
+                        Err(cause) => Some(cause.to_string()),
+                    };
+                    // If the parent is gone, `listen` ends the process.
+                    let _ = line.say(&FromWorker::Ended(broken)).await;
+                });
+            }
+            Some(ToWorker::Reply(reply)) => {
+                let waiting = line.waiting.lock().pop_front();
+                if let Some(waiting) = waiting {
+                    // It is gone if the task has been stopped meanwhile.
+                    let _ = waiting.send(reply);
+                }
+            }
+            Some(ToWorker::Configure(_)) => return Err(io::Error::other("configured twice")),
+            // Not an orderly shutdown of the runtime: a task that never awaits must not keep this process alive.
+            None => std::process::exit(0),
+        }
+    }
+}
