@@ -9,10 +9,12 @@ mod file;
 pub mod key;
 mod memory;
 mod open;
+mod temporary;
 
 pub use file::FileStore;
 pub use memory::Memory;
 pub use open::open;
+pub use temporary::Temporary;
 
 use async_trait::async_trait;
 use bytes::Bytes;

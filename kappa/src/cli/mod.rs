@@ -1,0 +1,13 @@
+//! The command line of programs made with Kappa: [`main`] for a program that is one task, [`RunOptions`] for those that have options of their own.
+//!
+//! Guarantees of [`main`]: whatever goes wrong is one message on stderr and a non-zero exit code (1 if the run failed, 2 if the command line makes no
+//! sense, 130 if it was interrupted by Ctrl-C, 143 by SIGTERM). The result, and nothing else, goes to stdout, as JSON.
+
+mod input;
+mod options;
+mod parse;
+mod progress;
+mod run;
+
+pub use options::{OptionsError, PlatformKind, RunOptions};
+pub use run::main;

@@ -1,0 +1,153 @@
+//! The options that say on what a run is executed. Flattened into the command lines of all of Kappa's programs.
+
+use super::parse;
+use crate::Kappa;
+use crate::platform::chaos::{Chaos, Spec};
+use crate::platform::in_process::{InProcess, InProcessOptions};
+use crate::platform::process::{Process, ProcessOptions};
+use crate::platform::{Platform, PlatformError};
+use crate::runtime::BuildError;
+use crate::store::{Store, StoreError, Temporary};
+use clap::{Args, ValueEnum};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// On what a run is executed.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "On what it runs")]
+pub struct RunOptions {
+    /// What an invocation of a task is
+    #[arg(long, value_enum, default_value_t, value_name = "PLATFORM")]
+    pub platform: PlatformKind,
+
+    /// Most invocations at once [default: one per processor]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub workers: Option<u16>,
+
+    /// How long an invocation may run, for example `2s`; the task goes on in a new one [default: without limit]
+    #[arg(long, value_name = "DURATION", value_parser = parse::duration)]
+    pub time_limit: Option<Duration>,
+
+    /// How much memory an invocation may use, for example `512MB` (platform `process` only) [default: without limit]
+    #[arg(long, value_name = "SIZE", value_parser = parse::bytes)]
+    pub memory_limit: Option<u64>,
+
+    /// Where large values are kept: `memory:` or `file:DIR` [default: memory, or a folder that is removed at the end]
+    #[arg(long, value_name = "URL")]
+    pub store: Option<String>,
+
+    /// Folder that records the run, so that it can be resumed whatever happens
+    #[arg(long, value_name = "DIR")]
+    pub state: Option<PathBuf>,
+
+    /// Kill this share of invocations at random moments, for example `kill=0.3,seed=7`; the result stays the same
+    #[arg(long, value_name = "SPEC")]
+    pub chaos: Option<Spec>,
+}
+
+/// The platforms that a command line can name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum PlatformKind {
+    /// A task of this process
+    #[default]
+    InProcess,
+    /// A request to a worker process, which can be killed
+    Process,
+}
+
+/// Why there is nothing to run on.
+#[derive(Debug, thiserror::Error)]
+pub enum OptionsError {
+    /// Options that do not go together.
+    #[error("{0}")]
+    Conflict(&'static str),
+    /// The store cannot be opened.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The platform cannot be had.
+    #[error(transparent)]
+    Platform(#[from] PlatformError),
+    /// The rest.
+    #[error(transparent)]
+    Build(#[from] BuildError),
+}
+
+impl RunOptions {
+    /// A place to run things, as these options describe it.
+    ///
+    /// A temporary store is removed when the last clone of the result is gone, and also if this process is killed.
+    ///
+    /// # Errors
+    /// If the options do not go together, or what they name is not there.
+    pub async fn build(&self) -> Result<Kappa, OptionsError> {
+        self.check()?;
+        let store = self.open_store()?;
+        let mut platform = self.open_platform(&store)?;
+        if let Some(spec) = self.chaos {
+            platform = Arc::new(Chaos::new(platform, spec));
+        }
+        let mut builder = Kappa::builder()
+            .platform(platform)
+            .store(store)
+            .time_limit(self.time_limit);
+        if let Some(folder) = &self.state {
+            builder = builder.state_dir(folder);
+        }
+        Ok(builder.build().await?)
+    }
+
+    /// Whether the options go together.
+    ///
+    /// # Errors
+    /// [`OptionsError::Conflict`] with the way out.
+    pub fn check(&self) -> Result<(), OptionsError> {
+        if self.memory_limit.is_some() && self.platform != PlatformKind::Process {
+            return Err(OptionsError::Conflict(
+                "--memory-limit needs --platform process: memory can only be limited for a process of its own",
+            ));
+        }
+        if self.state.is_some() && self.store.as_deref() == Some("memory:") {
+            return Err(OptionsError::Conflict(
+                "--state needs a store that outlives this process: leave out --store, or use file:DIR",
+            ));
+        }
+        Ok(())
+    }
+
+    fn open_store(&self) -> Result<Arc<dyn Store>, OptionsError> {
+        match (&self.store, &self.state, self.platform) {
+            (Some(url), _, _) => Ok(crate::store::open(url)?),
+            (None, Some(folder), _) => {
+                std::fs::create_dir_all(folder).map_err(|cause| BuildError::StateDirectory {
+                    path: folder.clone(),
+                    cause,
+                })?;
+                Ok(crate::store::open(&format!("file:{}", folder.join("store").display()))?)
+            }
+            (None, None, PlatformKind::InProcess) => Ok(crate::store::open("memory:")?),
+            (None, None, PlatformKind::Process) => Ok(Arc::new(Temporary::new()?)),
+        }
+    }
+
+    fn open_platform(&self, store: &Arc<dyn Store>) -> Result<Arc<dyn Platform>, OptionsError> {
+        let workers = self.workers.map(usize::from);
+        match self.platform {
+            PlatformKind::InProcess => {
+                let mut options = InProcessOptions::default();
+                options.workers = workers.unwrap_or(options.workers);
+                Ok(Arc::new(
+                    InProcess::new(options, store.clone()).map_err(BuildError::Threads)?,
+                ))
+            }
+            PlatformKind::Process => {
+                let mut options = ProcessOptions {
+                    memory_limit: self.memory_limit,
+                    ..ProcessOptions::default()
+                };
+                options.workers = workers.unwrap_or(options.workers);
+                Ok(Arc::new(Process::new(options, store)?))
+            }
+        }
+    }
+}

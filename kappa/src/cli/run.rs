@@ -1,0 +1,314 @@
+//! `kappa::main`: the command line of a program that is one task.
+
+use super::input;
+use super::options::{OptionsError, RunOptions};
+use super::progress::{INTERVAL, Progress};
+use crate::ids::RunId;
+use crate::runtime::{Kappa, RunError, RunHandle};
+use crate::task::{Constructor, TaskCall, TaskFunction};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use serde_json::Value;
+use std::io::{self, Write};
+use std::process::ExitCode;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// Exit code of a run that failed.
+const FAILED: u8 = 1;
+
+/// Exit code of a command line that makes no sense.
+const USAGE: u8 = 2;
+
+/// Exit codes of interrupted programs, as shells have them: 128 and the signal.
+const INTERRUPTED: u8 = 130;
+const TERMINATED: u8 = 143;
+
+/// Runs a program of tasks whose first one is this: coordinator, worker and command line in one.
+///
+/// ```text
+/// fn main() -> kappa::ExitCode { kappa::main(grep) }
+/// ```
+pub fn main<Marker, C: Constructor<Marker>>(_first: C) -> ExitCode {
+    crate::serve_if_worker();
+    let line = match parse::<C::Function>() {
+        Ok(line) => line,
+        Err(error) => {
+            // Help goes to stdout, mistakes to stderr; if nobody reads either, there is nobody to tell.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(USAGE));
+        }
+    };
+    match execute::<C::Function>(line) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(end) => {
+            say(&end.message);
+            ExitCode::from(end.code)
+        }
+    }
+}
+
+#[derive(Parser)]
+struct CommandLine {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the task to its end and print its result as JSON
+    Run {
+        /// The arguments as JSON: an object by the parameters' names, or an array in their order; @FILE reads a file, @- stdin
+        #[arg(long, short, value_name = "JSON")]
+        input: Option<String>,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Go on with a run that was interrupted, or print its result again
+    Resume {
+        /// The run, as `run --state DIR` has named it
+        #[arg(value_name = "RUN", value_parser = parse_run)]
+        run: RunId,
+        #[command(flatten)]
+        common: Common,
+    },
+}
+
+#[derive(Args)]
+struct Common {
+    /// Print nothing but the result, and errors
+    #[arg(long, short)]
+    quiet: bool,
+    #[command(flatten)]
+    options: RunOptions,
+}
+
+fn parse_run(text: &str) -> Result<RunId, String> {
+    RunId::parse(text).ok_or_else(|| "that is not a run's id".to_string())
+}
+
+fn parse<F: TaskFunction>() -> Result<CommandLine, clap::Error> {
+    let name = program();
+    let example = match F::PARAMETERS {
+        [] => String::new(),
+        names => {
+            let fields: Vec<_> = names.iter().map(|name| format!("\"{name}\": ...")).collect();
+            format!(" --input '{{{}}}'", fields.join(", "))
+        }
+    };
+    let examples = format!(
+        "Examples:\n  {name} run{example}\n  {name} run{example} --platform process --time-limit 2s --chaos kill=0.3,seed=7\n  \
+         {name} run{example} --state DIR\n  {name} resume RUN --state DIR"
+    );
+    let about = format!("Runs the task {}; {}.", F::NAME, input::signature(F::PARAMETERS));
+    let command = CommandLine::command().bin_name(name).about(about);
+    let command = command
+        .after_help(examples.clone())
+        .mut_subcommand("run", |run| run.after_help(examples));
+    CommandLine::from_arg_matches(&command.try_get_matches()?)
+}
+
+/// The name under which the program was started.
+fn program() -> String {
+    let path = std::env::args_os().next().unwrap_or_default();
+    std::path::Path::new(&path)
+        .file_name()
+        .unwrap_or(path.as_os_str())
+        .to_string_lossy()
+        .into_owned()
+}
+
+/// What is said at the end of a program that did not do what it was asked, and its exit code.
+struct End {
+    message: String,
+    code: u8,
+}
+
+impl End {
+    fn usage(message: impl std::fmt::Display) -> Self {
+        End {
+            message: format!("error: {message}"),
+            code: USAGE,
+        }
+    }
+
+    fn failed(message: impl std::fmt::Display) -> Self {
+        End {
+            message: format!("error: {message}"),
+            code: FAILED,
+        }
+    }
+}
+
+/// What is to be done, checked as far as it can be before anything is started.
+enum Job<F: TaskFunction> {
+    Start(TaskCall<F>),
+    Resume(RunId),
+}
+
+fn execute<F: TaskFunction>(line: CommandLine) -> Result<(), End> {
+    let (job, common) = match line.command {
+        Command::Run { input, common } => {
+            let given = match input {
+                Some(input) => input::read(&input).map_err(End::usage)?,
+                None => Value::Object(serde_json::Map::new()),
+            };
+            (Job::Start(input::call::<F>(given).map_err(End::usage)?), common)
+        }
+        Command::Resume { run, common } => {
+            if common.options.state.is_none() {
+                return Err(End::usage(
+                    "resume needs --state DIR: the folder that the run was started with",
+                ));
+            }
+            (Job::Resume(run), common)
+        }
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .map_err(|cause| End::failed(format!("cannot start threads: {cause}")))?;
+    let end = runtime.block_on(perform(job, &common));
+    runtime.shutdown_background();
+    print(&end?)
+}
+
+/// Runs or resumes; gives the result as JSON.
+async fn perform<F: TaskFunction>(job: Job<F>, common: &Common) -> Result<Vec<u8>, End> {
+    let kappa = common.options.build().await.map_err(|error| match error {
+        OptionsError::Conflict(_) => End::usage(error),
+        error => End::failed(error),
+    })?;
+    // Signals are caught from here on, because from here on there is something to clean up.
+    let signals = Signals::catch().map_err(|cause| End::failed(format!("cannot wait for signals: {cause}")));
+    let end = match signals {
+        Ok(signals) => drive(&kappa, job, common, signals).await,
+        Err(end) => Err(end),
+    };
+    kappa.shutdown().await;
+    end
+}
+
+async fn drive<F: TaskFunction>(
+    kappa: &Kappa,
+    job: Job<F>,
+    common: &Common,
+    mut signals: Signals,
+) -> Result<Vec<u8>, End> {
+    let started = match job {
+        Job::Start(call) => kappa.start(call).await,
+        Job::Resume(run) => kappa.resume::<F::Value>(run).await,
+    };
+    let handle = started.map_err(|error| End::failed(with_known_runs(kappa, error)))?;
+    if let (Some(how), false) = (how_to_resume(&handle, common), common.quiet) {
+        say(&format!("if it is interrupted, go on with `{how}`"));
+    }
+    let progress = Progress::start(common.quiet);
+    let waiting = handle.wait();
+    tokio::pin!(waiting);
+    let ended = loop {
+        tokio::select! {
+            ended = &mut waiting => break Ok(ended),
+            code = signals.next() => break Err(code),
+            () = tokio::time::sleep(INTERVAL) => progress.show(&handle.stats()),
+        }
+    };
+    let ended = match ended {
+        Ok(ended) => ended,
+        Err(code) => {
+            tokio::select! {
+                () = handle.interrupt() => {}
+                // Somebody is in a hurry: the kernel ends the workers.
+                code = signals.next() => std::process::exit(code.into()),
+            }
+            progress.finish(&handle.stats());
+            let message = match how_to_resume(&handle, common) {
+                Some(how) => format!("interrupted; go on with `{how}`"),
+                None => "interrupted; a run with --state DIR could be resumed".to_string(),
+            };
+            return Err(End { message, code });
+        }
+    };
+    let sums = progress.finish(&handle.stats());
+    if !common.quiet {
+        say(&sums);
+    }
+    let value = ended.map_err(|error| {
+        let how = how_to_resume(&handle, common).filter(|_| !matches!(error, RunError::Failed(_)));
+        End::failed(match how {
+            Some(how) => format!("{error}\nto go on when the cause is gone: `{how}`"),
+            None => error.to_string(),
+        })
+    })?;
+    serde_json::to_vec(&value).map_err(|cause| End::failed(format!("the result cannot be written as JSON: {cause}")))
+}
+
+fn how_to_resume<V>(handle: &RunHandle<V>, common: &Common) -> Option<String> {
+    let folder = common.options.state.as_ref()?;
+    Some(format!(
+        "{} resume {} --state {}",
+        program(),
+        handle.id(),
+        folder.display()
+    ))
+}
+
+/// An unknown run is easier to find among those that there are.
+fn with_known_runs(kappa: &Kappa, error: RunError) -> String {
+    let known = match &error {
+        RunError::Unknown { .. } => kappa.runs().unwrap_or_default(),
+        _ => Vec::new(),
+    };
+    match known.as_slice() {
+        [] => error.to_string(),
+        known => {
+            let known: Vec<_> = known.iter().rev().take(10).map(ToString::to_string).collect();
+            format!("{error}\nthe latest runs there: {}", known.join(" "))
+        }
+    }
+}
+
+/// The signals that end a program in good order.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+    hang_up: Signal,
+}
+
+impl Signals {
+    fn catch() -> io::Result<Self> {
+        Ok(Signals {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hang_up: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// The exit code for the next signal.
+    async fn next(&mut self) -> u8 {
+        tokio::select! {
+            _ = self.interrupt.recv() => INTERRUPTED,
+            _ = self.terminate.recv() => TERMINATED,
+            _ = self.hang_up.recv() => TERMINATED,
+        }
+    }
+}
+
+/// Prints the result. A reader that has gone away (`| head`) has had enough.
+fn print(result: &[u8]) -> Result<(), End> {
+    let mut stdout = io::stdout().lock();
+    let written = stdout
+        .write_all(result)
+        .and_then(|()| stdout.write_all(b"\n"))
+        .and_then(|()| stdout.flush());
+    match written {
+        Err(cause) if cause.kind() != io::ErrorKind::BrokenPipe => {
+            Err(End::failed(format!("cannot write the result: {cause}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A line on stderr, unless that is closed.
+fn say(line: &str) {
+    let _ = writeln!(io::stderr().lock(), "{line}");
+}
