@@ -25,7 +25,7 @@ const USUAL: Duration = Duration::from_millis(50);
 /// What share of invocations to kill, and by which dice. Written as `kill=0.3,seed=7`; the seed may be left out and is then 0.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Spec {
-    /// The share of invocations to kill: at least 0, less than 1.
+    /// The share of invocations to kill, from 0 to 1. Even with 1 a program ends: what happened before a moment counts.
     pub kill: f64,
     /// The same seed kills the same invocations.
     pub seed: u64,
@@ -49,10 +49,8 @@ impl FromStr for Spec {
                     let share: f64 = value
                         .parse()
                         .map_err(|_| invalid(format!("`{value}` is not a number")))?;
-                    if !(0.0..1.0).contains(&share) {
-                        return Err(invalid(format!(
-                            "the share `{value}` is not at least 0 and less than 1"
-                        )));
+                    if !(0.0..=1.0).contains(&share) {
+                        return Err(invalid(format!("the share `{value}` is not between 0 and 1")));
                     }
                     kill.replace(share).is_some()
                 }
@@ -204,7 +202,7 @@ impl Platform for Chaos {
         let started = Instant::now();
         let Some(fate) = self.fate(&invocation) else {
             let outcome = self.inner.invoke(invocation, link).await;
-            if outcome == InvocationOutcome::Returned {
+            if matches!(outcome, InvocationOutcome::Returned | InvocationOutcome::TimedOut) {
                 self.learn(function, started.elapsed());
             }
             return outcome;
@@ -253,9 +251,9 @@ mod tests {
         for (text, reason) in [
             ("", "is not NAME=VALUE"),
             ("seed=7", "`kill` is missing"),
-            ("kill=1", "less than 1"),
-            ("kill=-0.1", "at least 0"),
-            ("kill=NaN", "at least 0"),
+            ("kill=1.01", "between 0 and 1"),
+            ("kill=-0.1", "between 0 and 1"),
+            ("kill=NaN", "between 0 and 1"),
             ("kill=x", "not a number"),
             ("kill=0.1,seed=-1", "whole number"),
             ("kill=0.1,kill=0.2", "twice"),

@@ -9,6 +9,7 @@
 mod exit;
 mod message;
 mod pool;
+mod scratch;
 mod stderr;
 mod worker;
 

@@ -9,7 +9,7 @@ use kappa::store::{FileStore, Memory, Store};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::io::{BufRead, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -165,6 +165,11 @@ async fn the_way_in_which_a_worker_ended_is_told() {
         matches!(&broken, InvocationOutcome::Crashed(message) if message.contains("SIGILL")),
         "{broken:?}"
     );
+    let printed = outcome(&platform, tasks::printing()).await;
+    assert!(
+        matches!(&printed, InvocationOutcome::Crashed(message) if message.contains("said on stdout")),
+        "{printed:?}"
+    );
     let talked = outcome(&platform, tasks::talking()).await;
     let InvocationOutcome::Crashed(message) = talked else {
         panic!("{talked:?}")
@@ -209,6 +214,14 @@ async fn r11_a_message_over_the_bound_is_a_clear_error_and_no_hang() {
     assert_eq!(sent, InvocationOutcome::Returned);
     let failure = link.failure();
     assert!(failure.contains("is longer than the 1048576 bytes"), "{failure}");
+
+    let lamented = tokio::time::timeout(Duration::from_secs(20), outcome(&platform, tasks::lamenting(2 << 20)));
+    let lamented = lamented.await.expect("no hang");
+    assert!(
+        matches!(&lamented, InvocationOutcome::Crashed(message) if message.contains("too long")),
+        "{} bytes",
+        format!("{lamented:?}").len()
+    );
 
     let received = outcome(&platform, tasks::panicking("x".repeat(2 << 20))).await;
     assert!(
@@ -288,12 +301,51 @@ async fn after_shutdown_or_drop_no_process_is_left() {
     assert_ends(idle);
 }
 
+async fn spilled(platform: &Arc<dyn Platform>) -> PathBuf {
+    let link = Arc::new(Yes::default());
+    let outcome = platform.invoke(invocation(tasks::spilling()), link.clone()).await;
+    assert_eq!(outcome, InvocationOutcome::Returned);
+    link.value()
+}
+
+#[tokio::test]
+async fn r13_a_worker_s_temporary_files_go_with_it() {
+    let (platform, _folder) = platform(ProcessOptions::default());
+    let of_worker = spilled(&platform).await;
+    let of_platform = of_worker.parent().unwrap().to_path_buf();
+    assert!(of_worker.join("spilled/rows").exists(), "it is warm");
+    let mut endless = invocation(tasks::hogging());
+    endless.time_limit = Some(Duration::from_millis(100));
+    let ended = platform.invoke(endless, Arc::new(Yes::default())).await;
+    assert_eq!(ended, InvocationOutcome::TimedOut);
+    assert_vanishes(&of_worker);
+
+    let of_worker = spilled(&platform).await;
+    platform.shutdown().await;
+    assert!(!of_worker.exists() && !of_platform.exists(), "shutdown");
+
+    let (platform, _folder) = self::platform(ProcessOptions::default());
+    let of_worker = spilled(&platform).await;
+    drop(platform);
+    assert!(!of_worker.exists() && !of_worker.parent().unwrap().exists(), "drop");
+}
+
+fn assert_vanishes(folder: &Path) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while folder.exists() {
+        assert!(Instant::now() < deadline, "{} is still there", folder.display());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
 #[test]
 fn r13_no_worker_survives_its_parent_however_that_one_dies() {
+    let temporary = tempfile::tempdir().unwrap();
     for signal in [Signal::SIGKILL, Signal::SIGTERM, Signal::SIGINT] {
         let mut parent = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "process::parenting", "--nocapture"])
             .env("KAPPA_TEST_PARENT", "1")
+            .env("TMPDIR", temporary.path())
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
@@ -307,6 +359,13 @@ fn r13_no_worker_survives_its_parent_however_that_one_dies() {
         // They compute without awaiting anything, so they do not look at their socket.
         std::thread::sleep(Duration::from_millis(100));
         assert!(workers.iter().all(|worker| is_running(*worker)));
+        let names = std::fs::read_dir(temporary.path()).unwrap();
+        let names = names.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned());
+        let of_platforms = names.filter(|name| name.starts_with("kappa-workers-")).count();
+        assert_eq!(
+            of_platforms, 1,
+            "this parent's own; what the one before had to leave is gone"
+        );
         kill(Pid::from_raw(parent.id() as i32), signal).unwrap();
         parent.wait().unwrap();
         for worker in workers {

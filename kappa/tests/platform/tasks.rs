@@ -105,6 +105,28 @@ pub(crate) async fn fanning_out(cx: &mut Context, tasks: usize, bytes: usize) ->
     started.len()
 }
 
+/// Leaves something in the folder for temporary files, and says where that is.
+#[kappa::task]
+pub(crate) async fn spilling(_cx: &mut Context) -> std::path::PathBuf {
+    let folder = std::env::temp_dir();
+    std::fs::create_dir(folder.join("spilled")).unwrap();
+    std::fs::write(folder.join("spilled/rows"), vec![1; 100_000]).unwrap();
+    folder
+}
+
+/// Panics with a message of this many bytes.
+#[kappa::task]
+pub(crate) async fn lamenting(_cx: &mut Context, bytes: usize) -> u32 {
+    panic!("{}", "x".repeat(bytes))
+}
+
+/// Speaks on stdout and aborts.
+#[kappa::task]
+pub(crate) async fn printing(_cx: &mut Context) -> u32 {
+    println!("said on stdout");
+    std::process::abort()
+}
+
 /// Speaks on stderr, without end of line and with bytes that are no text.
 #[kappa::task]
 pub(crate) async fn talking(_cx: &mut Context) -> u32 {

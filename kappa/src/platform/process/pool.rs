@@ -2,12 +2,13 @@
 //!
 //! Guarantees that there are never more processes than the bound, and that none outlives the pool or this process: a worker is killed
 //! when its [`Busy`] is dropped and when the pool is closed; if this process dies without a word, the kernel kills its workers (a
-//! parent-death signal) and their socket closes.
+//! parent-death signal) and their socket closes. A worker's temporary files go with it.
 //!
 //! The kernel sends a parent-death signal when the *thread* that started the child ends. So all workers are started, and waited for, by one thread
 //! of the pool's own: the keeper.
 
 use super::message::Configuration;
+use super::scratch::Scratch;
 use super::stderr::LastWords;
 use super::worker::WORKER_VARIABLE;
 use super::{ProcessOptions, exit};
@@ -18,11 +19,12 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
+use tempfile::TempDir;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 
 /// How long an invocation waits for room before it is turned away.
@@ -44,6 +46,7 @@ struct Shared {
     idle: Mutex<Vec<Worker>>,
     keeper: Sender<Errand>,
     alive: Arc<Alive>,
+    scratch: Scratch,
 }
 
 #[derive(Default)]
@@ -55,12 +58,18 @@ struct Alive {
 /// What the keeper is asked.
 enum Errand {
     Start(Box<Command>, oneshot::Sender<io::Result<Child>>),
-    Bury(Child, Option<OwnedSemaphorePermit>),
+    Bury(Remains, Option<OwnedSemaphorePermit>),
+}
+
+/// A process, and the folder for its temporary files.
+struct Remains {
+    child: Child,
+    folder: Option<TempDir>,
 }
 
 /// A living worker process.
 struct Worker {
-    child: Option<Child>,
+    body: Option<Remains>,
     socket: UnixStream,
     last_words: Arc<LastWords>,
     keeper: Sender<Errand>,
@@ -81,6 +90,7 @@ impl Pool {
             Some(program) => program.clone(),
             None => this_program()?,
         };
+        let scratch = Scratch::new()?;
         let (keeper, errands) = channel();
         let alive = Arc::new(Alive::default());
         let counting = alive.clone();
@@ -95,6 +105,7 @@ impl Pool {
             idle: Mutex::new(Vec::new()),
             keeper,
             alive,
+            scratch,
         };
         Ok(Pool {
             shared: Arc::new(shared),
@@ -149,12 +160,16 @@ impl Pool {
         };
         let (ours, theirs) = UnixStream::pair().map_err(failed)?;
         ours.set_nonblocking(true).map_err(failed)?;
+        let folder = self.shared.scratch.worker().map_err(failed)?;
+        let (said, saying) = io::pipe().map_err(failed)?;
         let mut command = Command::new(program);
         command
             .args(&self.shared.arguments)
             .env(WORKER_VARIABLE, std::process::id().to_string())
             .stdin(OwnedFd::from(theirs))
-            .stderr(Stdio::piped())
+            .stdout(saying.try_clone().map_err(failed)?)
+            .stderr(saying)
+            .env("TMPDIR", folder.path())
             // Ctrl-C on the terminal is for the coordinator.
             .process_group(0);
         if let Some(name) = std::env::args_os().next() {
@@ -166,20 +181,21 @@ impl Pool {
             .keeper
             .send(Errand::Start(Box::new(command), started))
             .map_err(|_| failed(gone(())))?;
-        let mut child = starting
+        let child = starting
             .await
             .map_err(|_| failed(gone(())))
             .and_then(|child| child.map_err(failed))?;
-        let pipe = child.stderr.take();
+        let body = Remains {
+            child,
+            folder: Some(folder),
+        };
         let mut worker = Worker {
-            child: Some(child),
+            body: Some(body),
             socket: ours,
             last_words: Arc::default(),
             keeper: self.shared.keeper.clone(),
         };
-        if let Some(pipe) = pipe {
-            worker.last_words = LastWords::listen(pipe).map_err(failed)?;
-        }
+        worker.last_words = LastWords::listen(said).map_err(failed)?;
         Ok(worker)
     }
 
@@ -193,6 +209,21 @@ impl Pool {
             let fewer = self.shared.alive.fewer.notified();
             let _ = tokio::time::timeout(Duration::from_millis(10), fewer).await;
         }
+        self.shared.scratch.remove();
+    }
+}
+
+impl Drop for Pool {
+    /// Waits for what takes milliseconds, so that nothing is left even if the program ends right afterwards.
+    fn drop(&mut self) {
+        self.shared.room.close();
+        let idle = std::mem::take(&mut *self.shared.idle.lock());
+        drop(idle);
+        let deadline = Instant::now() + LAST_BREATH;
+        while self.shared.alive.count.load(Ordering::SeqCst) > 0 && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        self.shared.scratch.remove();
     }
 }
 
@@ -233,7 +264,7 @@ impl Busy {
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        if let Some(worker) = self.worker.take() {
+        if let Some(mut worker) = self.worker.take() {
             worker.kill(self.permit.take());
         }
     }
@@ -241,16 +272,16 @@ impl Drop for Busy {
 
 impl Worker {
     fn is_alive(&mut self) -> bool {
-        self.child
+        self.body
             .as_mut()
-            .is_some_and(|child| matches!(child.try_wait(), Ok(None)))
+            .is_some_and(|body| matches!(body.child.try_wait(), Ok(None)))
     }
 
     /// The status of a process that is about to end; `None` if it does not.
     async fn wait_a_moment(&mut self) -> Option<ExitStatus> {
         let deadline = Instant::now() + LAST_BREATH;
         loop {
-            match self.child.as_mut()?.try_wait() {
+            match self.body.as_mut()?.child.try_wait() {
                 Ok(Some(status)) => return Some(status),
                 Ok(None) if Instant::now() < deadline => tokio::time::sleep(Duration::from_millis(1)).await,
                 _ => return None,
@@ -259,21 +290,18 @@ impl Worker {
     }
 
     /// SIGKILL, now; the room is free again when the process is buried.
-    fn kill(mut self, permit: Option<OwnedSemaphorePermit>) {
-        if let Some(mut child) = self.child.take() {
+    fn kill(&mut self, permit: Option<OwnedSemaphorePermit>) {
+        if let Some(mut body) = self.body.take() {
             // Fails only if it is dead already.
-            let _ = child.kill();
-            let _ = self.keeper.send(Errand::Bury(child, permit));
+            let _ = body.child.kill();
+            let _ = self.keeper.send(Errand::Bury(body, permit));
         }
     }
 }
 
 impl Drop for Worker {
     fn drop(&mut self) {
-        if let Some(mut child) = self.child.take() {
-            let _ = child.kill();
-            let _ = self.keeper.send(Errand::Bury(child, None));
-        }
+        self.kill(None);
     }
 }
 
@@ -288,21 +316,21 @@ fn keep(errands: Receiver<Errand>, alive: &Alive) {
                 if child.is_ok() {
                     alive.count.fetch_add(1, Ordering::SeqCst);
                 }
-                if let Err(Ok(unwanted)) = started.send(child) {
-                    bury(unwanted, alive);
+                if let Err(Ok(child)) = started.send(child) {
+                    let unwanted = Remains { child, folder: None };
+                    bury(unwanted, None, alive);
                 }
             }
-            Errand::Bury(child, permit) => {
-                bury(child, alive);
-                drop(permit);
-            }
+            Errand::Bury(body, permit) => bury(body, permit, alive),
         }
     }
 }
 
-fn bury(mut child: Child, alive: &Alive) {
-    let _ = child.kill();
-    let _ = child.wait();
+fn bury(mut body: Remains, permit: Option<OwnedSemaphorePermit>, alive: &Alive) {
+    let _ = body.child.kill();
+    let _ = body.child.wait();
+    drop(permit);
+    drop(body.folder);
     alive.count.fetch_sub(1, Ordering::SeqCst);
     alive.fewer.notify_waiters();
 }

@@ -1,9 +1,8 @@
-//! A worker's stderr: passed on line by line, and its last lines kept for the message about its end.
+//! What a worker says on stdout and stderr: passed on to this process's stderr line by line, and its last lines kept for the message about its end.
 
 use parking_lot::{Condvar, Mutex};
 use std::collections::VecDeque;
-use std::io::{self, BufRead, BufReader, Read, Write};
-use std::process::ChildStderr;
+use std::io::{self, BufRead, BufReader, PipeReader, Read, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,7 +30,7 @@ struct Lines {
 
 impl LastWords {
     /// Listens on a thread of its own until the worker and all its children have closed the pipe.
-    pub(super) fn listen(pipe: ChildStderr) -> io::Result<Arc<Self>> {
+    pub(super) fn listen(pipe: PipeReader) -> io::Result<Arc<Self>> {
         let words = Arc::new(LastWords::default());
         let listening = words.clone();
         std::thread::Builder::new()

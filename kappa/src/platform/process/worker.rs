@@ -1,7 +1,7 @@
 //! The inside of a worker process: takes invocations from its socket, one after the other.
 //!
 //! Guarantees that it does not outlive its parent, and that it never takes its parent's turn on the terminal: its stdin is the socket, and afterwards
-//! nothing.
+//! nothing; its stdout and stderr are lines on its parent's stderr.
 
 use super::message::{self, CONFIGURATION_LIMIT, Configuration, FromWorker, ToWorker};
 use crate::link::Link;
@@ -22,15 +22,19 @@ use tokio::sync::oneshot;
 /// Set for worker processes to the process id of their parent. A worker's own children inherit it, but have another parent.
 pub(super) const WORKER_VARIABLE: &str = "KAPPA_WORKER_OF";
 
-/// Stack of each thread that computes, in bytes. Only what is touched takes room.
-const STACK: usize = 8 << 20;
+/// Stack of each thread in bytes: query plans are deep, and so is recursion through `cx.call`. Only what is touched takes room.
+const STACK: usize = 32 << 20;
+
+/// The same where memory is limited: the limit counts all of it.
+const STACK_WITHIN_LIMIT: usize = 8 << 20;
 
 /// Most threads for blocking calls, so that their stacks do not eat up the memory limit.
 const BLOCKING_THREADS: usize = 16;
 
 /// Serves as a pooled worker process and never returns, if this process was started as one; otherwise does nothing.
 ///
-/// The first line of every program that uses the platform `process`; [`crate::main`] does it itself.
+/// The first line of every program that uses the platform `process`; `kappa::main` does it itself. What tasks print in a worker process, on stdout
+/// or stderr, appears on the stderr of the program that started it: its stdout is for results.
 pub fn serve_if_worker() {
     if is_worker() {
         let code = match serve() {
@@ -72,7 +76,11 @@ fn serve() -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(configuration.threads)
         .max_blocking_threads(BLOCKING_THREADS)
-        .thread_stack_size(STACK)
+        .thread_stack_size(if configuration.memory_limit.is_some() {
+            STACK_WITHIN_LIMIT
+        } else {
+            STACK
+        })
         .thread_name("kappa-task")
         .enable_all()
         .build()?;
@@ -171,8 +179,11 @@ async fn listen(mut socket: OwnedReadHalf, line: Arc<Line>, store: Arc<dyn Store
                         Ok(WorkerEnd::Panicked(message)) => Some(message),
                         Err(cause) => Some(cause.to_string()),
                     };
-                    // If the parent is gone, `listen` ends the process.
-                    let _ = line.say(&FromWorker::Ended(broken)).await;
+                    if line.say(&FromWorker::Ended(broken)).await.is_err() {
+                        // Too long; or the parent is gone, and `listen` ends the process.
+                        let unsaid = "it broke, with a message that is too long to be passed on".to_string();
+                        let _ = line.say(&FromWorker::Ended(Some(unsaid))).await;
+                    }
                 });
             }
             Some(ToWorker::Reply(reply)) => {
