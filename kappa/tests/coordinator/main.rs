@@ -1,5 +1,6 @@
 //! Runs from end to end: what a user of the crate does, and what the coordinator makes of it.
 
 mod api;
+mod chaos;
 mod killed;
 mod programs;

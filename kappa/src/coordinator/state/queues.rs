@@ -65,10 +65,8 @@ impl State {
             return refused;
         }
         let mut rest = VecDeque::from(items);
-        let must_queue = self.queues.get(&id).is_some_and(|queue| !queue.producers.is_empty());
-        if !must_queue {
-            self.admit(id, &mut rest, actions);
-        }
+        // Whoever finds others waiting for room finds the queue full, and goes behind them.
+        self.admit(id, &mut rest, actions);
         if rest.is_empty() {
             return Outcome::done();
         }

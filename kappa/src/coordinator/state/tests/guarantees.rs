@@ -78,7 +78,8 @@ fn guarantee_3_an_item_is_given_again_to_the_next_invocation_when_its_taker_is_k
     let queue = bench.queue(1, 10);
     bench.request(0, 0, 2, Call::Enqueue(queue, vec![stored("item"), inline("next")]));
     let item = Answer::Item(Some(stored("item")));
-    assert_eq!(only_answer(&bench.request(0, 0, 3, Call::Dequeue(queue))), item);
+    let taken = bench.request(0, 0, 3, Call::Dequeue(queue));
+    assert_eq!((only_answer(&taken), deleted(&taken)), (item.clone(), vec![]));
     for incarnation in 0..2 {
         let again = bench.end(0, incarnation, killed());
         assert_eq!(deleted(&again), Vec::<String>::new());
