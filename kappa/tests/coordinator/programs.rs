@@ -125,6 +125,6 @@ pub async fn long(cx: &mut Context, parts: u64, each: u64) -> Result<u64> {
     Ok(sum)
 }
 
-pub fn expected_long(parts: u64, each: u64) -> u64 {
+pub(crate) fn expected_long(parts: u64, each: u64) -> u64 {
     (0..parts * each).sum::<u64>() + (0..3 * each).sum::<u64>()
 }
