@@ -1,5 +1,7 @@
 use super::super::conformance::{self, Place};
 use super::*;
+use rand::rngs::SmallRng;
+use rand::{RngCore, SeedableRng};
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -183,4 +185,36 @@ async fn a_batch_torn_in_the_middle_is_dropped_as_a_whole_and_writing_goes_on() 
         let (_, records) = folder.open().load().await.expect("load");
         assert_eq!(records[4..], [vec![9]]);
     }
+}
+
+/// Bytes on the disk: files are partly allocated in advance, and partly holes.
+fn disk_use(folder: &Path) -> u64 {
+    use std::os::unix::fs::MetadataExt;
+    let entries = std::fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
+    entries
+        .map(|entry| match entry.metadata() {
+            Ok(metadata) if metadata.is_dir() => disk_use(&entry.path()),
+            Ok(metadata) => metadata.blocks() * 512,
+            Err(_) => 0, // Deleted meanwhile.
+        })
+        .sum()
+}
+
+#[tokio::test]
+async fn r17_what_a_snapshot_stands_for_leaves_the_disk_while_writing_goes_on() {
+    let folder = Folder::new(Durability::Process);
+    let journal = folder.open();
+    let mut random = SmallRng::seed_from_u64(17);
+    let mut most = 0;
+    for _ in 0..40 {
+        // Records that do not compress, 4 MiB between two snapshots, 160 MiB in all.
+        for _ in 0..64 {
+            let mut record = vec![0; 1 << 16];
+            random.fill_bytes(&mut record);
+            journal.append(vec![record]).await.expect("append");
+        }
+        journal.snapshot(vec![1; 1000]).await.expect("snapshot");
+        most = most.max(disk_use(&folder.path));
+    }
+    assert!(most < 100 << 20, "{} MiB on the disk", most >> 20);
 }
