@@ -1,7 +1,7 @@
 //! What is refused, at the place where it is written, with the way out.
 
 use crate::points::{KnownMacro, jump_in_tokens, operation, point_in_tokens};
-use crate::task::{Parameter, plain_parameter};
+use crate::task::{Parameter, plain_parameter, plain_type};
 use proc_macro2::{Ident, Span};
 use syn::spanned::Spanned;
 use syn::visit::{self, Visit};
@@ -47,7 +47,7 @@ pub(crate) fn signature(sig: &Signature) -> Result<(Ident, Vec<Parameter>)> {
     for argument in inputs {
         let parameter = plain_parameter(argument)?;
         refuse_impl(&parameter.ty, "a task's parameter")?;
-        if let Type::Reference(reference) = &parameter.ty {
+        if let Type::Reference(reference) = plain_type(&parameter.ty) {
             return Err(Error::new(
                 reference.span(),
                 "a task's arguments are sent to where it runs, so they cannot be references: take an owned value (`String`, `Vec<..>`, a clone)",
@@ -65,8 +65,8 @@ pub(crate) fn signature(sig: &Signature) -> Result<(Ident, Vec<Parameter>)> {
 }
 
 fn context_name(pattern: &Pat, ty: &Type) -> Option<Ident> {
-    let (Pat::Ident(pattern), Type::Reference(reference)) = (pattern, ty) else { return None };
-    let Type::Path(path) = &*reference.elem else { return None };
+    let (Pat::Ident(pattern), Type::Reference(reference)) = (pattern, plain_type(ty)) else { return None };
+    let Type::Path(path) = plain_type(&reference.elem) else { return None };
     let is_context = path.path.segments.last().is_some_and(|segment| segment.ident == "Context");
     (is_context && reference.mutability.is_some() && pattern.by_ref.is_none()).then(|| pattern.ident.clone())
 }

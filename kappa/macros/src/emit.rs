@@ -10,6 +10,7 @@ use crate::names::{Binding, Var, Vars};
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 use syn::Lifetime;
 
 pub(crate) struct Emitter<'a> {
@@ -23,13 +24,14 @@ pub(crate) struct Emitter<'a> {
     hosts: BTreeMap<BlockId, BlockId>,
     /// Blocks that some block inside the same arm jumps back to.
     loops: BTreeSet<BlockId>,
-    assigned: Vars,
 }
 
 /// What holds at one place of an arm's code.
 #[derive(Clone)]
 struct Place {
     root: BlockId,
+    /// The variables that this arm does more with than declare them.
+    used: Rc<Vars>,
     /// The variables that are in hand here, under their names.
     visible: Vars,
     /// The variables declared since the arm began.
@@ -49,7 +51,6 @@ impl<'a> Emitter<'a> {
             points: points.len(),
             hosts: BTreeMap::new(),
             loops: BTreeSet::new(),
-            assigned: Vars::new(),
         };
         for (at, &point) in points.iter().enumerate() {
             emitter.arms.insert(point, at as u32 + 1);
@@ -58,9 +59,6 @@ impl<'a> Emitter<'a> {
             if graph.dominator[block].is_none() && !emitter.arms.contains_key(&block) {
                 let number = emitter.arms.len() as u32;
                 emitter.arms.insert(block, number);
-            }
-            for atom in &graph.blocks[block].atoms {
-                emitter.assigned.extend(&atom.found.assigned);
             }
         }
         for &block in &graph.reachable {
@@ -170,14 +168,22 @@ impl<'a> Emitter<'a> {
         self.graph.reachable.iter().copied().filter(|&block| matches!(self.graph.blocks[block].end, End::Point { .. }))
     }
 
+    /// Everything that a block mentions.
     fn mentioned(&self, block: BlockId) -> Vars {
+        let mut vars = self.used(block);
+        let block = &self.graph.blocks[block];
+        vars.extend(block.end_declares());
+        vars.extend(block.atoms.iter().flat_map(|atom| &atom.declares));
+        vars
+    }
+
+    /// Everything that a block does more with than declare it.
+    fn used(&self, block: BlockId) -> Vars {
         let block = &self.graph.blocks[block];
         let mut vars = block.end_found().mentions;
-        vars.extend(block.end_declares());
         for atom in &block.atoms {
             vars.extend(&atom.found.mentions);
             vars.extend(&atom.found.assigned);
-            vars.extend(&atom.declares);
         }
         vars
     }
@@ -194,6 +200,7 @@ impl<'a> Emitter<'a> {
         });
         let mut place = Place {
             root,
+            used: Rc::new(members.iter().flat_map(|&block| self.used(block)).collect()),
             visible: taken.clone(),
             declared: Vars::new(),
             breaks: BTreeSet::new(),
@@ -317,7 +324,7 @@ impl<'a> Emitter<'a> {
         }
         let mut atoms = TokenStream::new();
         for atom in &block.atoms {
-            if atom.deferred && atom.declares.iter().all(|var| !self.assigned.contains(var)) {
+            if atom.deferred && place.used.is_disjoint(&atom.declares.iter().copied().collect()) {
                 continue;
             }
             atoms.extend(atom.code.clone());

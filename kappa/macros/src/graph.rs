@@ -16,7 +16,7 @@ pub(crate) struct Atom {
     pub(crate) found: Found,
     /// The variables whose `let` this is.
     pub(crate) declares: Vec<Var>,
-    /// `let x;` of a temporary: left out if nobody assigns it.
+    /// `let x;`: left out where nobody uses it, because its type could not be inferred there.
     pub(crate) deferred: bool,
 }
 

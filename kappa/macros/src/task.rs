@@ -142,11 +142,20 @@ fn body(block: syn::Block, cx: &Ident, parameters: &[Parameter]) -> Result<Token
 
 fn is_result(output: &ReturnType) -> bool {
     match output {
-        ReturnType::Type(_, ty) => match &**ty {
+        ReturnType::Type(_, ty) => match plain_type(ty) {
             Type::Path(path) => path.path.segments.last().is_some_and(|segment| segment.ident == "Result"),
             _ => false,
         },
         ReturnType::Default => false,
+    }
+}
+
+/// The type without parentheses, and without the invisible ones around what a `macro_rules!` macro passed on.
+pub(crate) fn plain_type(ty: &Type) -> &Type {
+    match ty {
+        Type::Group(inner) => plain_type(&inner.elem),
+        Type::Paren(inner) => plain_type(&inner.elem),
+        other => other,
     }
 }
 

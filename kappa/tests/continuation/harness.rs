@@ -114,6 +114,15 @@ impl Harness {
         }
     }
 
+    /// How a task ended: its value as bytes, or the failure's text.
+    fn result(&self, task: TaskId) -> Ended<Bytes> {
+        match self.model.lock().unwrap().results[&task].clone() {
+            Ok(Payload::Inline(bytes)) => Ok(bytes),
+            Ok(Payload::Stored { key, .. }) => Ok(self.store.0.lock().unwrap()[&key].clone()),
+            Err(error) => Err(error.kind.to_string()),
+        }
+    }
+
     async fn invoke(self: &Arc<Self>, task: TaskId, function: String, last_sequence: u64, start: Start) {
         self.functions.lock().unwrap().insert(task, function.clone());
         let invocation = Invocation {
@@ -134,16 +143,11 @@ impl Harness {
 pub(crate) type Ended<V> = Result<V, String>;
 
 fn ended<F: TaskFunction>(harness: &Harness, task: TaskId) -> Ended<F::Value> {
-    let model = harness.model.lock().unwrap();
-    match &model.results[&task] {
-        Ok(Payload::Inline(bytes)) => Ok(postcard::from_bytes(bytes).unwrap()),
-        Ok(Payload::Stored { key, .. }) => Ok(postcard::from_bytes(&harness.store.0.lock().unwrap()[key]).unwrap()),
-        Err(error) => Err(error.kind.to_string()),
-    }
+    harness.result(task).map(|bytes| postcard::from_bytes(&bytes).unwrap())
 }
 
-/// Runs a task straight, then resumes it from every one of its checkpoints (and its children from theirs), then from every checkpoint of those runs'
-/// first half, and expects the same end each time. Gives the end and the number of checkpoints.
+/// Runs a task straight, then resumes it from every one of its checkpoints, and its children from theirs; expects the same end each time. Gives the
+/// end and the number of checkpoints.
 pub(crate) fn everywhere<F: TaskFunction>(call: TaskCall<F>) -> (Ended<F::Value>, usize)
 where
     F::Value: PartialEq + Debug + Clone,
@@ -157,7 +161,7 @@ where
         let count = checkpoints.iter().filter(|checkpoint| checkpoint.task == TaskId::ROOT).count();
         for (at, checkpoint) in checkpoints.into_iter().enumerate() {
             let task = checkpoint.task;
-            let child_result = harness.model.lock().unwrap().results[&task].clone();
+            let child_result = harness.result(task);
             let again = Arc::new(Harness { store: harness.store.clone(), ..Harness::default() });
             *again.model.lock().unwrap() = checkpoint.model;
             let start = Start::Resume { continuation: checkpoint.continuation, answer: checkpoint.answer };
@@ -165,7 +169,7 @@ where
             if task == TaskId::ROOT {
                 assert_eq!(ended::<F>(&again, task), direct, "{}: resumed from checkpoint {at}", F::NAME);
             } else {
-                assert_eq!(again.model.lock().unwrap().results[&task], child_result, "{}: child resumed from checkpoint {at}", F::NAME);
+                assert_eq!(again.result(task), child_result, "{}: child resumed from checkpoint {at}", F::NAME);
             }
         }
         (direct, count)

@@ -1,4 +1,9 @@
 //! The continuation compiler: every task here is run straight and then resumed from every one of its checkpoints, with equal results.
 
+mod calls;
+mod control;
+mod expressions;
 mod harness;
-mod first;
+mod liveness;
+mod patterns;
+mod twin;

@@ -246,7 +246,8 @@ impl<'a> Lower<'a> {
         let Local { attrs, mut pat, init, .. } = local;
         let Some(init) = init else {
             let declares = self.names.declare_pattern(&mut pat, true);
-            self.emit_let(quote!(#(#attrs)* let #pat;), Found::default(), declares);
+            let code = quote!(#(#attrs)* let #pat;);
+            self.blocks[self.current].atoms.push(Atom { code, found: Found::default(), declares, deferred: true });
             return;
         };
         let ty = match &pat {

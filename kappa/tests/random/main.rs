@@ -1,0 +1,33 @@
+//! The property: any nest of control flow, resumed from any of its checkpoints, gives what plain Rust gives.
+//!
+//! `KAPPA_SEED=n` tries other programs, `KAPPA_PROGRAMS=n` another number of them; `KAPPA_SHOW=p17` prints one.
+
+#![allow(clippy::all, clippy::pedantic, irrefutable_let_patterns, unused, while_true)]
+
+#[path = "../continuation/harness.rs"]
+mod harness;
+#[path = "../continuation/twin.rs"]
+mod twin;
+
+use kappa::prelude::*;
+use twin::{same, twins};
+
+fn even(x: i64) -> Option<i64> {
+    (x % 2 == 0).then_some(x / 2)
+}
+
+fn three(a: i64, b: i64, c: i64) -> i64 {
+    a.wrapping_mul(3).wrapping_add(b).wrapping_mul(5).wrapping_sub(c)
+}
+
+kappa_random_programs::random_programs!(1, 150);
+
+#[test]
+fn random_programs_resumed_from_every_checkpoint_give_what_plain_rust_gives() {
+    if let Ok(name) = std::env::var("KAPPA_SHOW") {
+        let from = SOURCE.find(&format!("async fn {name}(")).unwrap_or_default();
+        let length = SOURCE[from + 1..].find("async fn").unwrap_or(SOURCE.len() - from - 1);
+        println!("{}", &SOURCE[from..=from + length]);
+    }
+    all();
+}
