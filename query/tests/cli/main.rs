@@ -1,0 +1,7 @@
+//! `kappa-sql` as a person meets it: the built binary, real files, real signals.
+
+mod errors;
+mod formats;
+mod interrupted;
+mod statements;
+mod support;
