@@ -154,10 +154,20 @@ fn execute<F: TaskFunction>(line: CommandLine) -> Result<(), End> {
             (Job::Start(input::call::<F>(given).map_err(End::usage)?), common)
         }
         Command::Resume { run, common } => {
-            if common.options.state.is_none() {
-                return Err(End::usage(
-                    "resume needs --state DIR: the folder that the run was started with",
-                ));
+            match &common.options.state {
+                None => {
+                    return Err(End::usage(
+                        "resume needs --state DIR: the folder that the run was started with",
+                    ));
+                }
+                // A mistyped one is not made.
+                Some(folder) if !folder.join("runs").is_dir() => {
+                    let folder = folder.display();
+                    return Err(End::failed(format!(
+                        "there is no run {run} that could be resumed: {folder} is not the state directory of any run"
+                    )));
+                }
+                Some(_) => {}
             }
             (Job::Resume(run), common)
         }
@@ -244,12 +254,22 @@ async fn drive<F: TaskFunction>(
 
 fn how_to_resume<V>(handle: &RunHandle<V>, common: &Common) -> Option<String> {
     let folder = common.options.state.as_ref()?;
-    Some(format!(
-        "{} resume {} --state {}",
-        program(),
-        handle.id(),
-        folder.display()
-    ))
+    let mut how = format!("{} resume {}", shell_word(&program()), handle.id());
+    how.push_str(&format!(" --state {}", shell_word(&folder.to_string_lossy())));
+    // Its objects are there, and nowhere else.
+    if let Some(store) = &common.options.store {
+        how.push_str(&format!(" --store {}", shell_word(store)));
+    }
+    Some(how)
+}
+
+/// A word as a shell takes it.
+fn shell_word(text: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,+@%".contains(c);
+    match !text.is_empty() && text.chars().all(is_plain) {
+        true => text.to_string(),
+        false => format!("'{}'", text.replace('\'', r"'\''")),
+    }
 }
 
 /// An unknown run is easier to find among those that there are.
@@ -311,4 +331,17 @@ fn print(result: &[u8]) -> Result<(), End> {
 /// A line on stderr, unless that is closed.
 fn say(line: &str) {
     let _ = writeln!(io::stderr().lock(), "{line}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_quoted_for_the_shell() {
+        assert_eq!(shell_word("a/b-c.d"), "a/b-c.d");
+        assert_eq!(shell_word("a b"), "'a b'");
+        assert_eq!(shell_word("it's"), r"'it'\''s'");
+        assert_eq!(shell_word(""), "''");
+    }
 }

@@ -1,0 +1,9 @@
+//! Programs of tasks as a person runs them: the examples, on the command line.
+//!
+//! The examples are built together with the tests of the package; after a change, `cargo build -p kappa --examples` does it for a single test.
+
+mod bad_input;
+mod endings;
+mod pipeline;
+mod program;
+mod word_count;
