@@ -29,6 +29,7 @@ pub mod protocol;
 pub mod runtime;
 pub mod store;
 pub mod task;
+mod temporary;
 pub mod worker;
 
 pub use cli::main;
@@ -45,7 +46,7 @@ pub use task::{Queue, Task, TaskCall};
 pub mod __private {
     pub use crate::context::{Context, Kind, Operation, Shared};
     pub use crate::continuation::{Entry, Frame, Function, IntoResumable, Reader, ResumableIterator, Save, Unsaved, Writer};
-    pub use crate::task::{Registration, Returned, TaskCall, TaskFunction};
+    pub use crate::task::{Registration, Returned, Sendable, TaskCall, TaskFunction};
     pub use inventory;
 
     /// Takes a live variable out of its slot.
@@ -56,6 +57,16 @@ pub mod __private {
             None => unreachable!("a live variable has no value"),
         }
     }
+
+    /// Reads a live variable into its slot.
+    #[inline]
+    pub fn restore<T: Save>(slot: &mut Option<T>, from: &mut Reader<'_>) -> Result<(), Unsaved> {
+        *slot = Some(T::restore(from)?);
+        Ok(())
+    }
+
+    /// Says at the right place if a type cannot be sent.
+    pub const fn sendable<T: Sendable>() {}
 
     /// Writes a live variable that is in its slot.
     #[inline]

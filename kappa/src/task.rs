@@ -8,8 +8,10 @@ mod function;
 mod handle;
 mod registry;
 
+#[doc(hidden)]
+pub use call::MadeByItself;
 pub use call::{Constructor, TaskCall};
-pub use function::{Returned, TaskFunction};
+pub use function::{Returned, Sendable, TaskFunction};
 pub use handle::{Queue, Task};
 pub use registry::{Registration, find};
 pub(crate) use registry::check;

@@ -13,26 +13,26 @@ pub(crate) fn signature(sig: &Signature) -> Result<(Ident, Vec<Parameter>)> {
         return Err(Error::new(sig.fn_token.span(), "a task is an `async fn`: write `async fn`"));
     }
     if let Some(parameter) = sig.generics.params.first() {
-        return Err(Error::new(
-            parameter.span(),
+        return Err(Error::new_spanned(
+            parameter,
             "a task cannot be generic: any process must be able to start it by its name; write one task for each type, or a generic function that a \
              task calls",
         ));
     }
     if let Some(clause) = &sig.generics.where_clause {
-        return Err(Error::new(clause.span(), "a task cannot be generic: it has no `where` clause"));
+        return Err(Error::new_spanned(clause, "a task cannot be generic: it has no `where` clause"));
     }
     if let Some(token) = &sig.unsafety {
         return Err(Error::new(token.span(), "a task cannot be `unsafe`: nobody calls it directly"));
     }
     if let Some(abi) = &sig.abi {
-        return Err(Error::new(abi.span(), "a task has no ABI: remove `extern`"));
+        return Err(Error::new_spanned(abi, "a task has no ABI: remove `extern`"));
     }
     let mut inputs = sig.inputs.iter();
     let context = match inputs.next() {
         Some(FnArg::Receiver(receiver)) => {
-            return Err(Error::new(
-                receiver.span(),
+            return Err(Error::new_spanned(
+                receiver,
                 "a task is a function, not a method: it has no `self`; pass the value as an argument after `cx: &mut Context`",
             ));
         }
@@ -40,16 +40,19 @@ pub(crate) fn signature(sig: &Signature) -> Result<(Ident, Vec<Parameter>)> {
         None => None,
     };
     let Some(cx) = context else {
-        let span = sig.inputs.first().map_or(sig.paren_token.span.join(), Spanned::span);
-        return Err(Error::new(span, "the first parameter of a task is its context: write `cx: &mut Context` here"));
+        const MESSAGE: &str = "the first parameter of a task is its context: write `cx: &mut Context` here";
+        return Err(match sig.inputs.first() {
+            Some(first) => Error::new_spanned(first, MESSAGE),
+            None => Error::new(sig.paren_token.span.join(), MESSAGE),
+        });
     };
     let mut parameters = Vec::new();
     for argument in inputs {
         let parameter = plain_parameter(argument)?;
         refuse_impl(&parameter.ty, "a task's parameter")?;
         if let Type::Reference(reference) = plain_type(&parameter.ty) {
-            return Err(Error::new(
-                reference.span(),
+            return Err(Error::new_spanned(
+                reference,
                 "a task's arguments are sent to where it runs, so they cannot be references: take an owned value (`String`, `Vec<..>`, a clone)",
             ));
         }
@@ -72,17 +75,17 @@ fn context_name(pattern: &Pat, ty: &Type) -> Option<Ident> {
 }
 
 fn refuse_impl(ty: &Type, what: &str) -> Result<()> {
-    struct Search(Option<Span>);
+    struct Search(Option<syn::TypeImplTrait>);
     impl<'ast> Visit<'ast> for Search {
         fn visit_type_impl_trait(&mut self, ty: &'ast syn::TypeImplTrait) {
-            self.0 = self.0.or(Some(ty.span()));
+            self.0.get_or_insert_with(|| ty.clone());
         }
     }
     let mut search = Search(None);
     search.visit_type(ty);
     match search.0 {
-        Some(span) => Err(Error::new(
-            span,
+        Some(found) => Err(Error::new_spanned(
+            found,
             format!("{what} cannot be `impl Trait`: it is sent and stored, so its type must be named; a task cannot be generic"),
         )),
         None => Ok(()),
@@ -124,13 +127,13 @@ impl Checker<'_> {
 impl<'ast> Visit<'ast> for Checker<'_> {
     fn visit_expr_await(&mut self, awaited: &'ast syn::ExprAwait) {
         if let (Some(what), Some(_)) = (self.inside, operation(awaited, self.cx)) {
-            self.error(
-                awaited.span(),
+            self.errors.push(Error::new_spanned(
+                awaited,
                 format!(
                     "a suspension point in {what}: the task could not be resumed here; write a loop in the body of the task instead, or move the \
                      code into a task of its own and `cx.call` it"
                 ),
-            );
+            ));
             return;
         }
         visit::visit_expr_await(self, awaited);

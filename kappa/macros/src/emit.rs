@@ -99,6 +99,12 @@ impl<'a> Emitter<'a> {
         format_ident!("__slot{}", var, span = Span::call_site())
     }
 
+    /// The slot, with the place where the variable is declared: there an error belongs that says it cannot be saved.
+    fn spanned_slot(&self, var: Var) -> (Ident, Span) {
+        let span = self.bindings[var].ident.span().resolved_at(Span::call_site());
+        (Ident::new(&self.slot(var).to_string(), span), span)
+    }
+
     fn operation(&self, point: BlockId) -> Ident {
         format_ident!("__operation{}", self.arms[&point], span = Span::call_site())
     }
@@ -230,14 +236,12 @@ impl<'a> Emitter<'a> {
         let live = &self.graph.live_in[point];
         let stored: Vec<Var> = live.iter().copied().filter(|&var| self.bindings[var].shared.is_none()).collect();
         let save = stored.iter().map(|&var| {
-            let slot = self.slot(var);
-            let slot = Ident::new(&slot.to_string(), self.bindings[var].ident.span().resolved_at(Span::call_site()));
-            let span = slot.span();
+            let (slot, span) = self.spanned_slot(var);
             quote_spanned!(span=> ::kappa::__private::save(&#slot, __to)?;)
         });
         let restore = stored.iter().map(|&var| {
-            let slot = self.slot(var);
-            quote!(#slot = ::core::option::Option::Some(::kappa::__private::Save::restore(__from)?);)
+            let (slot, span) = self.spanned_slot(var);
+            quote_spanned!(span=> ::kappa::__private::restore(&mut #slot, __from)?;)
         });
         let rebuild = live.iter().filter_map(|&var| {
             let (make, uses) = self.bindings[var].shared.as_ref()?;

@@ -18,6 +18,14 @@ pub(crate) struct Atom {
     pub(crate) declares: Vec<Var>,
     /// `let x;`: left out where nobody uses it, because its type could not be inferred there.
     pub(crate) deferred: bool,
+    /// The variables like `_guard` whose scope ends here: if nobody mentions them they are there to be dropped at this place.
+    pub(crate) held: Vec<Var>,
+}
+
+impl Atom {
+    pub(crate) fn new(code: TokenStream, found: Found) -> Self {
+        Atom { code, found, declares: Vec::new(), deferred: false, held: Vec::new() }
+    }
 }
 
 /// One way out of a `match`.
@@ -148,6 +156,26 @@ impl Graph {
 
     pub(crate) fn predecessors(&self, block: BlockId) -> Vec<BlockId> {
         self.reachable.iter().copied().filter(|&other| self.blocks[other].targets().contains(&block)).collect()
+    }
+}
+
+/// Keeps variables like `_guard`, which are declared by a `let` and never mentioned, alive until the end of their scope.
+pub(crate) fn hold(blocks: &mut [Block]) {
+    let mut declared = Vars::new();
+    let mut mentioned = Vars::new();
+    for block in blocks.iter() {
+        mentioned.extend(block.end_found().mentions);
+        for atom in &block.atoms {
+            mentioned.extend(&atom.found.mentions);
+            mentioned.extend(&atom.found.assigned);
+            if !atom.deferred {
+                declared.extend(&atom.declares);
+            }
+        }
+    }
+    for atom in blocks.iter_mut().flat_map(|block| &mut block.atoms) {
+        let held = atom.held.iter().filter(|var| declared.contains(var) && !mentioned.contains(var));
+        atom.found.uses.extend(held);
     }
 }
 

@@ -62,6 +62,17 @@ impl Names {
         vars
     }
 
+    /// Every variable that has a name here.
+    pub(crate) fn visible(&self) -> Vec<Var> {
+        self.scopes.iter().flat_map(|scope| scope.values().copied()).collect()
+    }
+
+    /// Whether the variable may be there only to be dropped at the end of its scope, by its name: `_guard`.
+    pub(crate) fn is_guard(&self, var: Var) -> bool {
+        let binding = &self.bindings[var];
+        !binding.temporary && binding.ident.to_string().starts_with('_')
+    }
+
     pub(crate) fn lookup(&self, name: &str) -> Option<Var> {
         self.scopes.iter().rev().find_map(|scope| scope.get(name)).copied()
     }

@@ -19,13 +19,16 @@ pub(crate) struct Parameter {
 
 pub(crate) fn expand(function: ItemFn) -> Result<TokenStream> {
     let (cx, parameters) = check::signature(&function.sig)?;
-    check::body(&function.block, &cx)?;
+    let checked = check::body(&function.block, &cx);
     let fingerprint = fingerprint(function.to_token_stream());
 
     let ItemFn { attrs, vis, sig, block } = function;
     let name = &sig.ident;
     let task = format_ident!("__{}", name, span = name.span());
-    let attrs: Vec<_> = attrs.into_iter().collect();
+    let configured: Vec<_> = attrs.iter().filter(|attr| attr.path().is_ident("cfg")).collect();
+    let is_lint = |attr: &&syn::Attribute| ["allow", "expect", "warn", "deny", "forbid"].iter().any(|name| attr.path().is_ident(name));
+    let lints: Vec<_> = attrs.iter().filter(is_lint).collect();
+    let attrs: Vec<_> = attrs.iter().filter(|attr| !attr.path().is_ident("expect")).collect();
     let (idents, types): (Vec<_>, Vec<_>) = parameters.iter().map(|p| (&p.ident, &p.ty)).unzip();
     let texts = idents.iter().map(|ident| ident.to_string().trim_start_matches("r#").to_string());
     let plain_name = name.to_string();
@@ -42,8 +45,17 @@ pub(crate) fn expand(function: ItemFn) -> Result<TokenStream> {
     } else {
         (output.clone(), quote!(::core::result::Result::Ok(output)))
     };
-    let arguments = quote!((#(#types,)*));
-    let body = body(*block, &cx, &parameters)?;
+    let arguments_span = types.first().map_or(name.span(), |ty| ty.span());
+    let arguments = quote_spanned!(arguments_span=> (#(#types,)*));
+    // A body with errors leaves a function that can be named, so that nothing else fails because of it.
+    let body = match checked.and_then(|()| body(*block, &cx, &parameters)) {
+        Ok(body) => body,
+        Err(error) => {
+            let error = error.into_compile_error();
+            quote!(#error ::core::unreachable!())
+        }
+    };
+    let sent = types.iter().copied().map(|ty| quote_spanned!(ty.span()=> ::kappa::__private::sendable::<#ty>();));
 
     Ok(quote! {
         #(#attrs)*
@@ -52,11 +64,14 @@ pub(crate) fn expand(function: ItemFn) -> Result<TokenStream> {
             ::kappa::__private::TaskCall::new((#(#idents,)*))
         }
 
+        #(#configured)*
         #[doc(hidden)]
-        #[allow(non_camel_case_types)]
+        #[allow(dead_code, non_camel_case_types, unreachable_pub)]
         #vis struct #task {}
 
+        #(#configured)*
         const _: () = {
+            const _: () = { #(#sent)* };
             const __FUNCTION: ::kappa::__private::Function = <#task as ::kappa::__private::TaskFunction>::FUNCTION;
 
             impl ::kappa::__private::TaskFunction for #task {
@@ -83,6 +98,7 @@ pub(crate) fn expand(function: ItemFn) -> Result<TokenStream> {
 
             ::kappa::__private::inventory::submit! { ::kappa::__private::Registration::of::<#task>() }
 
+            #(#lints)*
             #[allow(
                 clippy::all,
                 clippy::pedantic,
@@ -134,6 +150,8 @@ fn body(block: syn::Block, cx: &Ident, parameters: &[Parameter]) -> Result<Token
     }) {
         return Err(error);
     }
+    let mut blocks = blocks;
+    crate::graph::hold(&mut blocks);
     let graph = Graph::new(blocks, &names.bindings);
     let emitter = Emitter::new(&graph, &names.bindings, cx, &points);
     let machine = emitter.body(&variables, &quote!(__FUNCTION.name));
@@ -190,7 +208,7 @@ fn fingerprint(tokens: TokenStream) -> u64 {
 /// The name and mutability of a parameter that is a plain variable.
 pub(crate) fn plain_parameter(argument: &FnArg) -> Result<Parameter> {
     let FnArg::Typed(typed) = argument else {
-        return Err(syn::Error::new(argument.span(), "a task is a function, not a method: it has no `self`; pass the value as an argument"));
+        return Err(syn::Error::new_spanned(argument, "a task is a function, not a method: it has no `self`; pass the value as an argument"));
     };
     match &*typed.pat {
         Pat::Ident(pattern) if pattern.by_ref.is_none() && pattern.subpat.is_none() => Ok(Parameter {
@@ -198,8 +216,8 @@ pub(crate) fn plain_parameter(argument: &FnArg) -> Result<Parameter> {
             mutable: pattern.mutability.is_some(),
             ty: (*typed.ty).clone(),
         }),
-        other => Err(syn::Error::new(
-            other.span(),
+        other => Err(syn::Error::new_spanned(
+            other,
             "a task's parameter must be a plain name: its name is the key under which a caller gives the argument; take it apart with `let` in the body",
         )),
     }

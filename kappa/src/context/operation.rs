@@ -64,24 +64,24 @@ pub trait Request: Send + Sized + 'static {
     }
 }
 
-/// Says at compile time where an operation may be awaited.
+/// Says at compile time where an operation may be awaited. Nothing implements it.
 #[doc(hidden)]
 #[diagnostic::on_unimplemented(
-    message = "a suspension point only works in the body of a `#[kappa::task]` function",
-    label = "this operation is awaited where the task could not be resumed",
-    note = "write `cx.<operation>(..).await` in one expression, directly in a `#[kappa::task] async fn`, outside closures and inner functions"
+    message = "a suspension point only works directly in the body of a `#[kappa::task]` function",
+    label = "the task could not be resumed here",
+    note = "write `cx.<operation>(..).await` in one expression, in a `#[kappa::task] async fn`; to share code between tasks, make it a task of \
+            its own and `cx.call` it"
 )]
 pub trait AwaitedInATask {}
 
-impl<K: Kind> IntoFuture for Operation<K>
+impl<K: Kind> Future for Operation<K>
 where
     Self: AwaitedInATask,
 {
     type Output = K::Output;
-    type IntoFuture = std::future::Pending<K::Output>;
 
-    fn into_future(self) -> Self::IntoFuture {
+    fn poll(self: Pin<&mut Self>, _: &mut std::task::Context<'_>) -> std::task::Poll<K::Output> {
         // No operation implements `AwaitedInATask`, so nobody can call this.
-        std::future::pending()
+        std::task::Poll::Pending
     }
 }

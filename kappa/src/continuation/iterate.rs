@@ -9,14 +9,14 @@ use std::ops::{Range, RangeFrom, RangeInclusive};
 use std::str::Chars;
 use std::vec;
 
-/// An iterator whose state can be saved between two items.
+/// An iterator whose state can be saved between two items: it also has to be [`Save`], which every `Serialize + DeserializeOwned` type is.
 ///
 /// Implement it for your own iterators: `#[derive(Serialize, Deserialize)]` and the same `next` as for [`Iterator`].
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a resumable iterator",
     label = "its state cannot be saved while the loop's body is suspended"
 )]
-pub trait ResumableIterator: Save {
+pub trait ResumableIterator {
     /// What it gives.
     type Item;
 
@@ -103,7 +103,7 @@ impl<A: Step> Steps<A> {
     }
 }
 
-impl<A: Step + Serialize + DeserializeOwned> ResumableIterator for Steps<A> {
+impl<A: Step> ResumableIterator for Steps<A> {
     type Item = A;
 
     #[inline]
@@ -119,7 +119,7 @@ impl<A: Step + Serialize + DeserializeOwned> ResumableIterator for Steps<A> {
     }
 }
 
-impl<A: Step + Serialize + DeserializeOwned> IntoResumable for Range<A> {
+impl<A: Step> IntoResumable for Range<A> {
     type Item = A;
     type Iterator = Steps<A>;
 
@@ -128,7 +128,7 @@ impl<A: Step + Serialize + DeserializeOwned> IntoResumable for Range<A> {
     }
 }
 
-impl<A: Step + Serialize + DeserializeOwned> IntoResumable for RangeInclusive<A> {
+impl<A: Step> IntoResumable for RangeInclusive<A> {
     type Item = A;
     type Iterator = Steps<A>;
 
@@ -137,7 +137,7 @@ impl<A: Step + Serialize + DeserializeOwned> IntoResumable for RangeInclusive<A>
     }
 }
 
-impl<A: Step + Serialize + DeserializeOwned> IntoResumable for Rev<Range<A>>
+impl<A: Step> IntoResumable for Rev<Range<A>>
 where
     Range<A>: DoubleEndedIterator<Item = A>,
 {
@@ -154,7 +154,7 @@ where
     }
 }
 
-impl<A: Step + Serialize + DeserializeOwned> IntoResumable for Rev<RangeInclusive<A>>
+impl<A: Step> IntoResumable for Rev<RangeInclusive<A>>
 where
     RangeInclusive<A>: DoubleEndedIterator<Item = A>,
 {
@@ -177,7 +177,7 @@ pub struct StepsFrom<A> {
     next: Option<A>,
 }
 
-impl<A: Step + Serialize + DeserializeOwned> ResumableIterator for StepsFrom<A> {
+impl<A: Step> ResumableIterator for StepsFrom<A> {
     type Item = A;
 
     fn next(&mut self) -> Option<A> {
@@ -188,7 +188,7 @@ impl<A: Step + Serialize + DeserializeOwned> ResumableIterator for StepsFrom<A> 
     }
 }
 
-impl<A: Step + Serialize + DeserializeOwned> IntoResumable for RangeFrom<A> {
+impl<A: Step> IntoResumable for RangeFrom<A> {
     type Item = A;
     type Iterator = StepsFrom<A>;
 
@@ -219,7 +219,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Items<T> {
     }
 }
 
-impl<T: Serialize + DeserializeOwned + Send + Sync> ResumableIterator for Items<T> {
+impl<T> ResumableIterator for Items<T> {
     type Item = T;
 
     fn next(&mut self) -> Option<T> {
@@ -265,7 +265,7 @@ items! {
     [] Chars<'_> => char;
 }
 
-impl<A: Step + Serialize + DeserializeOwned> IntoResumable for StepBy<Range<A>>
+impl<A: Step> IntoResumable for StepBy<Range<A>>
 where
     StepBy<Range<A>>: Iterator<Item = A>,
 {

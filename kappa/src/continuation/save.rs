@@ -13,7 +13,7 @@ use std::fmt;
     note = "a reference: keep an index or a clone instead; a lock guard: end its scope before the suspension point; a file or connection: \
             open it again afterwards, or make it with `cx.shared(|| ..)`"
 )]
-pub trait Save: Send + Sync + Sized {
+pub trait Save: Sized {
     /// Appends the value.
     fn save(&self, to: &mut Writer) -> Result<(), Unsaved>;
 

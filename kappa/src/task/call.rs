@@ -2,6 +2,7 @@
 
 use super::TaskFunction;
 use std::fmt;
+use std::pin::Pin;
 
 /// A call that has not been made: what calling a task function gives, for `cx.call`, `cx.spawn` and `Kappa::run`.
 #[must_use = "a call does nothing by itself: give it to `cx.call`, `cx.spawn` or `Kappa::run`"]
@@ -51,6 +52,27 @@ impl<F: TaskFunction> TaskCall<F> {
         };
         let tuple = if values.is_empty() { Value::Null } else { Value::Array(values) };
         serde_json::from_value(tuple).map(TaskCall::new).map_err(|cause| format!("wrong argument: {cause}; {}", expected()))
+    }
+}
+
+/// Says at compile time what to do with a call. Nothing implements it.
+#[doc(hidden)]
+#[diagnostic::on_unimplemented(
+    message = "calling a task function only describes the call",
+    label = "nobody makes this call",
+    note = "in a task, write `cx.call(f(..)).await` to run it here or `cx.spawn(f(..)).await` to run it in parallel; elsewhere, `kappa.run(f(..)).await`"
+)]
+pub trait MadeByItself {}
+
+impl<F: TaskFunction> Future for TaskCall<F>
+where
+    Self: MadeByItself,
+{
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, _: &mut std::task::Context<'_>) -> std::task::Poll<F::Output> {
+        // No call implements `MadeByItself`, so nobody can call this.
+        std::task::Poll::Pending
     }
 }
 

@@ -7,14 +7,25 @@ use serde::de::DeserializeOwned;
 use std::future::Future;
 use std::pin::Pin;
 
+/// What can be an argument or a value of a task: everything that is `Serialize + DeserializeOwned + Send + Sync`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be sent to or from a task",
+    label = "a task's arguments and its value travel between processes",
+    note = "they must be `Serialize + DeserializeOwned + Send + Sync`: derive `serde::Serialize` and `serde::Deserialize` for your own types"
+)]
+pub trait Sendable: Serialize + DeserializeOwned + Send + Sync + 'static {}
+
+#[diagnostic::do_not_recommend]
+impl<T: Serialize + DeserializeOwned + Send + Sync + 'static> Sendable for T {}
+
 /// A task function. Implemented by `#[kappa::task]` only.
 pub trait TaskFunction: Sized + Send + Sync + 'static {
     /// The parameters after `cx`, as a tuple: `()`, `(A,)`, `(A, B)`, ...
-    type Arguments: Serialize + DeserializeOwned + Send + Sync + 'static;
+    type Arguments: Sendable;
     /// What the body returns, and so what `cx.call` gives.
     type Output: Send + 'static;
     /// What waiters get: the `Ok` type of a `Result`, otherwise the output itself.
-    type Value: Serialize + DeserializeOwned + Send + 'static;
+    type Value: Sendable;
 
     /// `crate::module::function`: the name in the registry and in continuations.
     const NAME: &'static str;

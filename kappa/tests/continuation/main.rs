@@ -6,4 +6,5 @@ mod expressions;
 mod harness;
 mod liveness;
 mod patterns;
+mod refusals;
 mod twin;

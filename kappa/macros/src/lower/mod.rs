@@ -11,10 +11,11 @@ mod operands;
 
 use crate::graph::{Atom, Block, BlockId, End};
 use crate::names::{Found, Names, Var};
-use crate::points::must_split;
+use crate::points::{Finder, must_split};
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{quote, quote_spanned};
 use syn::spanned::Spanned;
+use syn::visit::Visit;
 use syn::{Expr, Item, Lifetime, Local, Pat, Stmt, Type};
 
 /// Where the value of an expression goes.
@@ -106,11 +107,11 @@ impl<'a> Lower<'a> {
     }
 
     fn emit(&mut self, code: TokenStream, found: Found) {
-        self.blocks[self.current].atoms.push(Atom { code, found, declares: Vec::new(), deferred: false });
+        self.blocks[self.current].atoms.push(Atom::new(code, found));
     }
 
     fn emit_let(&mut self, code: TokenStream, found: Found, declares: Vec<Var>) {
-        self.blocks[self.current].atoms.push(Atom { code, found, declares, deferred: false });
+        self.blocks[self.current].atoms.push(Atom { declares, ..Atom::new(code, found) });
     }
 
     /// `let temporary;`, to be assigned on several ways.
@@ -119,7 +120,8 @@ impl<'a> Lower<'a> {
         let ident = &self.names.bindings[var].ident;
         let ty = ty.map(|ty| quote!(: #ty));
         let code = quote!(let mut #ident #ty;);
-        self.blocks[self.current].atoms.push(Atom { code, found: Found::default(), declares: vec![var], deferred: true });
+        let atom = Atom { declares: vec![var], deferred: true, ..Atom::new(code, Found::default()) };
+        self.blocks[self.current].atoms.push(atom);
         var
     }
 
@@ -144,6 +146,9 @@ impl<'a> Lower<'a> {
     /// A native expression, evaluated here.
     fn emit_value(&mut self, mut value: Expr, dest: Dest) {
         let stops = stops(&value);
+        if stops {
+            self.scope_ends(self.names.visible());
+        }
         let mut found = self.names.resolve_expr(&mut value);
         match dest {
             Dest::Discard => self.emit(quote!(#value;), found),
@@ -155,6 +160,7 @@ impl<'a> Lower<'a> {
                 self.emit(code, found);
             }
             Dest::Return => {
+                self.scope_ends(self.names.visible());
                 self.emit(quote!(return #value;), found);
                 self.end(End::Stop);
                 self.dead();
@@ -183,6 +189,7 @@ impl<'a> Lower<'a> {
         let mut has_value = false;
         for (at, stmt) in stmts.into_iter().enumerate() {
             let is_last = at + 1 == count;
+            self.refuse_conditional(&stmt);
             match stmt {
                 Stmt::Local(local) => self.local(local),
                 Stmt::Expr(expr, semi) => {
@@ -206,28 +213,41 @@ impl<'a> Lower<'a> {
                 Stmt::Item(_) => {}
             }
         }
-        for var in self.names.leave() {
-            self.hold(var);
-        }
+        let vars = self.names.leave();
+        self.scope_ends(vars);
         if !has_value {
             self.unit(dest);
         }
     }
 
-    /// A variable like `_guard`, which nobody mentions, is there to be dropped at the end of its scope.
-    fn hold(&mut self, var: Var) {
-        let binding = &self.names.bindings[var];
-        if binding.temporary || !binding.ident.to_string().starts_with('_') {
-            return;
+    /// What is taken apart must be there: `#[cfg]` on it would be forgotten.
+    fn refuse_conditional(&mut self, stmt: &Stmt) {
+        struct Search(Option<Span>);
+        impl<'ast> Visit<'ast> for Search {
+            fn visit_attribute(&mut self, attribute: &'ast syn::Attribute) {
+                if attribute.path().is_ident("cfg") || attribute.path().is_ident("cfg_attr") {
+                    self.0 = self.0.or(Some(attribute.span()));
+                }
+            }
+            // Its statements are looked at one by one.
+            fn visit_block(&mut self, _: &'ast syn::Block) {}
         }
-        let is_let = |atom: &Atom| atom.declares.contains(&var) && !atom.deferred;
-        let declared = self.blocks.iter().any(|block| block.atoms.iter().any(is_let));
-        let mentioned = self.blocks.iter().any(|block| {
-            block.atoms.iter().any(|atom| atom.found.mentions.contains(&var)) || block.end_found().mentions.contains(&var)
-        });
-        if declared && !mentioned {
-            let ident = binding.ident.clone();
-            self.emit(quote!(::core::mem::drop(#ident);), Found::using(var));
+        let mut finder = Finder::new(self.cx);
+        finder.visit_stmt(stmt);
+        if finder.point.is_some() || finder.escapes {
+            let mut search = Search(None);
+            search.visit_stmt(stmt);
+            if let Some(span) = search.0 {
+                self.error(span, "a statement with a suspension point cannot be conditional; put `#[cfg]` on a whole task, or use `if cfg!(..)`");
+            }
+        }
+    }
+
+    /// The scope of these variables ends here.
+    fn scope_ends(&mut self, vars: Vec<Var>) {
+        let held: Vec<Var> = vars.into_iter().filter(|&var| self.names.is_guard(var)).collect();
+        if !held.is_empty() {
+            self.blocks[self.current].atoms.push(Atom { held, ..Atom::new(TokenStream::new(), Found::default()) });
         }
     }
 
@@ -247,7 +267,8 @@ impl<'a> Lower<'a> {
         let Some(init) = init else {
             let declares = self.names.declare_pattern(&mut pat, true);
             let code = quote!(#(#attrs)* let #pat;);
-            self.blocks[self.current].atoms.push(Atom { code, found: Found::default(), declares, deferred: true });
+            let atom = Atom { declares, deferred: true, ..Atom::new(code, Found::default()) };
+            self.blocks[self.current].atoms.push(atom);
             return;
         };
         let ty = match &pat {

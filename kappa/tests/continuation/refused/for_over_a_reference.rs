@@ -1,0 +1,13 @@
+use kappa::prelude::*;
+
+#[kappa::task]
+async fn sum(cx: &mut Context, numbers: Vec<u64>) -> u64 {
+    let mut sum = 0;
+    for number in &numbers {
+        sum += number;
+        cx.checkpoint().await;
+    }
+    sum
+}
+
+fn main() {}
