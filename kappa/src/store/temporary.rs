@@ -1,27 +1,16 @@
-//! A `file:` store for one run of one program: it goes when the program goes, however that ends.
-//!
-//! Dropping it removes its folder. For the case that nobody gets to drop it (`kill -9`), a shell waits on the other end of a pipe: the pipe closes when this
-//! process ends, and the shell removes the folder.
+//! A `file:` store for one program: it goes when the program goes, however that ends.
 
 use super::{FileStore, Store, StoreError};
+use crate::temporary::TemporaryFolder;
 use async_trait::async_trait;
 use bytes::Bytes;
 use std::fmt;
-use std::io;
 use std::ops::Range;
-use std::os::unix::process::CommandExt;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use tempfile::TempDir;
-
-/// What the shell does: wait for the end of its input, then remove the folder that it was given.
-const REMOVE_AT_END_OF_INPUT: &str = r#"while read -r line; do :; done; rm -rf -- "$0""#;
 
 /// A store in a temporary folder.
 pub struct Temporary {
     files: FileStore,
-    folder: Option<TempDir>,
-    janitor: Option<Child>,
+    _folder: TemporaryFolder,
 }
 
 impl Temporary {
@@ -30,46 +19,15 @@ impl Temporary {
     /// # Errors
     /// [`StoreError::Unavailable`] if the folder cannot be made.
     pub fn new() -> Result<Self, StoreError> {
-        let made = tempfile::Builder::new().prefix("kappa-store-").tempdir();
-        let folder = made.map_err(|cause| StoreError::Unavailable {
-            store: format!("file:{}", std::env::temp_dir().display()),
+        let place = std::env::temp_dir();
+        let folder = TemporaryFolder::new("kappa-store-", &place).map_err(|cause| StoreError::Unavailable {
+            store: format!("file:{}", place.display()),
             action: "make a temporary folder".to_string(),
             cause: format!("{cause}; name another place with TMPDIR, or a store with --store"),
             retryable: false,
         })?;
         let files = FileStore::open(folder.path())?;
-        // A system without a shell has no janitor; then only a `kill -9` leaves the folder behind.
-        let janitor = janitor(folder.path()).ok();
-        Ok(Temporary {
-            files,
-            folder: Some(folder),
-            janitor,
-        })
-    }
-}
-
-fn janitor(folder: &Path) -> io::Result<Child> {
-    Command::new("/bin/sh")
-        .arg("-c")
-        .arg(REMOVE_AT_END_OF_INPUT)
-        .arg(folder)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .current_dir("/")
-        // Ctrl-C on the terminal is not for it.
-        .process_group(0)
-        .spawn()
-}
-
-impl Drop for Temporary {
-    fn drop(&mut self) {
-        drop(self.folder.take());
-        if let Some(mut janitor) = self.janitor.take() {
-            drop(janitor.stdin.take());
-            // It finds nothing left to do, and so ends at once.
-            let _ = janitor.wait();
-        }
+        Ok(Temporary { files, _folder: folder })
     }
 }
 
@@ -115,7 +73,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn r13_the_folder_goes_with_the_store() {
+    async fn r13_the_objects_go_with_the_store() {
         let store = Temporary::new().unwrap();
         store.put("a/b", Bytes::from_static(b"x")).await.unwrap();
         let folder = store.files.folder().to_path_buf();

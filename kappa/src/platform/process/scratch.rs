@@ -1,9 +1,10 @@
 //! Where worker processes put their temporary files: a folder for each, inside one folder of the platform.
 //!
 //! Guarantees that nothing of a killed worker stays behind: its folder is removed when the process has been buried, and the platform's with the
-//! platform. If this whole process is killed, the next platform that is made on the machine removes what it left: whoever lives holds a lock on
-//! its folder.
+//! platform, also if this whole process is killed. Where the system cannot do that, the next platform that is made on the machine removes what was
+//! left: whoever lives holds a lock on its folder.
 
+use crate::temporary::TemporaryFolder;
 use parking_lot::Mutex;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
@@ -19,7 +20,7 @@ const LOCK: &str = "lock";
 
 /// The folder of one platform.
 pub(super) struct Scratch {
-    folder: Mutex<Option<TempDir>>,
+    folder: Mutex<Option<TemporaryFolder>>,
     /// Closing it ends the lock.
     _lock: File,
 }
@@ -38,10 +39,7 @@ impl Scratch {
             );
             io::Error::new(cause.kind(), message)
         };
-        let folder = tempfile::Builder::new()
-            .prefix(PREFIX)
-            .tempdir_in(place)
-            .map_err(failed)?;
+        let folder = TemporaryFolder::new(PREFIX, place).map_err(failed)?;
         // Locked before it has its name: nobody ever sees it unlocked while this process lives.
         let unnamed = folder.path().join("new");
         let lock = File::create_new(&unnamed).map_err(failed)?;
@@ -103,13 +101,11 @@ mod tests {
     fn r13_what_a_killed_process_left_is_removed_and_what_a_living_one_uses_is_not() {
         let place = tempfile::tempdir().unwrap();
         let living = Scratch::below(place.path()).unwrap();
-        let killed = Scratch::below(place.path()).unwrap();
-        fs::write(killed.worker().unwrap().keep().join("spilled"), "rows").unwrap();
-        // What SIGKILL does: the lock ends, the folder stays.
-        let Scratch { folder, _lock } = killed;
-        let left = folder.into_inner().unwrap().keep();
-        drop(_lock);
-        assert!(left.exists());
+        // What a killed process leaves if nobody removes it for it: its lock ends, its folder stays.
+        let left = place.path().join("kappa-workers-of-a-killed-one");
+        fs::create_dir(&left).unwrap();
+        fs::write(left.join(LOCK), "").unwrap();
+        fs::write(left.join("spilled"), "rows").unwrap();
 
         let next = Scratch::below(place.path()).unwrap();
         assert!(!left.exists());
