@@ -33,6 +33,9 @@ const SPLIT: u64 = 4 << 20;
 /// Reduce tasks, if nothing else is said.
 const REDUCERS: u32 = 4;
 
+/// More tasks than this cost more than they gain.
+const MOST_TASKS: u32 = 10_000;
+
 /// What a map task leaves for the reduce tasks.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Shuffle {
@@ -59,6 +62,11 @@ async fn word_count(
     reducers: Option<u32>,
 ) -> Result<Summary> {
     let reducers = reducers.unwrap_or(REDUCERS).max(1);
+    if reducers > MOST_TASKS {
+        return Err(Error::msg(format!(
+            "{reducers} reducers are too many: at most {MOST_TASKS}"
+        )));
+    }
     let splits = split::plan(&files, split_bytes.unwrap_or(SPLIT).max(1))?;
     make_output_folder(&output)?;
 

@@ -2,6 +2,7 @@
 //!
 //! A word belongs to the range in which it begins: so every word is counted once, wherever the borders are.
 
+use crate::MOST_TASKS;
 use kappa::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::fs::File;
@@ -35,7 +36,13 @@ pub(crate) fn plan(files: &[PathBuf], bytes: u64) -> Result<Vec<Split>> {
             }
         });
         let length = length.map_err(|cause| cannot_read(&file, cause))?;
-        let starts = (0..length.div_ceil(bytes)).map(|n| n * bytes);
+        let count = length.div_ceil(bytes);
+        if splits.len() as u64 + count > u64::from(MOST_TASKS) {
+            return Err(Error::msg(format!(
+                "splits of {bytes} bytes give more than {MOST_TASKS} map tasks; set a larger `split_bytes`"
+            )));
+        }
+        let starts = (0..count).map(|n| n * bytes);
         splits.extend(starts.map(|start| Split {
             file: file.clone(),
             start,

@@ -8,6 +8,9 @@ use std::time::{Duration, Instant};
 /// How often the line changes.
 pub(super) const INTERVAL: Duration = Duration::from_millis(100);
 
+/// A short run needs no line.
+const PATIENCE: Duration = Duration::from_millis(500);
+
 /// The line of a run that is going on.
 pub(super) struct Progress {
     bar: Option<ProgressBar>,
@@ -30,7 +33,9 @@ impl Progress {
     }
 
     pub(super) fn show(&self, stats: &RunStats) {
-        if let Some(bar) = &self.bar {
+        if let Some(bar) = &self.bar
+            && self.started.elapsed() >= PATIENCE
+        {
             bar.set_message(counts(stats));
             bar.tick();
         }

@@ -214,3 +214,20 @@ fn a_recursion_that_is_too_deep_is_refused_and_does_not_break_anything() {
         assert!(ended.stderr.contains("at most 5000"), "{ended:?}");
     }
 }
+
+#[test]
+fn r10_more_tasks_than_make_sense_are_refused_before_anything_is_started() {
+    let place = Place::new();
+    place.write("text", "a ".repeat(20_000));
+    for (more, reason) in [
+        (r#""split_bytes": 1"#, "set a larger `split_bytes`"),
+        (r#""split_bytes": 0"#, "set a larger `split_bytes`"),
+        (r#""reducers": 4000000000"#, "4000000000 reducers are too many"),
+    ] {
+        let input = format!(r#"{{"files": ["text"], "output": "out", {more}}}"#);
+        let ended = place.run("word_count", &["run", "--input", &input]);
+        assert_eq!(ended.code, Some(1), "{ended:?}");
+        assert!(ended.stderr.contains(reason), "{ended:?}");
+        assert!(!place.path("out").exists());
+    }
+}
