@@ -1,5 +1,9 @@
 //! What every platform must do, and what only worker processes can.
 
+/// The allocator of Kappa's own programs: how much it reserves decides what a memory limit means.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 mod chaos;
 mod conformance;
 mod in_process;

@@ -2,6 +2,7 @@
 
 use crate::conformance;
 use crate::tasks::{self, Yes, invocation};
+use kappa::platform::chaos::Chaos;
 use kappa::platform::process::{Process, ProcessOptions};
 use kappa::platform::{Platform, PlatformError};
 use kappa::protocol::InvocationOutcome;
@@ -18,6 +19,12 @@ use tempfile::TempDir;
 /// Not a test: worker processes of the tests are this test binary, told to run this function only.
 #[test]
 fn serving() {
+    kappa::serve_if_worker();
+}
+
+/// Not a test: the same for a program whose `main` is asynchronous.
+#[tokio::test]
+async fn serving_within_a_runtime() {
     kappa::serve_if_worker();
 }
 
@@ -198,6 +205,41 @@ async fn the_memory_limit_is_enforced_and_named() {
         InvocationOutcome::Returned
     );
     assert_eq!(link.value::<usize>(), 128 << 20);
+    // What an invocation leaves behind is not the next one's loss.
+    for mebibytes in [10, 150, 20, 160, 30, 170, 40, 150] {
+        let modest = outcome(&platform, tasks::modest(mebibytes)).await;
+        assert_eq!(modest, InvocationOutcome::Returned, "{mebibytes} MiB");
+    }
+}
+
+#[tokio::test]
+async fn a_worker_serves_from_within_an_asynchronous_main() {
+    let folder = tempfile::tempdir().unwrap();
+    let store: Arc<dyn Store> = Arc::new(FileStore::open(folder.path()).unwrap());
+    let arguments = ["--exact", "process::serving_within_a_runtime", "--nocapture"];
+    let options = ProcessOptions {
+        arguments: arguments.map(String::from).to_vec(),
+        ..options()
+    };
+    let platform: Arc<dyn Platform> = Arc::new(Process::new(options, &store).unwrap());
+    assert_eq!(
+        outcome(&platform, tasks::well_behaved(2)).await,
+        InvocationOutcome::Returned
+    );
+}
+
+#[tokio::test]
+async fn chaos_kills_the_worker_process_itself() {
+    let (inner, _folder) = platform(options());
+    let chaos: Arc<dyn Platform> = Arc::new(Chaos::new(inner.clone(), "kill=1,seed=7".parse().unwrap()));
+    for task in 0..20 {
+        let before = worker_id(&inner).await;
+        let killed = chaos
+            .invoke(tasks::numbered(task, tasks::well_behaved(2)), Arc::new(Yes::default()))
+            .await;
+        assert_eq!(killed, InvocationOutcome::Killed("chaos".into()));
+        assert_ends(before);
+    }
 }
 
 #[tokio::test]

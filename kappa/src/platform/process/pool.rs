@@ -175,6 +175,10 @@ impl Pool {
         if let Some(name) = std::env::args_os().next() {
             command.arg0(name);
         }
+        if self.shared.configuration.memory_limit.is_some() {
+            // mimalloc would reserve 1 GiB as memory in use, and the limit would refuse it.
+            command.env("MIMALLOC_ARENA_EAGER_COMMIT", "0");
+        }
         let (started, starting) = oneshot::channel();
         let gone = |_| io::Error::other("the thread that starts worker processes is gone");
         self.shared
@@ -236,9 +240,14 @@ impl Busy {
         }
     }
 
-    /// Gives the worker back, for the next invocation.
+    /// Gives the worker back, for the next invocation; unless half of its memory limit is in use: allocators keep what tasks have given back,
+    /// and the next invocation might not find enough.
     pub(super) fn release(mut self) {
-        if let Some(worker) = self.worker.take() {
+        let limit = self.shared.configuration.memory_limit;
+        if let Some(mut worker) = self.worker.take() {
+            if limit.is_some_and(|limit| worker.data_size() > limit / 2) {
+                return worker.kill(self.permit.take());
+            }
             let mut idle = self.shared.idle.lock();
             // `close` closes the room first and then empties this list: so nobody is forgotten in it.
             if !self.shared.room.is_closed() {
@@ -275,6 +284,19 @@ impl Worker {
         self.body
             .as_mut()
             .is_some_and(|body| matches!(body.child.try_wait(), Ok(None)))
+    }
+
+    /// What counts against the memory limit, in bytes; 0 if the system does not tell.
+    fn data_size(&self) -> u64 {
+        let status = self
+            .body
+            .as_ref()
+            .and_then(|body| std::fs::read_to_string(format!("/proc/{}/status", body.child.id())).ok());
+        let kibibytes = status.as_deref().and_then(|status| {
+            let line = status.lines().find_map(|line| line.strip_prefix("VmData:"))?;
+            line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()
+        });
+        kibibytes.unwrap_or(0).saturating_mul(1024)
     }
 
     /// The status of a process that is about to end; `None` if it does not.

@@ -16,6 +16,7 @@ use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
+use std::thread::JoinHandle;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::oneshot;
 
@@ -37,9 +38,13 @@ const BLOCKING_THREADS: usize = 16;
 /// or stderr, appears on the stderr of the program that started it: its stdout is for results.
 pub fn serve_if_worker() {
     if is_worker() {
-        let code = match serve() {
-            Ok(()) => 0,
-            Err(cause) => {
+        // On a thread of its own, because `main` may be inside a runtime already (`#[tokio::main]`).
+        let served = std::thread::Builder::new().name("kappa-worker".into()).spawn(serve);
+        let code = match served.map(JoinHandle::join) {
+            Ok(Ok(Ok(()))) => 0,
+            // It panicked, and has said so.
+            Ok(Err(_)) => 101,
+            Ok(Ok(Err(cause))) | Err(cause) => {
                 // The parent shows it as this worker's last words.
                 eprintln!("kappa worker: {cause}");
                 1
