@@ -54,6 +54,28 @@ pub enum QueryError {
         /// What happened.
         source: Box<DataFusionError>,
     },
+
+    /// The store failed while the query was published or its result was read.
+    #[error(transparent)]
+    Store(#[from] kappa::store::StoreError),
+
+    /// A stored object of the query is damaged, or was written by another version of the program.
+    #[error("a stored object of the query cannot be read: {0}; was it written by another version of this program?")]
+    Stored(#[from] postcard::Error),
+
+    /// What the query was to run on cannot be set up.
+    #[error(transparent)]
+    Setup(#[from] kappa::cli::OptionsError),
+
+    /// The run did not give a result.
+    #[error(transparent)]
+    Run(Box<kappa::RunError>),
+}
+
+impl From<kappa::RunError> for QueryError {
+    fn from(error: kappa::RunError) -> Self {
+        Self::Run(Box::new(error))
+    }
 }
 
 impl QueryError {

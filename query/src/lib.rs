@@ -28,6 +28,7 @@
 //! # }
 //! ```
 
+pub mod cli;
 pub mod engine;
 pub mod error;
 pub mod exec;

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::common::{DataFusionError, Result, exec_datafusion_err};
 use datafusion::execution::SendableRecordBatchStream;
+use datafusion::physical_plan::coop::cooperative;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use futures::{StreamExt, TryStreamExt, stream};
 use kappa::store::Store;
@@ -72,7 +73,9 @@ impl StoreShuffle {
                 Ok::<_, DataFusionError>(stream::iter(batches.into_iter().map(Ok)))
             }
         });
-        Ok(Box::pin(RecordBatchStreamAdapter::new(schema.clone(), batches.try_flatten().boxed())))
+        let rows = RecordBatchStreamAdapter::new(schema.clone(), batches.try_flatten().boxed());
+        // What is read from memory is always ready: without this a unit would never yield, and could not be cancelled.
+        Ok(Box::pin(cooperative(rows)))
     }
 }
 

@@ -1,0 +1,56 @@
+//! Sizes that follow from the machine and from how a query is run.
+
+use kappa::cli::{PlatformKind, RunOptions};
+use std::num::NonZeroUsize;
+
+/// Memory of a machine whose memory cannot be found out, in bytes: a small one.
+const UNKNOWN_MACHINE: u64 = 4 << 30;
+
+/// How many processors this process may use.
+pub(super) fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZeroUsize::get)
+}
+
+/// How many bytes the operators of one process may hold: half of what the process can have. The other half is for what DataFusion does not
+/// count (decoded batches on their way, the shuffle object being written) and for the shuffle data itself, if it is kept in memory.
+pub(super) fn memory_of_a_process(options: &RunOptions, workers: usize) -> usize {
+    let processes = match options.platform {
+        PlatformKind::InProcess => 1,
+        PlatformKind::Process => workers.max(1) as u64,
+    };
+    let share = available_memory() / processes;
+    let limit = options.memory_limit.map_or(share, |limit| limit.min(share));
+    usize::try_from(limit / 2).unwrap_or(usize::MAX)
+}
+
+/// What the system could give to new programs now, in bytes.
+fn available_memory() -> u64 {
+    let read = std::fs::read_to_string("/proc/meminfo").ok();
+    read.as_deref().and_then(parse_available).unwrap_or(UNKNOWN_MACHINE)
+}
+
+fn parse_available(meminfo: &str) -> Option<u64> {
+    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    kibibytes.checked_mul(1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn available_memory_is_read_in_kibibytes() {
+        assert_eq!(parse_available("MemTotal:  8 kB\nMemAvailable:    4 kB\n"), Some(4096));
+        assert_eq!(parse_available("MemTotal:  8 kB\n"), None);
+    }
+
+    #[test]
+    fn a_process_gets_half_of_its_share_and_never_more_than_half_its_limit() {
+        let mut options = RunOptions { platform: PlatformKind::Process, ..RunOptions::default() };
+        let share = memory_of_a_process(&options, 4);
+        assert!(share as u64 <= available_memory() / 4);
+        options.memory_limit = Some(1 << 20);
+        assert_eq!(memory_of_a_process(&options, 4), 1 << 19);
+    }
+}

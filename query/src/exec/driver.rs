@@ -1,0 +1,109 @@
+//! The task that drives a query: starts the stages whose inputs are closed, closes those whose tasks have ended, deletes what is spent.
+//!
+//! Its state, [`Progress`], is part of its continuation; the fragments and the manifests lie in the store. Between two calls it only
+//! writes objects with unique names and deletes objects that no committed state needs, so running that code twice does no harm.
+
+use crate::exec::fragments;
+use crate::exec::program::{Program, schema_key};
+use crate::exec::progress::Progress;
+use crate::exec::stage_task::{StageWork, run_units};
+use crate::shuffle::object::{Manifest, UnitOutput};
+use crate::stage::{StageId};
+use crate::session::SessionOptions;
+use bytes::Bytes;
+use kappa::prelude::*;
+use kappa::store::Store;
+use serde::{Deserialize, Serialize};
+
+/// What is left in the store when a query has ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Finished {
+    /// First segments of the keys of the query's objects.
+    pub prefix: String,
+    /// Key of the encoded root stage.
+    pub fragment: String,
+    /// The root stage.
+    pub root: StageId,
+    /// Key of its manifest: the result.
+    pub manifest: String,
+    /// How sessions are made.
+    pub options: SessionOptions,
+}
+
+/// Runs a query to its end.
+#[kappa::task]
+pub async fn drive(cx: &mut Context, program: Program) -> Result<Finished> {
+    let mut progress = Progress::default();
+    loop {
+        for stage in progress.startable(&program) {
+            let tasks = cx.spawn_all(works(&program, &progress, stage).into_iter().map(run_units)).await;
+            progress.started(stage, tasks);
+        }
+        let mut closed = false;
+        while let Some((stage, outputs)) = progress.closable() {
+            fragments::release(&program.stages[stage.index()].fragment);
+            let manifest = write_manifest(cx.store().as_ref(), &program, stage, outputs).await?;
+            for (spent, key) in progress.close(&program, stage, manifest) {
+                delete_output(cx.store().as_ref(), spent, &key).await?;
+            }
+            closed = true;
+        }
+        if let Some(manifest) = progress.result(&program) {
+            let root = program.root();
+            let fragment = program.stages[root.index()].fragment.clone();
+            let manifest = manifest.to_owned();
+            return Ok(Finished { prefix: program.prefix, fragment, root, manifest, options: program.options });
+        }
+        if closed {
+            continue;
+        }
+        let (position, outputs) = cx.wait_any(&progress.running()).await;
+        progress.finished(position, outputs?);
+    }
+}
+
+/// Deals the units of a stage out to its tasks: contiguous shares, so that a task reads neighbouring parts of a file.
+fn works(program: &Program, progress: &Progress, stage: StageId) -> Vec<StageWork> {
+    let Some(plan) = program.stages.get(stage.index()) else { return Vec::new() };
+    let tasks = plan.units.min(program.workers);
+    let share = |task: u32| u64::from(plan.units) * u64::from(task) / u64::from(tasks);
+    (0..tasks)
+        .map(|task| StageWork {
+            prefix: program.prefix.clone(),
+            stage,
+            fragment: plan.fragment.clone(),
+            inputs: progress.inputs_of(program, stage),
+            options: program.options.clone(),
+            units: (share(task) as u32..share(task + 1) as u32).collect(),
+        })
+        .collect()
+}
+
+/// Fixes what the stage has put out. The object has a unique name: a second attempt writes another.
+async fn write_manifest(
+    store: &dyn Store,
+    program: &Program,
+    stage: StageId,
+    outputs: &[UnitOutput],
+) -> Result<String> {
+    let schema = store.get(&schema_key(&program.stages[stage.index()].fragment)).await?;
+    let manifest = Manifest::new(&schema, outputs.to_vec());
+    let key = Program::unique_key(&program.prefix, stage, "manifest");
+    store.put(&key, Bytes::from(manifest.to_bytes()?)).await?;
+    Ok(key)
+}
+
+/// Deletes a spent stage's objects, then its manifest; what a first attempt has deleted already counts as deleted.
+async fn delete_output(store: &dyn Store, stage: StageId, manifest: &str) -> Result<()> {
+    let bytes = match store.get(manifest).await {
+        Ok(bytes) => bytes,
+        Err(kappa::store::StoreError::NotFound { .. }) => return Ok(()),
+        Err(error) => return Err(error.into()),
+    };
+    tracing::debug!(%stage, manifest, "deleting the output of a spent stage");
+    for object in Manifest::from_bytes(&bytes)?.objects() {
+        store.delete(object).await?;
+    }
+    store.delete(manifest).await?;
+    Ok(())
+}

@@ -1,0 +1,146 @@
+//! Decoded fragments, shared by the units that one process runs.
+//!
+//! Decoding a fragment costs as much as a small unit, and a broadcast build side is read and built once for a plan instance: so the tasks
+//! of a stage share one instance in each process. A second attempt of a unit gets an instance of its own, since operators may take the
+//! state of a partition only once. After a kill everything is read again: nothing here is state that matters.
+
+use crate::error::QueryError;
+use crate::exec::stage_task::StageWork;
+use crate::plan::{Bucket, Shuffle, ShuffleReaderExec, ShuffleSource};
+use crate::session::{Session, SessionOptions};
+use crate::shuffle::object::Manifest;
+use crate::shuffle::source::StoreShuffle;
+use crate::stage::{Stage, StageId};
+use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::common::Result as DataFusionResult;
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_plan::common::collect;
+use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet};
+use kappa::store::Store;
+use parking_lot::Mutex;
+use std::collections::HashSet;
+use std::sync::{Arc, LazyLock};
+use tokio::sync::OnceCell;
+
+/// A decoded stage with everything needed to run its units.
+pub struct Fragment {
+    /// The stage.
+    pub stage: Stage,
+    context: Arc<TaskContext>,
+}
+
+impl Fragment {
+    /// Starts a unit.
+    ///
+    /// # Errors
+    /// If an operator cannot start.
+    pub fn execute(&self, unit: u32) -> DataFusionResult<SendableRecordBatchStream> {
+        self.stage.fragment.execute(unit as usize, self.context.clone())
+    }
+}
+
+/// A slot of the cache; several tasks of a stage may wait for the first to fill it.
+struct Entry {
+    key: String,
+    fragment: OnceCell<Arc<Fragment>>,
+    /// Units that were started on this instance.
+    started: Mutex<HashSet<u32>>,
+}
+
+static CACHE: LazyLock<Mutex<Vec<Arc<Entry>>>> = LazyLock::new(Mutex::default);
+
+/// A fragment in use; while one lives, the instance it came from stays for others.
+pub struct Lease {
+    fragment: Arc<Fragment>,
+    _entry: Arc<Entry>,
+}
+
+impl std::ops::Deref for Lease {
+    type Target = Fragment;
+
+    fn deref(&self) -> &Fragment {
+        &self.fragment
+    }
+}
+
+/// The fragment on which to run `unit`.
+///
+/// # Errors
+/// If the stage or a manifest cannot be read or decoded.
+pub async fn load(store: &Arc<dyn Store>, work: &StageWork, unit: u32) -> Result<Lease, QueryError> {
+    let entry = entry(&work.fragment);
+    let is_first_attempt = entry.started.lock().insert(unit);
+    let fragment = if is_first_attempt {
+        entry.fragment.get_or_try_init(|| decode(store, work)).await?.clone()
+    } else {
+        decode(store, work).await?
+    };
+    Ok(Lease { fragment, _entry: entry })
+}
+
+/// Forgets a stage: it is closed. Other processes forget it when they start on another stage.
+pub fn release(fragment: &str) {
+    CACHE.lock().retain(|entry| entry.key != fragment);
+}
+
+/// The stage's entry. A stage that is new here makes the process forget those that no unit is using.
+fn entry(key: &str) -> Arc<Entry> {
+    let mut cache = CACHE.lock();
+    if let Some(entry) = cache.iter().find(|entry| entry.key == key) {
+        return entry.clone();
+    }
+    cache.retain(|entry| Arc::strong_count(entry) > 1);
+    let entry = Arc::new(Entry { key: key.to_owned(), fragment: OnceCell::new(), started: Mutex::default() });
+    cache.push(entry.clone());
+    entry
+}
+
+async fn decode(store: &Arc<dyn Store>, work: &StageWork) -> Result<Arc<Fragment>, QueryError> {
+    let mut manifests = Vec::with_capacity(work.inputs.len());
+    for (stage, key) in &work.inputs {
+        manifests.push((*stage, Manifest::from_bytes(&store.get(key).await?)?));
+    }
+    let source = StoreShuffle::new(store.clone(), manifests)?;
+    let context = task_context(&work.options, source)?;
+    let stage = Stage::from_bytes(&store.get(&work.fragment).await?, &context)?;
+    debug_assert_eq!(stage.id, work.stage);
+    Ok(Arc::new(Fragment { stage, context }))
+}
+
+/// The context in which fragments are decoded and run: the common session, with the shuffle.
+fn task_context(options: &SessionOptions, source: StoreShuffle) -> Result<Arc<TaskContext>, QueryError> {
+    let state = session(options)?.context().state();
+    let config = state.config().clone().with_extension(Arc::new(Shuffle(Arc::new(source))));
+    Ok(Arc::new(TaskContext::from(&state).with_session_config(config)))
+}
+
+/// This process's session: one for all units, so that they share the memory that the options allow.
+fn session(options: &SessionOptions) -> Result<Session, QueryError> {
+    static SESSIONS: Mutex<Vec<Session>> = Mutex::new(Vec::new());
+    let mut sessions = SESSIONS.lock();
+    if let Some(session) = sessions.iter().find(|session| session.options() == options) {
+        return Ok(session.clone());
+    }
+    let session = Session::new(options.clone())?;
+    sessions.push(session.clone());
+    Ok(session)
+}
+
+/// All rows that a closed stage has put out, combined by its own exchange: how a result leaves the graph.
+pub(crate) async fn read_output(
+    store: &Arc<dyn Store>,
+    options: &SessionOptions,
+    fragment: &str,
+    id: StageId,
+    manifest: Manifest,
+) -> Result<(SchemaRef, Vec<RecordBatch>), QueryError> {
+    let source = StoreShuffle::new(store.clone(), [(id, manifest)])?;
+    let streams = source.read(id, Bucket::All)?;
+    let context = task_context(options, source)?;
+    let stage = Stage::from_bytes(&store.get(fragment).await?, &context)?;
+    let schema = stage.fragment.schema();
+    let metrics = BaselineMetrics::new(&ExecutionPlanMetricsSet::new(), 0);
+    let rows = ShuffleReaderExec::combine(&stage.output, schema.clone(), streams, metrics, &context)?;
+    Ok((schema, collect(rows).await?))
+}

@@ -1,0 +1,78 @@
+//! A query as data: all that the driver task starts from.
+//!
+//! Fragments and manifests are objects of the store, and tasks are given their keys: what travels with a task stays small however many
+//! files and stages there are (TRAPS q19).
+
+use crate::error::QueryError;
+use crate::session::SessionOptions;
+use crate::stage::{StageGraph, StageId};
+use crate::shuffle::object::encode_schema;
+use bytes::Bytes;
+use datafusion::error::DataFusionError;
+use kappa::store::Store;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// A planned query whose fragments are in the store.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Program {
+    /// First segments of the key of every object that belongs to the query.
+    pub prefix: String,
+    /// The stages in topological order; the last one is the root.
+    pub stages: Vec<StageProgram>,
+    /// How sessions are made, in every process.
+    pub options: SessionOptions,
+    /// How many tasks work on a stage at once.
+    pub workers: u32,
+}
+
+/// A stage as the driver sees it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StageProgram {
+    /// Key of the encoded stage.
+    pub fragment: String,
+    /// Number of units; may be 0.
+    pub units: u32,
+    /// The stages it reads.
+    pub inputs: Vec<StageId>,
+}
+
+impl Program {
+    /// Puts the fragments of a graph into the store, under a prefix that is used once.
+    ///
+    /// # Errors
+    /// If a fragment cannot be encoded or the store fails.
+    pub async fn publish(
+        graph: &StageGraph,
+        store: &dyn Store,
+        options: SessionOptions,
+        workers: usize,
+    ) -> Result<Self, QueryError> {
+        let prefix = format!("queries/{}", Uuid::now_v7().as_simple());
+        let mut stages = Vec::with_capacity(graph.stages.len());
+        for stage in &graph.stages {
+            let fragment = format!("{prefix}/fragments/{}", stage.id);
+            store.put(&fragment, Bytes::from(stage.to_bytes()?)).await?;
+            let schema = encode_schema(&stage.fragment.schema()).map_err(DataFusionError::from)?;
+            store.put(&schema_key(&fragment), Bytes::from(schema)).await?;
+            let units = stage.units as u32;
+            stages.push(StageProgram { fragment, units, inputs: stage.inputs.clone() });
+        }
+        Ok(Program { prefix, stages, options, workers: workers.max(1) as u32 })
+    }
+
+    /// The root stage, whose output is the result.
+    pub fn root(&self) -> StageId {
+        StageId(self.stages.len().saturating_sub(1) as u32)
+    }
+
+    /// A key for an object of a stage that nobody else will ever use.
+    pub fn unique_key(prefix: &str, stage: StageId, what: &str) -> String {
+        format!("{prefix}/stages/{stage}/{what}-{}", Uuid::now_v7().as_simple())
+    }
+}
+
+/// Where the schema of a stage's rows lies, as an Arrow IPC stream without batches.
+pub(crate) fn schema_key(fragment: &str) -> String {
+    format!("{fragment}.schema")
+}

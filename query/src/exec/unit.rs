@@ -1,0 +1,50 @@
+//! Running one unit of a stage: execute the partition, split the rows by the stage's exchange, write one object.
+
+use crate::exec::fragments::Fragment;
+use crate::exec::program::Program;
+use crate::exec::stage_task::StageWork;
+use crate::shuffle::object::{ObjectWriter, UnitOutput};
+use crate::shuffle::partition::HashPartitioner;
+use crate::stage::Exchange;
+use datafusion::common::Result;
+use futures::StreamExt;
+use kappa::store::Store;
+use std::sync::Arc;
+
+/// Runs a unit to its end. The object that it writes has a unique name; it counts only if the caller commits the output.
+///
+/// # Errors
+/// Whatever the fragment, the shuffle or the store reports.
+pub async fn run_unit(store: &Arc<dyn Store>, fragment: &Fragment, work: &StageWork, unit: u32) -> Result<UnitOutput> {
+    let mut rows = fragment.execute(unit)?;
+    let exchange = &fragment.stage.output;
+    let mut writer = ObjectWriter::new(fragment.stage.fragment.schema(), exchange.buckets());
+    let mut partitioner = match exchange {
+        Exchange::Hash { keys, partitions } => Some(HashPartitioner::try_new(keys.clone(), *partitions)?),
+        Exchange::Broadcast | Exchange::Gather | Exchange::Merge { .. } => None,
+    };
+    while let Some(batch) = rows.next().await {
+        let batch = batch?;
+        match &mut partitioner {
+            None => writer.push(0, batch)?,
+            Some(partitioner) => {
+                for (bucket, part) in partitioner.split(&batch)?.into_iter().enumerate() {
+                    if let Some(part) = part {
+                        writer.push(bucket, part)?;
+                    }
+                }
+            }
+        }
+    }
+    // The stream holds the memory of the operators; it is released before the object is assembled.
+    drop(rows);
+    let (bytes, buckets) = writer.finish()?;
+    let object = if bytes.is_empty() {
+        None
+    } else {
+        let key = Program::unique_key(&work.prefix, work.stage, &format!("unit-{unit}"));
+        store.put(&key, bytes).await.map_err(|error| datafusion::common::DataFusionError::External(Box::new(error)))?;
+        Some(key)
+    };
+    Ok(UnitOutput { unit, object, buckets })
+}

@@ -1,0 +1,4 @@
+//! SQL through the whole engine: planned, published, run as tasks, read back.
+
+mod answers;
+mod support;
