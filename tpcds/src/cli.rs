@@ -3,11 +3,13 @@
 //! Exit codes: 0 all is well; 1 something failed or is not equal; 2 the command line makes no sense; 130 stopped by Ctrl-C.
 
 use crate::data::{self, DataFolder, FolderError, Scale, TABLES};
-use crate::engine::{Engine, PlainEngine};
+use crate::engine::{Engine, KappaEngine, PlainEngine};
+use crate::job::Job;
 use crate::queries::{self, Query, QueryError};
 use crate::{runner, verify as verifier};
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use kappa::cli::{PlatformKind, RunOptions};
 use std::io::{self, Write};
 use std::num::NonZero;
 use std::path::PathBuf;
@@ -97,12 +99,16 @@ struct RunArgs {
     /// What the queries run on
     #[arg(long, value_enum, default_value_t = EngineName::Kappa)]
     engine: EngineName,
+    #[command(flatten)]
+    platform: RunOptions,
 }
 
 #[derive(Debug, Args)]
 struct VerifyArgs {
     #[command(flatten)]
     subject: SubjectArgs,
+    #[command(flatten)]
+    platform: RunOptions,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -190,11 +196,18 @@ fn generate(args: &GenerateArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
-    with_data(&args.subject, async |data| {
-        let engine = Engine::Plain(PlainEngine::new(&data).await?);
-        let report = runner::run(&engine, &args.subject.queries.0, &mut io::stdout())
-            .await
-            .context("cannot write to stdout")?;
+    let platform = &args.platform;
+    if args.engine == EngineName::Datafusion && is_given(platform) {
+        anyhow::bail!("--engine datafusion runs in this process: leave out the options that say on what Kappa runs");
+    }
+    with_data(&args.subject, platform, async |data| {
+        let engine = match args.engine {
+            EngineName::Datafusion => Engine::Plain(PlainEngine::new(&data).await?),
+            EngineName::Kappa => Engine::Kappa(KappaEngine::new(&data, platform).await?),
+        };
+        let job = Job::open(&engine, data.fingerprint()?, platform.state.as_deref(), "run")?;
+        let report = runner::run(job, &args.subject.queries.0, &mut io::stdout()).await?;
+        engine.shutdown().await;
         Ok(if report.failed == 0 {
             ExitCode::SUCCESS
         } else {
@@ -204,17 +217,39 @@ fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn verify(args: &VerifyArgs) -> anyhow::Result<ExitCode> {
-    with_data(&args.subject, async |data| {
+    let platform = &args.platform;
+    with_data(&args.subject, platform, async |data| {
         let plain = PlainEngine::new(&data).await?;
-        let engine = Engine::Plain(PlainEngine::with_partitions(&data, 5).await?);
-        let outcome = verifier::verify(&engine, &plain, &args.subject.queries.0, &mut io::stdout()).await;
-        let verification = outcome.context("cannot write to stdout")?;
+        let engine = Engine::Kappa(KappaEngine::new(&data, platform).await?);
+        let job = Job::open(&engine, data.fingerprint()?, platform.state.as_deref(), "verify")?;
+        let verification = verifier::verify(job, &plain, &args.subject.queries.0, &mut io::stdout()).await?;
+        engine.shutdown().await;
         Ok(if verification.equal == verification.total {
             ExitCode::SUCCESS
         } else {
             ExitCode::FAILURE
         })
     })
+}
+
+/// Whether any of the options was given.
+fn is_given(platform: &RunOptions) -> bool {
+    let RunOptions {
+        platform,
+        workers,
+        time_limit,
+        memory_limit,
+        store,
+        state,
+        chaos,
+    } = platform;
+    *platform != PlatformKind::default()
+        || workers.is_some()
+        || time_limit.is_some()
+        || memory_limit.is_some()
+        || store.is_some()
+        || state.is_some()
+        || chaos.is_some()
 }
 
 impl SubjectArgs {
@@ -239,6 +274,7 @@ struct Interrupted;
 /// Finds or makes the data, then runs the work to its end, or drops it when the user presses Ctrl-C.
 fn with_data(
     subject: &SubjectArgs,
+    platform: &RunOptions,
     work: impl AsyncFnOnce(DataFolder) -> anyhow::Result<ExitCode>,
 ) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -246,11 +282,17 @@ fn with_data(
         .build()
         .context("cannot start")?;
     let outcome = runtime.block_on(async {
+        platform.check()?;
         // Generating has its own way of being interrupted: it tidies up first.
         let data = subject.data_folder().await?;
         tokio::select! {
             outcome = work(data) => outcome,
-            () = interruption() => Err(Interrupted.into()),
+            () = interruption() => {
+                if platform.state.is_some() {
+                    eprintln!("the same command goes on from here");
+                }
+                Err(Interrupted.into())
+            }
         }
     });
     // What still runs in the background (a query's threads) must not keep the process from ending.

@@ -7,6 +7,11 @@ use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::common::DataFusionError;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::{ParquetReadOptions, SessionConfig, SessionContext};
+use kappa::cli::RunOptions;
+use kappa::ids::RunId;
+use kappa::runtime::RunStats;
+use kappa_query::{Execution, QueryResult, RunningQuery};
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::ops::AddAssign;
 use std::sync::Arc;
@@ -33,7 +38,7 @@ impl Answer {
 }
 
 /// What runs took of the platform, in invocations.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Effort {
     /// Invocations that were started.
     pub invocations: u64,
@@ -73,6 +78,20 @@ impl fmt::Display for Effort {
 pub enum Engine {
     /// DataFusion in this process.
     Plain(PlainEngine),
+    /// Tasks on one of Kappa's platforms.
+    Kappa(KappaEngine),
+}
+
+/// A statement that has been started.
+pub struct Started<'a> {
+    work: Work<'a>,
+    at: Instant,
+}
+
+enum Work<'a> {
+    Plain(&'a PlainEngine, &'a str),
+    Kappa(RunningQuery),
+    Done(QueryResult),
 }
 
 impl Engine {
@@ -80,14 +99,116 @@ impl Engine {
     pub fn name(&self) -> &'static str {
         match self {
             Engine::Plain(_) => "datafusion",
+            Engine::Kappa(_) => "kappa",
         }
     }
 
-    /// Runs a statement.
+    /// Runs a statement to its end.
     pub async fn sql(&self, sql: &str) -> anyhow::Result<Answer> {
+        self.start(sql).await?.answer().await
+    }
+
+    /// Starts a statement.
+    pub async fn start<'a>(&'a self, sql: &'a str) -> anyhow::Result<Started<'a>> {
+        let at = Instant::now();
+        let work = match self {
+            Engine::Plain(engine) => Work::Plain(engine, sql),
+            Engine::Kappa(engine) => engine.start(sql).await?,
+        };
+        Ok(Started { work, at })
+    }
+
+    /// Goes on with a run that an earlier process has started. `None` if this engine knows nothing of it.
+    pub async fn resume(&self, run: RunId) -> Option<Started<'_>> {
+        let at = Instant::now();
         match self {
-            Engine::Plain(engine) => engine.sql(sql).await,
+            Engine::Plain(_) => None,
+            Engine::Kappa(engine) => {
+                let query = engine.engine.resume(run).await.ok()?;
+                Some(Started {
+                    work: Work::Kappa(query),
+                    at,
+                })
+            }
         }
+    }
+
+    /// Ends what the engine has started outside this process.
+    pub async fn shutdown(&self) {
+        match self {
+            Engine::Plain(_) => {}
+            Engine::Kappa(engine) => engine.engine.shutdown().await,
+        }
+    }
+}
+
+impl Started<'_> {
+    /// The run that does it, if it is one.
+    pub fn run(&self) -> Option<RunId> {
+        match &self.work {
+            Work::Kappa(query) => Some(query.run_id()),
+            Work::Plain(..) | Work::Done(_) => None,
+        }
+    }
+
+    /// Waits for the rows.
+    pub async fn answer(self) -> anyhow::Result<Answer> {
+        let result = match self.work {
+            Work::Plain(engine, sql) => return engine.sql(sql).await,
+            Work::Done(result) => result,
+            Work::Kappa(query) => query.wait().await?,
+        };
+        let QueryResult { schema, batches, stats } = result;
+        let effort = stats.map(Effort::from).unwrap_or_default();
+        Ok(Answer {
+            schema,
+            batches,
+            elapsed: self.at.elapsed(),
+            effort,
+        })
+    }
+}
+
+impl From<RunStats> for Effort {
+    fn from(stats: RunStats) -> Self {
+        let RunStats {
+            invocations,
+            killed,
+            timed_out,
+            resumed,
+            ..
+        } = stats;
+        Effort {
+            invocations,
+            killed,
+            timed_out,
+            resumed,
+        }
+    }
+}
+
+/// Kappa's SQL engine with the 24 tables.
+pub struct KappaEngine {
+    engine: kappa_query::Engine,
+}
+
+impl KappaEngine {
+    /// An engine whose queries run as the options say.
+    pub async fn new(data: &DataFolder, options: &RunOptions) -> anyhow::Result<Self> {
+        let engine = kappa_query::Engine::new(options).await?;
+        engine.register_folder(data.path()).await?;
+        Ok(KappaEngine { engine })
+    }
+
+    async fn start(&self, sql: &str) -> anyhow::Result<Work<'static>> {
+        let mut statements = self.engine.parse(sql)?;
+        let (Some(statement), true) = (statements.pop(), statements.is_empty()) else {
+            anyhow::bail!("this text must be exactly one statement");
+        };
+        Ok(match self.engine.start(statement).await? {
+            Execution::Done(result) => Work::Done(result),
+            Execution::Running(query) => Work::Kappa(query),
+        })
     }
 }
 

@@ -8,6 +8,7 @@
 //! | [`data`] | the 24 tables: how they are made and where they are kept |
 //! | [`cli`] | the command line |
 //! | [`engine`] | what a query runs on |
+//! | [`job`] | many statements, one after the other, whatever happens to the process |
 //! | [`queries`] | the 99 templates and their parameters |
 //! | [`reference`] | the right answer, and where it leaves the order open |
 //! | [`runner`] | running queries and telling their times |
@@ -17,6 +18,8 @@ pub mod cli;
 pub mod compare;
 pub mod data;
 pub mod engine;
+pub mod job;
+mod ledger;
 pub mod queries;
 pub mod reference;
 pub mod runner;

@@ -1,8 +1,11 @@
 //! Runs queries one after the other and tells how long each took.
 
-use crate::engine::{Effort, Engine};
+use crate::engine::Effort;
+use crate::job::Job;
 use crate::queries::{Query, Statement};
-use std::io::{self, Write};
+use anyhow::Context;
+use serde::{Deserialize, Serialize};
+use std::io::Write;
 use std::time::Duration;
 
 /// What came of a run.
@@ -18,39 +21,86 @@ pub struct RunReport {
     pub effort: Effort,
 }
 
-/// Runs the queries on `engine` and writes a line for each statement as soon as it is done, then the total.
+/// How one statement ended.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Ran {
+    /// With rows.
+    Succeeded {
+        /// How many.
+        rows: usize,
+        /// After this time, counted from the last time the run was begun or resumed.
+        elapsed: Duration,
+        /// With this.
+        effort: Effort,
+    },
+    /// With a message.
+    Failed(String),
+}
+
+/// Runs the queries and writes a line for each statement as soon as it is done, then the total.
 ///
 /// A statement that fails is told and does not keep the others from running.
-pub async fn run(engine: &Engine, queries: &[&Query], out: &mut impl Write) -> io::Result<RunReport> {
+///
+/// # Errors
+/// If `out` cannot be written, or the job's state not be kept.
+pub async fn run(mut job: Job<'_, Ran>, queries: &[&Query], out: &mut impl Write) -> anyhow::Result<RunReport> {
     let mut report = RunReport::default();
-    writeln!(out, "{:>5}  {:>9}  {:>10}", "query", "rows", "time")?;
-    for Statement { name, sql } in queries.iter().flat_map(|query| query.statements()) {
-        match engine.sql(&sql).await {
-            Ok(answer) => {
-                writeln!(out, "{name:>5}  {:>9}  {:>10}", answer.rows(), seconds(answer.elapsed))?;
-                report.succeeded += 1;
-                report.elapsed += answer.elapsed;
-                report.effort += answer.effort;
+    write(out, format_args!("{:>5}  {:>9}  {:>10}\n", "query", "rows", "time"))?;
+    for statement in queries.iter().flat_map(|query| query.statements()) {
+        let ran = match job.outcome(&statement) {
+            Some(ran) => ran,
+            None => {
+                let ran = run_statement(&mut job, &statement).await;
+                job.finished(&statement, &ran)?;
+                ran
             }
-            Err(error) => {
-                writeln!(out, "{name:>5}  failed: {error:#}")?;
+        };
+        let name = &statement.name;
+        match ran {
+            Ran::Succeeded { rows, elapsed, effort } => {
+                write(out, format_args!("{name:>5}  {rows:>9}  {:>10}\n", seconds(elapsed)))?;
+                report.succeeded += 1;
+                report.elapsed += elapsed;
+                report.effort += effort;
+            }
+            Ran::Failed(message) => {
+                write(out, format_args!("{name:>5}  FAILED: {message}\n"))?;
                 report.failed += 1;
             }
         }
-        out.flush()?;
     }
+    job.close()?;
     let statements = match report.succeeded {
         1 => "1 statement".to_owned(),
         several => format!("{several} statements"),
     };
-    writeln!(
+    write(
         out,
-        "{:>5}  {:>9}  {:>10}",
-        "total",
-        statements,
-        seconds(report.elapsed)
+        format_args!("{:>5}  {statements}, {}", "total", seconds(report.elapsed)),
     )?;
+    if report.effort.invocations > 0 {
+        write(out, format_args!("; {}", report.effort))?;
+    }
+    write(out, format_args!("\n"))?;
     Ok(report)
+}
+
+async fn run_statement(job: &mut Job<'_, Ran>, statement: &Statement) -> Ran {
+    match job.answer(statement).await {
+        Ok(answer) => Ran::Succeeded {
+            rows: answer.rows(),
+            elapsed: answer.elapsed,
+            effort: answer.effort,
+        },
+        Err(error) => Ran::Failed(format!("{error:#}")),
+    }
+}
+
+/// Writes at once, so that a reader sees each line when it is there.
+pub(crate) fn write(out: &mut impl Write, text: std::fmt::Arguments<'_>) -> anyhow::Result<()> {
+    out.write_fmt(text)
+        .and_then(|()| out.flush())
+        .context("cannot write the results")
 }
 
 /// A time as the tables show it.

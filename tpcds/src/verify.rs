@@ -4,12 +4,14 @@
 //! the order open in [`reference`](crate::reference).
 
 use crate::compare::{Difference, Verdict, compare};
-use crate::engine::{Answer, Effort, Engine, PlainEngine};
+use crate::engine::{Answer, Effort, PlainEngine};
+use crate::job::Job;
 use crate::queries::{Query, Statement};
 use crate::reference::ReferenceQuery;
-use crate::runner::seconds;
+use crate::runner::{seconds, write};
+use serde::{Deserialize, Serialize};
 use std::fmt;
-use std::io::{self, Write};
+use std::io::Write;
 use std::time::Duration;
 
 /// What came of a verification; prints as its last line.
@@ -29,55 +31,89 @@ impl fmt::Display for Verification {
     }
 }
 
-/// The outcome for one statement.
-struct Outcome {
-    verdict: Verdict,
-    had_tie: bool,
-    rows: usize,
-    elapsed: Duration,
-    plain_elapsed: Duration,
+/// How the comparison of one statement ended.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Verified {
+    is_equal: bool,
+    /// The lines that tell it.
+    text: String,
+    /// What the engine took of its platform.
+    effort: Effort,
 }
 
-/// Compares the answers of `engine` with those of plain DataFusion, and writes a line for each statement, then the summary.
+/// Compares the answers of the job's engine with those of plain DataFusion, and writes a line for each statement, then the summary.
+///
+/// A statement that fails counts as not equal and does not keep the others from running.
+///
+/// # Errors
+/// If `out` cannot be written, or the job's state not be kept.
 pub async fn verify(
-    engine: &Engine,
+    mut job: Job<'_, Verified>,
     plain: &PlainEngine,
     queries: &[&Query],
     out: &mut impl Write,
-) -> io::Result<Verification> {
+) -> anyhow::Result<Verification> {
     let mut verification = Verification::default();
-    writeln!(
+    let engine = job.engine().name();
+    write(
         out,
-        "{:>5}  {:<9}  {:>9}  {:>10}  {:>10}",
-        "query",
-        "answers",
-        "rows",
-        engine.name(),
-        "datafusion"
+        format_args!(
+            "{:>5}  {:<9}  {:>9}  {engine:>10}  {:>10}\n",
+            "query", "answers", "rows", "plain"
+        ),
     )?;
     for query in queries {
         let mut is_equal = true;
         for statement in query.statements() {
-            let outcome = verify_statement(engine, plain, &statement, &mut verification.effort).await;
-            is_equal &= matches!(&outcome, Ok(outcome) if outcome.verdict == Verdict::Equal);
-            write_outcome(out, &statement.name, &outcome)?;
-            out.flush()?;
+            let verified = match job.outcome(&statement) {
+                Some(verified) => verified,
+                None => {
+                    let verified = verify_statement(&mut job, plain, &statement).await;
+                    job.finished(&statement, &verified)?;
+                    verified
+                }
+            };
+            is_equal &= verified.is_equal;
+            verification.effort += verified.effort;
+            write(out, format_args!("{}", verified.text))?;
         }
         verification.total += 1;
         verification.equal += usize::from(is_equal);
     }
-    writeln!(out, "{verification}")?;
+    job.close()?;
+    write(out, format_args!("{verification}\n"))?;
     Ok(verification)
 }
 
-async fn verify_statement(
-    engine: &Engine,
-    plain: &PlainEngine,
-    statement: &Statement,
-    effort: &mut Effort,
-) -> anyhow::Result<Outcome> {
-    let answer = engine.sql(&statement.sql).await?;
-    *effort += answer.effort;
+async fn verify_statement(job: &mut Job<'_, Verified>, plain: &PlainEngine, statement: &Statement) -> Verified {
+    let name = &statement.name;
+    let failed = |error: anyhow::Error, effort| Verified {
+        is_equal: false,
+        text: format!("{name:>5}  FAILED     {error:#}\n"),
+        effort,
+    };
+    let answer = match job.answer(statement).await {
+        Ok(answer) => answer,
+        Err(error) => return failed(error, Effort::default()),
+    };
+    match judge(&answer, plain, statement).await {
+        Ok(judgement) => Verified {
+            is_equal: judgement.verdict == Verdict::Equal,
+            text: judgement.tell(name, &answer),
+            effort: answer.effort,
+        },
+        Err(error) => failed(error.context("no answer to compare with"), answer.effort),
+    }
+}
+
+/// How an answer compares with the right one.
+struct Judgement {
+    verdict: Verdict,
+    had_tie: bool,
+    plain_elapsed: Duration,
+}
+
+async fn judge(answer: &Answer, plain: &PlainEngine, statement: &Statement) -> anyhow::Result<Judgement> {
     let query = ReferenceQuery::new(plain, &statement.sql).await?;
     let (window, plain_elapsed) = query.window(plain).await?;
     let mut verdict = compare(&answer.schema, &answer.batches, &window)?;
@@ -87,13 +123,11 @@ async fn verify_statement(
         verdict = compare(&answer.schema, &answer.batches, &everything)?;
     }
     if verdict == Verdict::Equal {
-        verdict = compare_names(&answer, query.names());
+        verdict = compare_names(answer, query.names());
     }
-    Ok(Outcome {
+    Ok(Judgement {
         verdict,
         had_tie,
-        rows: answer.rows(),
-        elapsed: answer.elapsed,
         plain_elapsed,
     })
 }
@@ -119,34 +153,27 @@ fn compare_names(answer: &Answer, names: &[String]) -> Verdict {
     }
 }
 
-fn write_outcome(out: &mut impl Write, name: &str, outcome: &anyhow::Result<Outcome>) -> io::Result<()> {
-    let Outcome {
-        verdict,
-        had_tie,
-        rows,
-        elapsed,
-        plain_elapsed,
-    } = match outcome {
-        Ok(outcome) => outcome,
-        Err(error) => return writeln!(out, "{name:>5}  FAILED     {error:#}"),
-    };
-    let word = if *verdict == Verdict::Equal {
-        "equal"
-    } else {
-        "DIFFERENT"
-    };
-    let (elapsed, plain_elapsed) = (seconds(*elapsed), seconds(*plain_elapsed));
-    write!(
-        out,
-        "{name:>5}  {word:<9}  {rows:>9}  {elapsed:>10}  {plain_elapsed:>10}"
-    )?;
-    if *had_tie && *verdict == Verdict::Equal {
-        write!(out, "  (a tie at the limit, broken in another way)")?;
-    }
-    writeln!(out)?;
-    match verdict {
-        Verdict::Equal => Ok(()),
-        Verdict::Different(difference) => writeln!(out, "       {}", difference.to_string().replace('\n', "\n       ")),
-        Verdict::TieAtTheEdge => writeln!(out, "       a tie at the limit could not be settled"),
+impl Judgement {
+    /// A line with the verdict and the times, and what is different if anything is.
+    fn tell(&self, name: &str, answer: &Answer) -> String {
+        let word = if self.verdict == Verdict::Equal {
+            "equal"
+        } else {
+            "DIFFERENT"
+        };
+        let (rows, elapsed, plain) = (answer.rows(), seconds(answer.elapsed), seconds(self.plain_elapsed));
+        let mut text = format!("{name:>5}  {word:<9}  {rows:>9}  {elapsed:>10}  {plain:>10}");
+        match &self.verdict {
+            Verdict::Equal if self.had_tie => text.push_str("  (a tie at the limit, broken in another way)"),
+            Verdict::Equal => {}
+            Verdict::Different(difference) => {
+                for line in difference.to_string().lines() {
+                    text.push_str(&format!("\n       {line}"));
+                }
+            }
+            Verdict::TieAtTheEdge => text.push_str("\n       a tie at the limit could not be settled"),
+        }
+        text.push('\n');
+        text
     }
 }

@@ -1,0 +1,186 @@
+//! What a job of many statements has done so far, so that it can be started again after the process was killed.
+//!
+//! With a state folder, each run survives the process that started it; the ledger says which run belongs to which statement, and which
+//! statements are done. It is a file of JSON lines in that folder, each written before the next step is taken. Whoever starts the same command
+//! again goes on where it stopped: lines of finished statements are shown again, the run that was going on is resumed. A job that has
+//! come to its end removes its ledger.
+//!
+//! A statement is known by its text and the state of the data, so a ledger never answers for another query or for other data.
+
+use anyhow::Context;
+use kappa::ids::RunId;
+use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+
+/// Names a statement within a ledger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub(crate) struct Key(u64);
+
+impl Key {
+    pub(crate) fn new(name: &str, sql: &str, data_fingerprint: u64) -> Self {
+        let mut hasher = DefaultHasher::new();
+        (name, sql, data_fingerprint).hash(&mut hasher);
+        Key(hasher.finish())
+    }
+}
+
+/// One line of the file.
+#[derive(Debug, Serialize, Deserialize)]
+enum Entry<T> {
+    Started { statement: Key, run: String },
+    Finished { statement: Key, outcome: T },
+}
+
+/// The ledger of one job, whose statements end with outcomes of type `T`. Without a folder it forgets everything.
+#[derive(Debug)]
+pub(crate) struct Ledger<T> {
+    file: Option<(PathBuf, File)>,
+    runs: HashMap<Key, RunId>,
+    outcomes: HashMap<Key, T>,
+}
+
+impl<T: Clone + Serialize + for<'de> Deserialize<'de>> Ledger<T> {
+    /// Opens the ledger `job` of a state folder, or makes it.
+    pub(crate) fn open(folder: Option<&Path>, job: &str) -> anyhow::Result<Self> {
+        let mut ledger = Ledger {
+            file: None,
+            runs: HashMap::new(),
+            outcomes: HashMap::new(),
+        };
+        let Some(folder) = folder else { return Ok(ledger) };
+        fs::create_dir_all(folder).with_context(|| format!("cannot create the state folder {}", folder.display()))?;
+        let path = folder.join(format!("tpcds-{job}.jsonl"));
+        let open = OpenOptions::new().read(true).append(true).create(true).open(&path);
+        let mut file = open.with_context(|| format!("cannot open {}", path.display()))?;
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => {
+                anyhow::bail!("another kappa-tpcds works with the state folder {}", folder.display())
+            }
+            // A file system without locks: then it is up to the user.
+            Ok(()) | Err(TryLockError::Error(_)) => {}
+        }
+        let mut is_torn = false;
+        for line in BufReader::new(&file).split(b'\n') {
+            let line = line.with_context(|| format!("cannot read {}", path.display()))?;
+            match serde_json::from_slice(&line) {
+                Ok(Entry::Started { statement, run }) => {
+                    ledger.runs.extend(RunId::parse(&run).map(|run| (statement, run)));
+                }
+                Ok(Entry::Finished { statement, outcome }) => {
+                    ledger.outcomes.insert(statement, outcome);
+                }
+                // The last line of a process that was killed while it wrote it.
+                Err(_) => is_torn = true,
+            }
+        }
+        if is_torn {
+            writeln!(file).with_context(|| format!("cannot write {}", path.display()))?;
+        }
+        ledger.file = Some((path, file));
+        Ok(ledger)
+    }
+
+    /// How the statement ended, if it did.
+    pub(crate) fn outcome(&self, statement: Key) -> Option<T> {
+        self.outcomes.get(&statement).cloned()
+    }
+
+    /// The run that works on the statement, if one was started.
+    pub(crate) fn run(&self, statement: Key) -> Option<RunId> {
+        self.runs.get(&statement).copied()
+    }
+
+    /// This run now works on the statement.
+    pub(crate) fn started(&mut self, statement: Key, run: RunId) -> anyhow::Result<()> {
+        self.runs.insert(statement, run);
+        self.append(&Entry::Started {
+            statement,
+            run: run.to_string(),
+        })
+    }
+
+    /// The statement has ended.
+    pub(crate) fn finished(&mut self, statement: Key, outcome: &T) -> anyhow::Result<()> {
+        self.append(&Entry::Finished {
+            statement,
+            outcome: outcome.clone(),
+        })
+    }
+
+    /// The job is done: the next one starts from the beginning.
+    pub(crate) fn close(self) -> anyhow::Result<()> {
+        let Some((path, _)) = &self.file else { return Ok(()) };
+        fs::remove_file(path).with_context(|| format!("cannot remove {}", path.display()))
+    }
+
+    fn append(&mut self, entry: &Entry<T>) -> anyhow::Result<()> {
+        let Some((path, file)) = &mut self.file else {
+            return Ok(());
+        };
+        let mut line = serde_json::to_string(entry)?;
+        line.push('\n');
+        file.write_all(line.as_bytes())
+            .with_context(|| format!("cannot write {}", path.display()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn open(folder: &Path) -> Ledger<String> {
+        Ledger::open(Some(folder), "verify").unwrap()
+    }
+
+    #[test]
+    fn a_ledger_remembers_what_was_started_and_what_was_finished() {
+        let folder = tempfile::tempdir().unwrap();
+        let (first, second) = (Key::new("1", "select 1", 7), Key::new("2", "select 2", 7));
+        let run = RunId::generate();
+        let mut ledger = open(folder.path());
+        ledger.finished(first, &"equal".to_owned()).unwrap();
+        ledger.started(second, run).unwrap();
+        drop(ledger);
+
+        let ledger = open(folder.path());
+        assert_eq!(ledger.outcome(first).as_deref(), Some("equal"));
+        assert_eq!((ledger.outcome(second), ledger.run(second)), (None, Some(run)));
+        // Other data, other SQL: another statement.
+        assert_eq!(ledger.outcome(Key::new("1", "select 1", 8)), None);
+        assert_eq!(ledger.outcome(Key::new("1", "select 3", 7)), None);
+        ledger.close().unwrap();
+        assert_eq!(open(folder.path()).outcome(first), None);
+    }
+
+    #[test]
+    fn a_line_that_was_cut_off_is_passed_over_and_does_not_spoil_the_next() {
+        let folder = tempfile::tempdir().unwrap();
+        let (first, second) = (Key::new("1", "select 1", 7), Key::new("2", "select 2", 7));
+        open(folder.path()).finished(first, &"equal".to_owned()).unwrap();
+        let path = folder.path().join("tpcds-verify.jsonl");
+        let mut text = fs::read(&path).unwrap();
+        text.extend_from_slice(b"{\"Finished\":{\"statem");
+        fs::write(&path, text).unwrap();
+        open(folder.path()).finished(second, &"different".to_owned()).unwrap();
+        let ledger = open(folder.path());
+        assert_eq!(ledger.outcome(first).as_deref(), Some("equal"));
+        assert_eq!(ledger.outcome(second).as_deref(), Some("different"));
+    }
+
+    #[test]
+    fn two_processes_do_not_share_a_ledger() {
+        let folder = tempfile::tempdir().unwrap();
+        let _first = open(folder.path());
+        let message = Ledger::<String>::open(Some(folder.path()), "verify")
+            .unwrap_err()
+            .to_string();
+        assert!(
+            message.starts_with("another kappa-tpcds works with the state folder"),
+            "{message}"
+        );
+    }
+}
