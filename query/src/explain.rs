@@ -31,7 +31,11 @@ pub fn explain(graph: &StageGraph) -> String {
 pub fn heading(graph: &StageGraph, stage: &Stage) -> String {
     let is_root = graph.root().is_some_and(|root| root.id == stage.id);
     let result = if is_root { " (result)" } else { "" };
-    let units = if stage.units == 1 { "1 unit".to_owned() } else { format!("{} units", stage.units) };
+    let units = if stage.units == 1 {
+        "1 unit".to_owned()
+    } else {
+        format!("{} units", stage.units)
+    };
     let reads = match stage.inputs.is_empty() {
         true => String::new(),
         false => {

@@ -70,7 +70,9 @@ async fn run_unit(bytes: &[u8], unit: usize, closed: &Closed, session: &Session)
     ));
     let stage = Stage::from_bytes(bytes, &context)?;
     let rows: Vec<RecordBatch> = stage.fragment.execute(unit, context)?.try_collect().await?;
-    let Exchange::Hash { keys, partitions } = stage.output else { return Ok(Unit { buckets: vec![rows] }) };
+    let Exchange::Hash { keys, partitions } = stage.output else {
+        return Ok(Unit { buckets: vec![rows] });
+    };
     let mut partitioner = HashPartitioner::try_new(keys, partitions)?;
     let mut buckets = vec![vec![]; partitions];
     for batch in rows {

@@ -16,11 +16,14 @@ use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::options::{CsvReadOptions, JsonReadOptions, ParquetReadOptions, ReadOptions};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::{SessionStateBuilder, TaskContext};
+use datafusion::optimizer::{Optimizer, OptimizerRule};
+use datafusion::parquet::file::reader::{FileReader, SerializedFileReader};
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{QueryError, Result};
+use crate::planner::{JoinOrder, RowCounts};
 
 /// What a session can be told. Travels with the run, so that every process makes the same session.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -38,7 +41,12 @@ pub struct SessionOptions {
 
 impl Default for SessionOptions {
     fn default() -> Self {
-        Self { partitions: 8, scan_unit_bytes: 16 << 20, memory: 1 << 30, spill_folder: None }
+        Self {
+            partitions: 8,
+            scan_unit_bytes: 16 << 20,
+            memory: 1 << 30,
+            spill_folder: None,
+        }
     }
 }
 
@@ -88,6 +96,7 @@ pub fn session_config(options: &SessionOptions) -> SessionConfig {
 pub struct Session {
     context: SessionContext,
     options: SessionOptions,
+    row_counts: RowCounts,
 }
 
 impl Session {
@@ -106,13 +115,19 @@ impl Session {
         // The nodes of "EnsureCooperative" only yield now and then; units are short and run on their own threads.
         let mut rules = PhysicalOptimizer::new().rules;
         rules.retain(|rule| rule.name() != "EnsureCooperative");
+        let row_counts = RowCounts::default();
         let state = SessionStateBuilder::new()
             .with_config(session_config(&options))
             .with_runtime_env(runtime.build_arc()?)
             .with_default_features()
+            .with_optimizer_rules(logical_rules(row_counts.clone()))
             .with_physical_optimizer_rules(rules)
             .build();
-        Ok(Session { context: SessionContext::new_with_state(state), options })
+        Ok(Session {
+            context: SessionContext::new_with_state(state),
+            options,
+            row_counts,
+        })
     }
 
     /// What the session was told.
@@ -151,10 +166,19 @@ impl Session {
         let mut schema = Schema::empty();
         for file in &source.files {
             let unreadable = |problem: String| {
-                QueryError::data(file, format!("cannot be read as {}: {problem}; repair or remove it", source.kind.name()))
+                QueryError::data(
+                    file,
+                    format!(
+                        "cannot be read as {}: {problem}; repair or remove it",
+                        source.kind.name()
+                    ),
+                )
             };
             let url = file_url(file)?;
-            let found = options.infer_schema(&state, &url).await.map_err(|e| unreadable(innermost(&e)))?;
+            let found = options
+                .infer_schema(&state, &url)
+                .await
+                .map_err(|e| unreadable(innermost(&e)))?;
             if found.fields().is_empty() {
                 return Err(unreadable("it has no columns".into()));
             }
@@ -166,15 +190,32 @@ impl Session {
             .with_schema(Arc::new(schema));
         let table = ListingTable::try_new(config)?
             .with_cache(self.context.runtime_env().cache_manager.get_file_statistic_cache());
-        self.context.register_table(TableReference::bare(name), Arc::new(table))?;
+        self.context
+            .register_table(TableReference::bare(name), Arc::new(table))?;
+        self.row_counts
+            .set(name, source.files.iter().map(|file| source.kind.row_count(file)).sum());
         Ok(())
     }
 }
 
 impl std::fmt::Debug for Session {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Session").field("options", &self.options).finish_non_exhaustive()
+        f.debug_struct("Session")
+            .field("options", &self.options)
+            .finish_non_exhaustive()
     }
+}
+
+/// DataFusion's logical rules, with ours for the order of joins where filters are pushed down to the tables and no
+/// projections are between the joins yet.
+fn logical_rules(row_counts: RowCounts) -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
+    let mut rules = Optimizer::new().rules;
+    let position = rules
+        .iter()
+        .position(|rule| rule.name() == "push_down_filter")
+        .map_or(rules.len(), |at| at + 1);
+    rules.insert(position, Arc::new(JoinOrder { rows: row_counts }));
+    rules
 }
 
 /// The formats a table can have.
@@ -203,6 +244,21 @@ impl Kind {
         }
     }
 
+    /// How many rows a file has: exactly if it says so, else a guess from its size.
+    fn row_count(self, file: &Path) -> f64 {
+        const BYTES_PER_LINE: f64 = 100.0;
+        let counted = match (self, std::fs::File::open(file)) {
+            (Kind::Parquet, Ok(file)) => SerializedFileReader::new(file)
+                .map(|r| r.metadata().file_metadata().num_rows())
+                .ok(),
+            _ => None,
+        };
+        match counted {
+            Some(rows) => rows as f64,
+            None => std::fs::metadata(file).map_or(0.0, |metadata| metadata.len() as f64 / BYTES_PER_LINE),
+        }
+    }
+
     fn listing_options(self, context: &SessionContext) -> ListingOptions {
         let (config, table_options) = (context.copied_config(), context.copied_table_options());
         match self {
@@ -228,13 +284,23 @@ struct Source {
 fn find_tables(folder: &Path) -> Result<BTreeMap<String, Source>> {
     let mut tables: BTreeMap<String, Source> = BTreeMap::new();
     for path in visible_entries(folder)? {
-        let source = if path.is_dir() { source_of_folder(&path)? } else { source_of_file(&path) };
+        let source = if path.is_dir() {
+            source_of_folder(&path)?
+        } else {
+            source_of_file(&path)
+        };
         let Some(source) = source else { continue };
         let Some(name) = path.file_stem().and_then(|stem| stem.to_str()) else {
-            return Err(QueryError::data(path, "its name is not Unicode, so it cannot be a table's; rename it"));
+            return Err(QueryError::data(
+                path,
+                "its name is not Unicode, so it cannot be a table's; rename it",
+            ));
         };
         if let Some(other) = tables.get(name) {
-            let problem = format!("{} would be the table {name:?} too; rename one of them", other.origin.display());
+            let problem = format!(
+                "{} would be the table {name:?} too; rename one of them",
+                other.origin.display()
+            );
             return Err(QueryError::data(path, problem));
         }
         tables.insert(name.to_owned(), source);
@@ -250,17 +316,30 @@ fn find_tables(folder: &Path) -> Result<BTreeMap<String, Source>> {
 
 fn source_of_file(path: &Path) -> Option<Source> {
     let kind = Kind::of(path)?;
-    Some(Source { kind, files: vec![path.to_owned()], origin: path.to_owned() })
+    Some(Source {
+        kind,
+        files: vec![path.to_owned()],
+        origin: path.to_owned(),
+    })
 }
 
 fn source_of_folder(folder: &Path) -> Result<Option<Source>> {
     let mut source: Option<Source> = None;
     for file in visible_entries(folder)? {
-        let Some(kind) = Kind::of(&file).filter(|_| !file.is_dir()) else { continue };
-        let source = source.get_or_insert_with(|| Source { kind, files: vec![], origin: folder.to_owned() });
+        let Some(kind) = Kind::of(&file).filter(|_| !file.is_dir()) else {
+            continue;
+        };
+        let source = source.get_or_insert_with(|| Source {
+            kind,
+            files: vec![],
+            origin: folder.to_owned(),
+        });
         if source.kind != kind {
-            let problem =
-                format!("is {}, but other files of its folder are {}", kind.name(), source.kind.name());
+            let problem = format!(
+                "is {}, but other files of its folder are {}",
+                kind.name(),
+                source.kind.name()
+            );
             return Err(QueryError::data(file, problem));
         }
         source.files.push(file);

@@ -87,7 +87,10 @@ impl fmt::Display for Exchange {
             Exchange::Broadcast => write!(f, "Broadcast"),
             Exchange::Gather => write!(f, "Gather"),
             Exchange::Merge { ordering, fetch: None } => write!(f, "Merge([{ordering}])"),
-            Exchange::Merge { ordering, fetch: Some(fetch) } => write!(f, "Merge([{ordering}], fetch={fetch})"),
+            Exchange::Merge {
+                ordering,
+                fetch: Some(fetch),
+            } => write!(f, "Merge([{ordering}], fetch={fetch})"),
         }
     }
 }

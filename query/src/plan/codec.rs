@@ -90,7 +90,13 @@ impl Stage {
     }
 
     fn to_wire(&self) -> Result<wire::Stage> {
-        let Stage { id, fragment, units, output, inputs } = self;
+        let Stage {
+            id,
+            fragment,
+            units,
+            output,
+            inputs,
+        } = self;
         let what = || format!("stage {id} cannot be written as bytes");
         let encoder = Encoder::default();
         Ok(wire::Stage {
@@ -103,7 +109,13 @@ impl Stage {
     }
 
     fn from_wire(stage: wire::Stage, context: &TaskContext) -> Result<Stage> {
-        let wire::Stage { id, fragment, units, output, inputs } = stage;
+        let wire::Stage {
+            id,
+            fragment,
+            units,
+            output,
+            inputs,
+        } = stage;
         let what = || format!("stage {id} cannot be read");
         let missing = |field: &str| QueryError::codec(what(), internal_datafusion_err!("it has no {field}"));
         let fragment = decode_node(&fragment.ok_or_else(|| missing("fragment"))?, context)?;
@@ -115,7 +127,13 @@ impl Stage {
         )
         .map_err(|e| QueryError::codec(what(), e))?;
         let units = count(units).map_err(|e| QueryError::codec(what(), e))?;
-        Ok(Stage { id: StageId(id), fragment, units, output, inputs: inputs.into_iter().map(StageId).collect() })
+        Ok(Stage {
+            id: StageId(id),
+            fragment,
+            units,
+            output,
+            inputs: inputs.into_iter().map(StageId).collect(),
+        })
     }
 }
 
@@ -126,8 +144,10 @@ impl StageGraph {
     /// See [`encode_plan`].
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
         let StageGraph { stages, schema } = self;
-        let schema: protobuf::Schema =
-            schema.as_ref().try_into().map_err(|e| schema_error("the result's schema cannot be written", e))?;
+        let schema: protobuf::Schema = schema
+            .as_ref()
+            .try_into()
+            .map_err(|e| schema_error("the result's schema cannot be written", e))?;
         let graph = wire::Graph {
             stages: stages.iter().map(Stage::to_wire).collect::<Result<_>>()?,
             schema: Some(schema),
@@ -143,7 +163,10 @@ impl StageGraph {
         let wire::Graph { stages, schema } = wire::Graph::decode(bytes).map_err(|e| not_a("stage graph", &e))?;
         let schema = schema_from_wire(schema.as_ref())
             .map_err(|e| QueryError::codec("the result's schema cannot be read", e))?;
-        let stages = stages.into_iter().map(|stage| Stage::from_wire(stage, context)).collect::<Result<_>>()?;
+        let stages = stages
+            .into_iter()
+            .map(|stage| Stage::from_wire(stage, context))
+            .collect::<Result<_>>()?;
         Ok(StageGraph { stages, schema })
     }
 }
@@ -199,20 +222,26 @@ impl PhysicalProtoConverterExtension for Encoder {
             let mut node = Vec::new();
             codec.try_encode(Arc::clone(plan), &mut node, self)?;
             let extension = protobuf::PhysicalExtensionNode { node, inputs: vec![] };
-            return Ok(protobuf::PhysicalPlanNode { physical_plan_type: Some(PhysicalPlanType::Extension(extension)) });
+            return Ok(protobuf::PhysicalPlanNode {
+                physical_plan_type: Some(PhysicalPlanType::Extension(extension)),
+            });
         }
         if plan.is::<UnionExec>() || plan.is::<InterleaveExec>() {
-            let inputs = plan.children().into_iter().enumerate().map(|(position, input)| {
-                self.execution_plan_to_proto(without_coercions(input, position == 0), codec)
-            });
+            let inputs =
+                plan.children().into_iter().enumerate().map(|(position, input)| {
+                    self.execution_plan_to_proto(without_coercions(input, position == 0), codec)
+                });
             let inputs = inputs.collect::<DataFusionResult<_>>()?;
             let node = match plan.is::<UnionExec>() {
                 true => PhysicalPlanType::Union(protobuf::UnionExecNode { inputs }),
                 false => PhysicalPlanType::Interleave(protobuf::InterleaveExecNode { inputs }),
             };
-            return Ok(protobuf::PhysicalPlanNode { physical_plan_type: Some(node) });
+            return Ok(protobuf::PhysicalPlanNode {
+                physical_plan_type: Some(node),
+            });
         }
-        let mut node = protobuf::PhysicalPlanNode::try_from_physical_plan_with_converter(Arc::clone(plan), codec, self)?;
+        let mut node =
+            protobuf::PhysicalPlanNode::try_from_physical_plan_with_converter(Arc::clone(plan), codec, self)?;
         leave_out_local_state(&mut node);
         Ok(node)
     }
@@ -305,8 +334,15 @@ fn check_limits(plan: &Arc<dyn ExecutionPlan>) -> DataFusionResult<()> {
     } else {
         return Ok(());
     };
-    match numbers.into_iter().flatten().find(|number| u32::try_from(*number).is_err()) {
-        Some(number) => plan_err!("LIMIT or OFFSET {number} is too large: at most {} is possible", u32::MAX),
+    match numbers
+        .into_iter()
+        .flatten()
+        .find(|number| u32::try_from(*number).is_err())
+    {
+        Some(number) => plan_err!(
+            "LIMIT or OFFSET {number} is too large: at most {} is possible",
+            u32::MAX
+        ),
         None => Ok(()),
     }
 }
@@ -317,12 +353,25 @@ fn without_coercions(mut input: &Arc<dyn ExecutionPlan>, keep_names: bool) -> &A
     while let Some(projection) = input.downcast_ref::<ProjectionExec>() {
         let schema = projection.input().schema();
         let is_coercion = projection.expr().len() == schema.fields().len()
-            && projection.expr().iter().zip(schema.fields()).enumerate().all(|(position, (column, field))| {
-                let inner = column.expr.downcast_ref::<CastExpr>().map_or(&column.expr, |cast| cast.expr());
-                let same_type = column.expr.data_type(&schema).is_ok_and(|data_type| data_type == *field.data_type());
-                let same_column = inner.downcast_ref::<Column>().is_some_and(|inner| inner.index() == position);
-                same_type && same_column && (!keep_names || column.alias == *field.name())
-            });
+            && projection
+                .expr()
+                .iter()
+                .zip(schema.fields())
+                .enumerate()
+                .all(|(position, (column, field))| {
+                    let inner = column
+                        .expr
+                        .downcast_ref::<CastExpr>()
+                        .map_or(&column.expr, |cast| cast.expr());
+                    let same_type = column
+                        .expr
+                        .data_type(&schema)
+                        .is_ok_and(|data_type| data_type == *field.data_type());
+                    let same_column = inner
+                        .downcast_ref::<Column>()
+                        .is_some_and(|inner| inner.index() == position);
+                    same_type && same_column && (!keep_names || column.alias == *field.name())
+                });
         if !is_coercion {
             break;
         }
@@ -399,7 +448,10 @@ impl PhysicalExtensionCodec for KappaCodec {
     ) -> DataFusionResult<()> {
         let partitioned = || -> DataFusionResult<_> {
             let partitions = node.output_partitioning().partition_count() as u64;
-            Ok(wire::Partitioned { schema: Some(node.schema().as_ref().try_into()?), partitions })
+            Ok(wire::Partitioned {
+                schema: Some(node.schema().as_ref().try_into()?),
+                partitions,
+            })
         };
         let node = if let Some(reader) = node.downcast_ref::<ShuffleReaderExec>() {
             wire::Node::ShuffleReader(reader_to_wire(reader, converter)?)
@@ -410,7 +462,9 @@ impl PhysicalExtensionCodec for KappaCodec {
         } else {
             return plan_err!("{} has no serialised form", node.name());
         };
-        wire::Extension { node: Some(node) }.encode(bytes).map_err(|e| internal_datafusion_err!("{e}"))
+        wire::Extension { node: Some(node) }
+            .encode(bytes)
+            .map_err(|e| internal_datafusion_err!("{e}"))
     }
 }
 
@@ -438,9 +492,16 @@ fn reader_from_wire(
     context: &TaskContext,
     converter: &dyn PhysicalProtoConverterExtension,
 ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
-    let wire::ShuffleReader { stage, exchange, schema, classes } = reader;
+    let wire::ShuffleReader {
+        stage,
+        exchange,
+        schema,
+        classes,
+    } = reader;
     let schema = schema_from_wire(schema.as_ref())?;
-    let Some(exchange) = exchange else { return plan_err!("a shuffle reader without exchange") };
+    let Some(exchange) = exchange else {
+        return plan_err!("a shuffle reader without exchange");
+    };
     let exchange = exchange_from_wire(exchange, &schema, context, converter)?;
     let classes = classes.iter().map(|wire::Class { exprs, constant }| {
         Ok(Class {
@@ -448,8 +509,15 @@ fn reader_from_wire(
             constant: constant.as_ref().map(ScalarValue::try_from).transpose()?,
         })
     });
-    let equivalences = Equivalences { classes: classes.collect::<DataFusionResult<_>>()? };
-    Ok(Arc::new(ShuffleReaderExec::try_new(StageId(stage), exchange, schema, equivalences)?))
+    let equivalences = Equivalences {
+        classes: classes.collect::<DataFusionResult<_>>()?,
+    };
+    Ok(Arc::new(ShuffleReaderExec::try_new(
+        StageId(stage),
+        exchange,
+        schema,
+        equivalences,
+    )?))
 }
 
 fn exchange_to_wire(
@@ -457,14 +525,18 @@ fn exchange_to_wire(
     converter: &dyn PhysicalProtoConverterExtension,
 ) -> DataFusionResult<wire::Exchange> {
     let way = match exchange {
-        Exchange::Hash { keys, partitions } => {
-            wire::Way::Hash(wire::Hash { keys: exprs_to_wire(keys, converter)?, partitions: *partitions as u64 })
-        }
+        Exchange::Hash { keys, partitions } => wire::Way::Hash(wire::Hash {
+            keys: exprs_to_wire(keys, converter)?,
+            partitions: *partitions as u64,
+        }),
         Exchange::Broadcast => wire::Way::Broadcast(wire::Nothing {}),
         Exchange::Gather => wire::Way::Gather(wire::Nothing {}),
         Exchange::Merge { ordering, fetch } => {
             let keys = ordering.iter().map(|PhysicalSortExpr { expr, options }| {
-                let SortOptions { descending, nulls_first } = *options;
+                let SortOptions {
+                    descending,
+                    nulls_first,
+                } = *options;
                 Ok(wire::SortKey {
                     expr: Some(converter.physical_expr_to_proto(expr, &KappaCodec)?),
                     descending,
@@ -494,17 +566,32 @@ fn exchange_from_wire(
         Some(wire::Way::Broadcast(wire::Nothing {})) => Ok(Exchange::Broadcast),
         Some(wire::Way::Gather(wire::Nothing {})) => Ok(Exchange::Gather),
         Some(wire::Way::Merge(wire::Merge { ordering, fetch })) => {
-            let keys = ordering.into_iter().map(|wire::SortKey { expr, descending, nulls_first }| {
-                let expr = exprs_from_wire(expr.as_slice(), schema, context, converter)?;
-                match expr.into_iter().next() {
-                    Some(expr) => Ok(PhysicalSortExpr { expr, options: SortOptions { descending, nulls_first } }),
-                    None => plan_err!("a sort key without expression"),
-                }
-            });
+            let keys = ordering.into_iter().map(
+                |wire::SortKey {
+                     expr,
+                     descending,
+                     nulls_first,
+                 }| {
+                    let expr = exprs_from_wire(expr.as_slice(), schema, context, converter)?;
+                    match expr.into_iter().next() {
+                        Some(expr) => Ok(PhysicalSortExpr {
+                            expr,
+                            options: SortOptions {
+                                descending,
+                                nulls_first,
+                            },
+                        }),
+                        None => plan_err!("a sort key without expression"),
+                    }
+                },
+            );
             let Some(ordering) = LexOrdering::new(keys.collect::<DataFusionResult<Vec<_>>>()?) else {
                 return plan_err!("a merge without ordering");
             };
-            Ok(Exchange::Merge { ordering, fetch: fetch.map(count).transpose()? })
+            Ok(Exchange::Merge {
+                ordering,
+                fetch: fetch.map(count).transpose()?,
+            })
         }
         None => plan_err!("an exchange of unknown kind: was it written by a newer version?"),
     }
@@ -514,7 +601,10 @@ fn exprs_to_wire(
     exprs: &[Arc<dyn PhysicalExpr>],
     converter: &dyn PhysicalProtoConverterExtension,
 ) -> DataFusionResult<Vec<protobuf::PhysicalExprNode>> {
-    exprs.iter().map(|expr| converter.physical_expr_to_proto(expr, &KappaCodec)).collect()
+    exprs
+        .iter()
+        .map(|expr| converter.physical_expr_to_proto(expr, &KappaCodec))
+        .collect()
 }
 
 fn exprs_from_wire(
@@ -524,11 +614,16 @@ fn exprs_from_wire(
     converter: &dyn PhysicalProtoConverterExtension,
 ) -> DataFusionResult<Vec<Arc<dyn PhysicalExpr>>> {
     let decode_context = PhysicalPlanDecodeContext::new(context, &KappaCodec);
-    exprs.iter().map(|expr| converter.proto_to_physical_expr(expr, schema, &decode_context)).collect()
+    exprs
+        .iter()
+        .map(|expr| converter.proto_to_physical_expr(expr, schema, &decode_context))
+        .collect()
 }
 
 fn schema_from_wire(schema: Option<&protobuf::Schema>) -> DataFusionResult<SchemaRef> {
-    let Some(schema) = schema else { return plan_err!("a schema is missing") };
+    let Some(schema) = schema else {
+        return plan_err!("a schema is missing");
+    };
     Ok(Arc::new(Schema::try_from(schema)?))
 }
 
@@ -537,7 +632,10 @@ fn schema_error(what: &str, error: impl Into<DataFusionError>) -> QueryError {
 }
 
 fn not_a(what: &str, error: &prost::DecodeError) -> QueryError {
-    QueryError::codec(format!("these bytes are not a {what}"), internal_datafusion_err!("{error}"))
+    QueryError::codec(
+        format!("these bytes are not a {what}"),
+        internal_datafusion_err!("{error}"),
+    )
 }
 
 /// A count from the wire.

@@ -42,7 +42,11 @@ impl Equivalences {
         };
         let mut classes = Vec::new();
         for class in properties.eq_group().iter() {
-            let exprs: Vec<_> = class.iter().filter(|expr| means_the_same_everywhere(expr)).cloned().collect();
+            let exprs: Vec<_> = class
+                .iter()
+                .filter(|expr| means_the_same_everywhere(expr))
+                .cloned()
+                .collect();
             let constant = exprs.iter().find_map(constant_of);
             if exprs.len() > 1 || (exprs.len() == 1 && constant.is_some()) {
                 classes.push(Class { exprs, constant });
@@ -73,7 +77,8 @@ impl Equivalences {
 
 /// Whether the expression has the same value in the consumer of a shuffle as in its producer.
 fn means_the_same_everywhere(expr: &Arc<dyn PhysicalExpr>) -> bool {
-    let depends_on_process =
-        expr.exists(|part| Ok(part.is::<ScalarSubqueryExpr>() || part.is_volatile_node())).unwrap_or(true);
+    let depends_on_process = expr
+        .exists(|part| Ok(part.is::<ScalarSubqueryExpr>() || part.is_volatile_node()))
+        .unwrap_or(true);
     !depends_on_process
 }

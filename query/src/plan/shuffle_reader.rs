@@ -126,7 +126,9 @@ impl ShuffleReaderExec {
             }
             Exchange::Merge { .. } if streams.is_empty() => Ok(Box::pin(EmptyRecordBatchStream::new(schema))),
             Exchange::Merge { fetch, .. } if streams.len() == 1 => {
-                let Some(only) = streams.into_iter().next() else { return internal_err!("a stream disappeared") };
+                let Some(only) = streams.into_iter().next() else {
+                    return internal_err!("a stream disappeared");
+                };
                 Ok(Box::pin(LimitStream::new(only, 0, *fetch, metrics)))
             }
             Exchange::Merge { ordering, fetch } => {
@@ -209,7 +211,10 @@ impl ExecutionPlan for ShuffleReaderExec {
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let partitions = self.properties.partitioning.partition_count();
         if partition >= partitions {
-            return internal_err!("partition {partition} of stage {} was asked for, it has {partitions}", self.stage);
+            return internal_err!(
+                "partition {partition} of stage {} was asked for, it has {partitions}",
+                self.stage
+            );
         }
         let Some(shuffle) = context.session_config().get_extension::<Shuffle>() else {
             return exec_err!(

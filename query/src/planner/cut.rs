@@ -57,7 +57,10 @@ pub(super) fn cut(plan: &Arc<dyn ExecutionPlan>) -> Result<StageGraph> {
     if !cutter.is_result_of_last_stage(&fragment) {
         cutter.close(fragment, Exchange::Gather)?;
     }
-    Ok(StageGraph { stages: cutter.stages, schema })
+    Ok(StageGraph {
+        stages: cutter.stages,
+        schema,
+    })
 }
 
 /// The stages of the fragments in `plan`, each once, in ascending order.
@@ -102,8 +105,16 @@ impl Cutter {
         if let Some(subqueries) = node.downcast_ref::<ScalarSubqueryExec>() {
             return self.scalar_subqueries(subqueries);
         }
-        let children = node.children().into_iter().map(|child| self.cut(child)).collect::<Result<Vec<_>>>()?;
-        let children = if collects_left(node) { self.broadcast_left(children)? } else { children };
+        let children = node
+            .children()
+            .into_iter()
+            .map(|child| self.cut(child))
+            .collect::<Result<Vec<_>>>()?;
+        let children = if collects_left(node) {
+            self.broadcast_left(children)?
+        } else {
+            children
+        };
         Ok(order::with_children(node, children)?)
     }
 
@@ -118,7 +129,13 @@ impl Cutter {
                         "rows are sent by their key, and the value is not known then; compute the key in a subquery",
                     ));
                 }
-                self.exchange(child, Exchange::Hash { keys: keys.clone(), partitions: *partitions })
+                self.exchange(
+                    child,
+                    Exchange::Hash {
+                        keys: keys.clone(),
+                        partitions: *partitions,
+                    },
+                )
             }
             other => Err(QueryError::unsupported(
                 format!("the partitioning {other}"),
@@ -180,11 +197,21 @@ impl Cutter {
         for link in node.subqueries() {
             let plan = self.cut(&link.plan)?;
             // One row or none, whatever it took to compute: consumers only read it.
-            let plan = if self.is_result_of_last_stage(&plan) { plan } else { self.exchange(plan, Exchange::Gather)? };
-            values.push(ScalarSubqueryLink { plan, index: link.index });
+            let plan = if self.is_result_of_last_stage(&plan) {
+                plan
+            } else {
+                self.exchange(plan, Exchange::Gather)?
+            };
+            values.push(ScalarSubqueryLink {
+                plan,
+                index: link.index,
+            });
         }
         values.sort_by_key(|link| link.index.as_usize());
-        self.subqueries = Some(Subqueries { values, results: node.results().clone() });
+        self.subqueries = Some(Subqueries {
+            values,
+            results: node.results().clone(),
+        });
         let input = self.cut(node.input())?;
         let input = self.with_subqueries(input)?;
         self.subqueries = outer;
@@ -193,7 +220,9 @@ impl Cutter {
 
     /// The fragment with a node that computes the scalar subqueries its expressions use, if any.
     fn with_subqueries(&self, fragment: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
-        let Some(Subqueries { values, results }) = &self.subqueries else { return Ok(fragment) };
+        let Some(Subqueries { values, results }) = &self.subqueries else {
+            return Ok(fragment);
+        };
         let used = Encoded::of(&fragment)?.scalar_subqueries;
         if used.is_empty() {
             return Ok(fragment);
@@ -204,9 +233,16 @@ impl Cutter {
                 true => Arc::clone(&link.plan),
                 false => Arc::new(EmptyExec::new(link.plan.schema())),
             };
-            ScalarSubqueryLink { plan, index: SubqueryIndex::new(slot) }
+            ScalarSubqueryLink {
+                plan,
+                index: SubqueryIndex::new(slot),
+            }
         });
-        Ok(Arc::new(ScalarSubqueryExec::new(fragment, values.collect(), results.clone())))
+        Ok(Arc::new(ScalarSubqueryExec::new(
+            fragment,
+            values.collect(),
+            results.clone(),
+        )))
     }
 
     /// The left side of a join that collects it becomes a `Broadcast` exchange, unless the join has a single unit.
@@ -217,7 +253,9 @@ impl Cutter {
         if right.output_partitioning().partition_count() <= 1 {
             return Ok(vec![left, right]);
         }
-        let gathered = left.downcast_ref::<ShuffleReaderExec>().filter(|reader| *reader.exchange() == Exchange::Gather);
+        let gathered = left
+            .downcast_ref::<ShuffleReaderExec>()
+            .filter(|reader| *reader.exchange() == Exchange::Gather);
         let left = match gathered {
             // What was gathered for this join only is broadcast instead; it is the same stage and the same rows.
             Some(reader) => {
@@ -234,24 +272,40 @@ impl Cutter {
         let schema = fragment.schema();
         let equivalences = Equivalences::of(fragment.equivalence_properties());
         let stage = self.close(fragment, output.clone())?;
-        Ok(Arc::new(ShuffleReaderExec::try_new(stage, output, schema, equivalences)?))
+        Ok(Arc::new(ShuffleReaderExec::try_new(
+            stage,
+            output,
+            schema,
+            equivalences,
+        )?))
     }
 
     fn close(&mut self, fragment: Arc<dyn ExecutionPlan>, output: Exchange) -> Result<StageId> {
         let fragment = self.with_subqueries(fragment)?;
         let Ok(number) = u32::try_from(self.stages.len()) else {
-            return Err(QueryError::unsupported("a query of more than 2^32 stages", "make it smaller"));
+            return Err(QueryError::unsupported(
+                "a query of more than 2^32 stages",
+                "make it smaller",
+            ));
         };
         let id = StageId(number);
         let units = fragment.output_partitioning().partition_count();
         let inputs = inputs_of(&fragment)?;
-        self.stages.push(Stage { id, fragment, units, output, inputs });
+        self.stages.push(Stage {
+            id,
+            fragment,
+            units,
+            output,
+            inputs,
+        });
         Ok(id)
     }
 
     /// Whether `fragment` only hands on what the last stage's output is.
     fn is_result_of_last_stage(&self, fragment: &Arc<dyn ExecutionPlan>) -> bool {
-        let Some(reader) = fragment.downcast_ref::<ShuffleReaderExec>() else { return false };
+        let Some(reader) = fragment.downcast_ref::<ShuffleReaderExec>() else {
+            return false;
+        };
         let is_last = reader.stage().index() + 1 == self.stages.len();
         is_last && matches!(reader.exchange(), Exchange::Gather | Exchange::Merge { .. })
     }
@@ -276,9 +330,7 @@ fn at_most(plan: Arc<dyn ExecutionPlan>, fetch: Option<usize>) -> Arc<dyn Execut
 /// The first `fetch` rows of each partition.
 fn locally_at_most(plan: Arc<dyn ExecutionPlan>, fetch: Option<usize>) -> Arc<dyn ExecutionPlan> {
     match fetch {
-        Some(fetch) if plan.fetch().is_none_or(|already| already > fetch) => {
-            Arc::new(LocalLimitExec::new(plan, fetch))
-        }
+        Some(fetch) if plan.fetch().is_none_or(|already| already > fetch) => Arc::new(LocalLimitExec::new(plan, fetch)),
         _ => plan,
     }
 }

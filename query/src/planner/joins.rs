@@ -31,9 +31,7 @@ use datafusion::common::{JoinType, Result as DataFusionResult};
 use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
 use datafusion::physical_plan::joins::{HashJoinExec, NestedLoopJoinExec, PartitionMode};
 use datafusion::physical_plan::repartition::RepartitionExec;
-use datafusion::physical_plan::{
-    ExecutionPlan, ExecutionPlanProperties, Partitioning, replace_children_if_necessary,
-};
+use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, Partitioning, replace_children_if_necessary};
 
 use crate::error::Result;
 
@@ -75,7 +73,10 @@ fn isolate_one(node: Arc<dyn ExecutionPlan>) -> DataFusionResult<Transformed<Arc
             replace_children_if_necessary(Arc::clone(&node), vec![left, right])?
         }
     };
-    Ok(Transformed::yes(with_partitioning(isolated, node.output_partitioning())?))
+    Ok(Transformed::yes(with_partitioning(
+        isolated,
+        node.output_partitioning(),
+    )?))
 }
 
 fn partition_both_sides(join: &HashJoinExec, partitions: usize) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
@@ -94,10 +95,7 @@ fn partition_both_sides(join: &HashJoinExec, partitions: usize) -> DataFusionRes
 }
 
 /// Puts a repartition on top if rows had a hash partitioning and have another one now.
-fn with_partitioning(
-    plan: Arc<dyn ExecutionPlan>,
-    before: &Partitioning,
-) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
+fn with_partitioning(plan: Arc<dyn ExecutionPlan>, before: &Partitioning) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
     match before {
         Partitioning::Hash(..) if plan.output_partitioning() != before => {
             Ok(Arc::new(RepartitionExec::try_new(plan, before.clone())?))

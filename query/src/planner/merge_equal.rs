@@ -29,14 +29,27 @@ pub(super) fn merge(graph: StageGraph) -> Result<StageGraph> {
     let mut kept: Vec<Stage> = Vec::with_capacity(stages.len());
     let mut new_ids: Vec<StageId> = Vec::with_capacity(stages.len());
     let mut by_bytes: HashMap<Vec<u8>, StageId> = HashMap::new();
-    for Stage { id: _, fragment, units, output, inputs: _ } in stages {
+    for Stage {
+        id: _,
+        fragment,
+        units,
+        output,
+        inputs: _,
+    } in stages
+    {
         let fragment = renumber(fragment, &new_ids)?;
         // Cannot overflow: there are no more stages than before.
         let id = StageId(kept.len() as u32);
         let inputs = inputs_of(&fragment)?;
         let is_volatile = Encoded::of(&fragment)?.volatile;
         // The number is the one thing that may differ.
-        let stage = Stage { id: StageId(0), fragment, units, output, inputs };
+        let stage = Stage {
+            id: StageId(0),
+            fragment,
+            units,
+            output,
+            inputs,
+        };
         let bytes = stage.to_bytes()?;
         if !is_volatile && let Some(equal) = by_bytes.get(&bytes) {
             new_ids.push(*equal);
@@ -51,7 +64,9 @@ pub(super) fn merge(graph: StageGraph) -> Result<StageGraph> {
 
 fn renumber(fragment: Arc<dyn ExecutionPlan>, new_ids: &[StageId]) -> Result<Arc<dyn ExecutionPlan>> {
     let fragment = fragment.transform_up(|node| {
-        let Some(reader) = node.downcast_ref::<ShuffleReaderExec>() else { return Ok(Transformed::no(node)) };
+        let Some(reader) = node.downcast_ref::<ShuffleReaderExec>() else {
+            return Ok(Transformed::no(node));
+        };
         let renumbered = reader.reading(new_ids[reader.stage().index()], reader.exchange().clone())?;
         Ok(Transformed::yes(Arc::new(renumbered)))
     });

@@ -12,9 +12,12 @@
 //! 6. [`merge_equal`]: stages that compute the same become one.
 //! 7. [`validate`]: proves that every stage is what it claims, or refuses the graph.
 //!
+//! Before that, among DataFusion's own logical rules, [`join_order`] puts chains of joins in a better order.
+//!
 //! No rule of DataFusion runs on a fragment: its statistics describe whole files, and its filters are already pushed.
 
 mod cut;
+mod join_order;
 mod joins;
 mod local_exchanges;
 mod merge_equal;
@@ -28,6 +31,7 @@ use std::sync::Arc;
 
 use datafusion::physical_plan::ExecutionPlan;
 
+pub(crate) use join_order::{JoinOrder, RowCounts};
 pub use statement::Prepared;
 
 use crate::error::Result;

@@ -47,14 +47,19 @@ pub(super) fn as_required(
             continue;
         };
         let required = required.into_single();
-        if child.equivalence_properties().ordering_satisfy_requirement(required.clone())? {
+        if child
+            .equivalence_properties()
+            .ordering_satisfy_requirement(required.clone())?
+        {
             sorted.push(child);
             continue;
         }
         let Some(ordering) = LexOrdering::new(required.into_iter().map(PhysicalSortExpr::from)) else {
             return internal_err!("{} requires an order without keys", node.name());
         };
-        sorted.push(Arc::new(SortExec::new(ordering, child).with_preserve_partitioning(true)));
+        sorted.push(Arc::new(
+            SortExec::new(ordering, child).with_preserve_partitioning(true),
+        ));
     }
     Ok(sorted)
 }

@@ -39,8 +39,14 @@ pub(super) fn split(plan: Arc<dyn ExecutionPlan>, options: &SessionOptions) -> R
             Some(&files.file_groups)
         });
         let partitions = node.output_partitioning().partition_count();
-        let Some(groups) = groups.filter(|_| partitions > 1) else { return Ok(Transformed::no(node)) };
-        let bytes: u64 = groups.iter().flat_map(|group| group.iter()).map(|file| file.effective_size()).sum();
+        let Some(groups) = groups.filter(|_| partitions > 1) else {
+            return Ok(Transformed::no(node));
+        };
+        let bytes: u64 = groups
+            .iter()
+            .flat_map(|group| group.iter())
+            .map(|file| file.effective_size())
+            .sum();
         let units = bytes.div_ceil(options.scan_unit_bytes.max(1)).clamp(1, MOST_UNITS) as usize;
         if units <= partitions {
             return Ok(Transformed::no(node));

@@ -73,9 +73,12 @@ impl Session {
         let schema: SchemaRef = Arc::clone(plan.schema().inner());
         let mut graph = stages(physical, self)?;
         if schema.fields().len() == graph.schema.fields().len() {
-            let renamed = graph.schema.fields().iter().zip(schema.fields()).map(|(field, named)| {
-                Arc::new(field.as_ref().clone().with_name(named.name()))
-            });
+            let renamed = graph
+                .schema
+                .fields()
+                .iter()
+                .zip(schema.fields())
+                .map(|(field, named)| Arc::new(field.as_ref().clone().with_name(named.name())));
             graph.schema = Arc::new(datafusion::arrow::datatypes::Schema::new(renamed.collect::<Vec<_>>()));
         }
         Ok(graph)

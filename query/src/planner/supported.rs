@@ -17,7 +17,11 @@ pub(super) fn check(plan: &Arc<dyn ExecutionPlan>) -> Result<()> {
     let mut refused = None;
     plan.apply(|node| {
         refused = refusal(node);
-        Ok(if refused.is_some() { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+        Ok(if refused.is_some() {
+            TreeNodeRecursion::Stop
+        } else {
+            TreeNodeRecursion::Continue
+        })
     })?;
     refused.map_or(Ok(()), Err)
 }
@@ -28,14 +32,18 @@ fn refusal(node: &Arc<dyn ExecutionPlan>) -> Option<QueryError> {
             "a recursive query (WITH RECURSIVE)",
             "its steps share a table in memory; write the steps out, or run it on one machine with DataFusion",
         ),
-        "DataSinkExec" => ("INSERT or COPY", "a stage only computes rows; run the query and write its result"),
+        "DataSinkExec" => (
+            "INSERT or COPY",
+            "a stage only computes rows; run the query and write its result",
+        ),
         "PartialSortExec" | "SymmetricHashJoinExec" | "StreamingTableExec" => (
             "a query over an unbounded source",
             "a unit must end; use bounded tables",
         ),
-        "PartitionedTopKExec" | "PiecewiseMergeJoinExec" => {
-            (node.name(), "it has no serialised form; leave the session's settings as they are")
-        }
+        "PartitionedTopKExec" | "PiecewiseMergeJoinExec" => (
+            node.name(),
+            "it has no serialised form; leave the session's settings as they are",
+        ),
         "AnalyzeExec" | "ExplainExec" => ("EXPLAIN inside a query", "it must be the whole statement"),
         _ if matches!(node.boundedness(), Boundedness::Unbounded { .. }) => (
             "a query over an unbounded source",

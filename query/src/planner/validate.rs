@@ -65,7 +65,10 @@ pub fn validate(graph: &StageGraph, context: &TaskContext) -> Result<()> {
     }
     let matches = graph.schema.fields().len() == root.fragment.schema().fields().len();
     if !matches {
-        return Err(QueryError::invalid(root.id, "the result has other columns than the root stage"));
+        return Err(QueryError::invalid(
+            root.id,
+            "the result has other columns than the root stage",
+        ));
     }
     Ok(())
 }
@@ -76,13 +79,22 @@ fn check_numbers(graph: &StageGraph, stage: &Stage, position: usize) -> Finding 
     }
     let partitions = stage.fragment.output_partitioning().partition_count();
     if stage.units != partitions {
-        return Err(format!("it has {} units, its fragment {partitions} partitions", stage.units));
+        return Err(format!(
+            "it has {} units, its fragment {partitions} partitions",
+            stage.units
+        ));
     }
     let inputs = inputs_of(&stage.fragment).map_err(|e| e.to_string())?;
     if inputs != stage.inputs {
-        return Err(format!("it says that it reads {:?}, its fragment reads {inputs:?}", stage.inputs));
+        return Err(format!(
+            "it says that it reads {:?}, its fragment reads {inputs:?}",
+            stage.inputs
+        ));
     }
-    match inputs.iter().find(|input| **input >= stage.id || graph.stage(**input).is_none()) {
+    match inputs
+        .iter()
+        .find(|input| **input >= stage.id || graph.stage(**input).is_none())
+    {
         Some(input) => Err(format!("it reads stage {input}, which is not before it")),
         None => Ok(()),
     }
@@ -92,7 +104,11 @@ fn check_operators(graph: &StageGraph, stage: &Stage) -> Finding {
     let mut found = Ok(());
     let walked = stage.fragment.apply(|node| {
         found = check_operator(graph, node).and_then(|()| check_requirements(node));
-        Ok(if found.is_ok() { TreeNodeRecursion::Continue } else { TreeNodeRecursion::Stop })
+        Ok(if found.is_ok() {
+            TreeNodeRecursion::Continue
+        } else {
+            TreeNodeRecursion::Stop
+        })
     });
     walked.map_err(|e| e.to_string())?;
     found
@@ -100,7 +116,11 @@ fn check_operators(graph: &StageGraph, stage: &Stage) -> Finding {
 
 /// Whether this operator, over these inputs, computes each of its partitions from the same partition of its inputs alone.
 fn check_operator(graph: &StageGraph, node: &Arc<dyn ExecutionPlan>) -> Finding {
-    let inputs: Vec<usize> = node.children().iter().map(|child| child.output_partitioning().partition_count()).collect();
+    let inputs: Vec<usize> = node
+        .children()
+        .iter()
+        .map(|child| child.output_partitioning().partition_count())
+        .collect();
     let of_one_partition = |what: &str| match inputs.first() {
         Some(1) => Ok(()),
         other => Err(format!("{what} over {other:?} partitions")),
@@ -125,7 +145,11 @@ fn check_operator(graph: &StageGraph, node: &Arc<dyn ExecutionPlan>) -> Finding 
         return of_one_partition("a global limit");
     }
     if let Some(sort) = node.downcast_ref::<SortExec>() {
-        return if sort.preserve_partitioning() { Ok(()) } else { of_one_partition("a global sort") };
+        return if sort.preserve_partitioning() {
+            Ok(())
+        } else {
+            of_one_partition("a global sort")
+        };
     }
     if node.is::<ScalarSubqueryExec>() {
         return check_scalar_subqueries(node);
@@ -169,7 +193,10 @@ fn check_reader(graph: &StageGraph, reader: &ShuffleReaderExec) -> Finding {
         ));
     }
     if reader.schema() != producer.fragment.schema() {
-        return Err(format!("it reads other columns from stage {} than that has", producer.id));
+        return Err(format!(
+            "it reads other columns from stage {} than that has",
+            producer.id
+        ));
     }
     Ok(())
 }
@@ -193,7 +220,12 @@ fn check_hash_join(join: &HashJoinExec, inputs: &[usize]) -> Finding {
 }
 
 fn check_collected(node: &Arc<dyn ExecutionPlan>, inputs: &[usize], emits_build_rows: bool) -> Finding {
-    check_build_side(node.children()[0], inputs.get(1).copied(), emits_build_rows, node.name())
+    check_build_side(
+        node.children()[0],
+        inputs.get(1).copied(),
+        emits_build_rows,
+        node.name(),
+    )
 }
 
 /// A build side is read by every unit: over more than one it must be a broadcast, and the join must keep no flags for it.
@@ -212,15 +244,21 @@ fn check_build_side(
     if emits_build_rows {
         return Err(format!("{name} emits rows of a build side that several units share"));
     }
-    let is_broadcast =
-        left.downcast_ref::<ShuffleReaderExec>().is_some_and(|reader| *reader.exchange() == Exchange::Broadcast);
+    let is_broadcast = left
+        .downcast_ref::<ShuffleReaderExec>()
+        .is_some_and(|reader| *reader.exchange() == Exchange::Broadcast);
     match is_broadcast {
         true => Ok(()),
-        false => Err(format!("the build side of {name} is computed anew by each of several units")),
+        false => Err(format!(
+            "the build side of {name} is computed anew by each of several units"
+        )),
     }
 }
 
-type Keys = [(Arc<dyn datafusion::physical_plan::PhysicalExpr>, Arc<dyn datafusion::physical_plan::PhysicalExpr>)];
+type Keys = [(
+    Arc<dyn datafusion::physical_plan::PhysicalExpr>,
+    Arc<dyn datafusion::physical_plan::PhysicalExpr>,
+)];
 
 fn check_keys(on: &Keys, node: &Arc<dyn ExecutionPlan>, inputs: &[usize]) -> Finding {
     let children = node.children();
@@ -241,7 +279,9 @@ fn check_equal_keys(
         let left_type = left_key.data_type(&left.schema()).map_err(|e| e.to_string())?;
         let right_type = right_key.data_type(&right.schema()).map_err(|e| e.to_string())?;
         if left_type != right_type {
-            return Err(format!("a join compares {left_key} of {left_type} with {right_key} of {right_type}"));
+            return Err(format!(
+                "a join compares {left_key} of {left_type} with {right_key} of {right_type}"
+            ));
         }
     }
     Ok(())
@@ -249,8 +289,9 @@ fn check_equal_keys(
 
 fn check_scalar_subqueries(node: &Arc<dyn ExecutionPlan>) -> Finding {
     for subquery in node.children().into_iter().skip(1) {
-        let is_gathered =
-            subquery.downcast_ref::<ShuffleReaderExec>().is_some_and(|reader| *reader.exchange() == Exchange::Gather);
+        let is_gathered = subquery
+            .downcast_ref::<ShuffleReaderExec>()
+            .is_some_and(|reader| *reader.exchange() == Exchange::Gather);
         if !is_gathered && !subquery.is::<EmptyExec>() {
             return Err("a scalar subquery is computed inside a stage".to_owned());
         }
@@ -275,13 +316,17 @@ fn check_exchange(stage: &Stage) -> Finding {
             }
             let no_rows = RecordBatch::new_empty(schema);
             for key in keys {
-                key.evaluate(&no_rows).map_err(|e| format!("its key {key} cannot be evaluated: {e}"))?;
+                key.evaluate(&no_rows)
+                    .map_err(|e| format!("its key {key} cannot be evaluated: {e}"))?;
             }
             Ok(())
         }
         Exchange::Merge { ordering, fetch: _ } => {
             let properties = stage.fragment.equivalence_properties();
-            match properties.ordering_satisfy(ordering.iter().cloned()).map_err(|e| e.to_string())? {
+            match properties
+                .ordering_satisfy(ordering.iter().cloned())
+                .map_err(|e| e.to_string())?
+            {
                 true => Ok(()),
                 false => Err(format!("its units are merged by [{ordering}], but not sorted so")),
             }
@@ -307,7 +352,11 @@ fn check_bytes(stage: &Stage, context: &TaskContext) -> Result<()> {
     let back = Stage::from_bytes(&stage.to_bytes()?, context)?;
     let differs = |what: &str| {
         let tree = |stage: &Stage| displayable(stage.fragment.as_ref()).indent(false).to_string();
-        let problem = format!("as bytes and back it has another {what}\nbefore:\n{}after:\n{}", tree(stage), tree(&back));
+        let problem = format!(
+            "as bytes and back it has another {what}\nbefore:\n{}after:\n{}",
+            tree(stage),
+            tree(&back)
+        );
         QueryError::invalid(stage.id, problem)
     };
     let tree = |plan: &Arc<dyn ExecutionPlan>| displayable(plan.as_ref()).indent(true).to_string();

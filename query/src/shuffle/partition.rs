@@ -34,7 +34,13 @@ impl HashPartitioner {
         if buckets == 0 {
             return internal_err!("rows cannot be split into no buckets");
         }
-        Ok(Self { keys, buckets, seed: RandomState::with_seed(SEED), hashes: vec![], rows: vec![vec![]; buckets] })
+        Ok(Self {
+            keys,
+            buckets,
+            seed: RandomState::with_seed(SEED),
+            hashes: vec![],
+            rows: vec![vec![]; buckets],
+        })
     }
 
     /// The rows of `batch` for each bucket, in their order; `None` for a bucket that gets none.

@@ -4,7 +4,9 @@ use std::fs::{self, File};
 use std::path::Path;
 use std::sync::Arc;
 
-use datafusion::arrow::array::{ArrayRef, Date32Array, Decimal128Array, Int32Array, Int64Array, RecordBatch, StringArray};
+use datafusion::arrow::array::{
+    ArrayRef, Date32Array, Decimal128Array, Int32Array, Int64Array, RecordBatch, StringArray,
+};
 use datafusion::parquet::arrow::ArrowWriter;
 use datafusion::parquet::file::properties::WriterProperties;
 
@@ -30,7 +32,10 @@ pub(crate) fn tables() -> tempfile::TempDir {
     parquet(&path.join("empty.parquet"), &facts(0, 0, 1));
     let keys: Vec<Option<i32>> = (10..40).map(Some).collect();
     parquet(&path.join("keyed.parquet"), &named("name", keys.clone()));
-    parquet(&path.join("dims.parquet"), &named("name", keys.into_iter().chain([None]).collect()));
+    parquet(
+        &path.join("dims.parquet"),
+        &named("name", keys.into_iter().chain([None]).collect()),
+    );
     fs::create_dir(path.join("pairs")).unwrap();
     for file in 0..2 {
         let keys = (5..35).map(|k| (k % 7 != file).then_some(k)).collect();
@@ -38,7 +43,9 @@ pub(crate) fn tables() -> tempfile::TempDir {
     }
     let lines: String = (0..300).map(|i| format!("{},word {}\n", i % 17, i % 5)).collect();
     fs::write(path.join("lines.csv"), format!("a,b\n{lines}")).unwrap();
-    let events: String = (0..200).map(|i| format!("{{\"n\": {}, \"s\": \"e{}\"}}\n", i % 11, i % 3)).collect();
+    let events: String = (0..200)
+        .map(|i| format!("{{\"n\": {}, \"s\": \"e{}\"}}\n", i % 11, i % 3))
+        .collect();
     fs::write(path.join("events.jsonl"), events).unwrap();
     folder
 }
@@ -46,7 +53,10 @@ pub(crate) fn tables() -> tempfile::TempDir {
 fn fact_files(folder: &Path, name: &str, files: usize, rows: usize, keys: usize) {
     fs::create_dir(folder.join(name)).unwrap();
     for file in 0..files {
-        parquet(&folder.join(format!("{name}/part-{file}.parquet")), &facts(file * rows, rows, keys));
+        parquet(
+            &folder.join(format!("{name}/part-{file}.parquet")),
+            &facts(file * rows, rows, keys),
+        );
     }
 }
 
@@ -60,15 +70,29 @@ fn facts(first: usize, rows: usize, keys: usize) -> RecordBatch {
     };
     let rows = first..first + rows;
     let id = Int64Array::from_iter_values(rows.clone().map(|row| row as i64));
-    let k = Int32Array::from_iter(rows.clone().map(|row| (random(row, 1) % 11 != 0).then(|| (random(row, 2) % keys) as i32)));
+    let k = Int32Array::from_iter(
+        rows.clone()
+            .map(|row| (random(row, 1) % 11 != 0).then(|| (random(row, 2) % keys) as i32)),
+    );
     let words = ["ash", "birch", "cedar", "", "elm"];
-    let g = StringArray::from_iter(rows.clone().map(|row| (random(row, 3) % 13 != 0).then(|| words[random(row, 4) % 5])));
-    let v = Decimal128Array::from_iter(rows.clone().map(|row| (random(row, 5) % 17 != 0).then(|| (random(row, 6) % 100_000) as i128)))
-        .with_precision_and_scale(9, 2)
-        .unwrap();
+    let g = StringArray::from_iter(
+        rows.clone()
+            .map(|row| (random(row, 3) % 13 != 0).then(|| words[random(row, 4) % 5])),
+    );
+    let v = Decimal128Array::from_iter(
+        rows.clone()
+            .map(|row| (random(row, 5) % 17 != 0).then(|| (random(row, 6) % 100_000) as i128)),
+    )
+    .with_precision_and_scale(9, 2)
+    .unwrap();
     let d = Date32Array::from_iter_values(rows.map(|row| 10_000 + (random(row, 7) % 90) as i32));
-    let columns: Vec<(&str, ArrayRef)> =
-        vec![("id", Arc::new(id)), ("k", Arc::new(k)), ("g", Arc::new(g)), ("v", Arc::new(v)), ("d", Arc::new(d))];
+    let columns: Vec<(&str, ArrayRef)> = vec![
+        ("id", Arc::new(id)),
+        ("k", Arc::new(k)),
+        ("g", Arc::new(g)),
+        ("v", Arc::new(v)),
+        ("d", Arc::new(d)),
+    ];
     RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(name, column)| (name, column, true))).unwrap()
 }
 
@@ -83,7 +107,9 @@ fn named(column: &str, keys: Vec<Option<i32>>) -> RecordBatch {
 }
 
 fn parquet(path: &Path, rows: &RecordBatch) {
-    let properties = WriterProperties::builder().set_max_row_group_row_count(Some(128)).build();
+    let properties = WriterProperties::builder()
+        .set_max_row_group_row_count(Some(128))
+        .build();
     let mut writer = ArrowWriter::try_new(File::create(path).unwrap(), rows.schema(), Some(properties)).unwrap();
     writer.write(rows).unwrap();
     writer.close().unwrap();

@@ -6,7 +6,8 @@ use kappa_query::stage::{Exchange, Stage, StageGraph, StageId};
 
 use crate::support::Bench;
 
-const QUERY: &str = "SELECT d.name, sum(f.v) FROM facts f LEFT JOIN dims d ON f.k = d.k GROUP BY d.name ORDER BY 1 LIMIT 5";
+const QUERY: &str =
+    "SELECT d.name, sum(f.v) FROM facts f LEFT JOIN dims d ON f.k = d.k GROUP BY d.name ORDER BY 1 LIMIT 5";
 
 #[tokio::test]
 async fn a_graph_comes_back_from_bytes_as_it_was() {
@@ -48,7 +49,11 @@ fn explain_len(bytes: &[u8], bench: &Bench) -> usize {
 #[tokio::test]
 async fn the_validator_refuses_what_breaks_the_stage_invariant() {
     let bench = Bench::new().await;
-    let graph = bench.session().plan("SELECT g, count(*) FROM facts GROUP BY g").await.unwrap();
+    let graph = bench
+        .session()
+        .plan("SELECT g, count(*) FROM facts GROUP BY g")
+        .await
+        .unwrap();
     let context = bench.session().task_context();
     validate(&graph, &context).unwrap();
     let refused = |change: &dyn Fn(&mut Vec<Stage>), part: &str| {
@@ -64,7 +69,10 @@ async fn the_validator_refuses_what_breaks_the_stage_invariant() {
     refused(&|stages| stages[1].output = Exchange::Broadcast, "result");
     refused(
         &|stages| {
-            let unused = Stage { id: StageId(0), ..stages[0].clone() };
+            let unused = Stage {
+                id: StageId(0),
+                ..stages[0].clone()
+            };
             stages.insert(0, unused);
             stages[1].id = StageId(1);
             stages[2].id = StageId(2);
@@ -87,7 +95,10 @@ async fn the_validator_refuses_exchanges_inside_a_stage() {
     coalesced.stages[0].fragment = std::sync::Arc::new(CoalescePartitionsExec::new(std::sync::Arc::clone(&scan)));
     coalesced.stages[0].units = 1;
     let error = validate(&coalesced, &context).unwrap_err().to_string();
-    assert!(error.contains("CoalescePartitionsExec is not known to keep to its partition"), "{error}");
+    assert!(
+        error.contains("CoalescePartitionsExec is not known to keep to its partition"),
+        "{error}"
+    );
 
     let mut limited = graph.clone();
     limited.stages[0].fragment = std::sync::Arc::new(GlobalLimitExec::new(scan, 0, Some(3)));
@@ -99,9 +110,16 @@ async fn the_validator_refuses_exchanges_inside_a_stage() {
 #[tokio::test]
 async fn explain_shows_units_exchanges_and_inputs() {
     let bench = Bench::new().await;
-    let graph = bench.session().plan("SELECT g, count(*) FROM facts GROUP BY g ORDER BY g").await.unwrap();
+    let graph = bench
+        .session()
+        .plan("SELECT g, count(*) FROM facts GROUP BY g ORDER BY g")
+        .await
+        .unwrap();
     let text = explain(&graph);
     assert!(text.contains("units, Hash([g@0], 4)\n"), "{text}");
-    assert!(text.contains("stage 1 (result): 4 units, Merge([g@0 ASC NULLS LAST]), reads 0\n"), "{text}");
+    assert!(
+        text.contains("stage 1 (result): 4 units, Merge([g@0 ASC NULLS LAST]), reads 0\n"),
+        "{text}"
+    );
     assert!(text.contains("ShuffleReaderExec: stage=0, Hash([g@0], 4)"), "{text}");
 }

@@ -2,6 +2,7 @@
 
 mod data;
 mod graphs;
+mod join_order;
 mod refused;
 mod sessions;
 mod support;

@@ -20,7 +20,12 @@ async fn every_file_and_folder_of_files_is_a_table() {
     fs::write(folder.path().join(".hidden.csv"), "a\n1\n").unwrap();
     fs::create_dir(folder.path().join("_temporary")).unwrap();
     let tables = register(folder.path()).await.unwrap();
-    assert_eq!(tables, ["dims", "empty", "events", "facts", "keyed", "lines", "more", "nothing", "pairs"]);
+    assert_eq!(
+        tables,
+        [
+            "dims", "empty", "events", "facts", "keyed", "lines", "more", "nothing", "pairs"
+        ]
+    );
 }
 
 #[tokio::test]
@@ -51,7 +56,10 @@ async fn a_folder_that_cannot_be_used_is_named_with_the_reason() {
 
     fs::write(folder.path().join("file.json"), "{\"a\": 1}\n").unwrap();
     let message = register(folder.path()).await.unwrap_err();
-    assert!(message.contains("file.csv") && message.contains("file.json"), "{message}");
+    assert!(
+        message.contains("file.csv") && message.contains("file.json"),
+        "{message}"
+    );
 }
 
 #[tokio::test]
@@ -61,7 +69,10 @@ async fn a_file_that_cannot_be_read_is_named() {
     let bytes = fs::read(&corrupt).unwrap();
     fs::write(&corrupt, &bytes[..bytes.len() / 2]).unwrap();
     let message = register(folder.path()).await.unwrap_err();
-    assert!(message.contains("part-3.parquet") && message.contains("Parquet"), "{message}");
+    assert!(
+        message.contains("part-3.parquet") && message.contains("Parquet"),
+        "{message}"
+    );
 
     fs::remove_file(&corrupt).unwrap();
     fs::write(folder.path().join("facts/other.csv"), "a\n1\n").unwrap();

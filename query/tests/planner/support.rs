@@ -60,7 +60,11 @@ impl Bench {
             let provider = sessions[0].1.context().table_provider(table.as_str()).await.unwrap();
             plain.register_table(table.as_str(), provider).unwrap();
         }
-        Bench { _tables: tables, plain, sessions }
+        Bench {
+            _tables: tables,
+            plain,
+            sessions,
+        }
     }
 
     pub(crate) fn session(&self) -> &Session {
@@ -72,7 +76,11 @@ impl Bench {
         let expected = sorted(self.plain(sql).await);
         for (way, session) in &self.sessions {
             let (graph, rows) = staged(session, sql).await;
-            assert_rows(&expected, &sorted(rows), &format!("{way}: {sql}\n{}", kappa_query::explain::explain(&graph)));
+            assert_rows(
+                &expected,
+                &sorted(rows),
+                &format!("{way}: {sql}\n{}", kappa_query::explain::explain(&graph)),
+            );
         }
     }
 
@@ -81,7 +89,11 @@ impl Bench {
         let expected = self.plain(sql).await;
         for (way, session) in &self.sessions {
             let (graph, rows) = staged(session, sql).await;
-            assert_rows(&expected, &rows, &format!("{way}: {sql}\n{}", kappa_query::explain::explain(&graph)));
+            assert_rows(
+                &expected,
+                &rows,
+                &format!("{way}: {sql}\n{}", kappa_query::explain::explain(&graph)),
+            );
         }
     }
 
@@ -110,7 +122,11 @@ impl Bench {
 
 /// Four hash partitions and tiny scan units.
 pub(crate) fn options() -> SessionOptions {
-    SessionOptions { partitions: 4, scan_unit_bytes: 4 << 10, ..SessionOptions::default() }
+    SessionOptions {
+        partitions: 4,
+        scan_unit_bytes: 4 << 10,
+        ..SessionOptions::default()
+    }
 }
 
 async fn session(tables: &tempfile::TempDir, settings: &[&str]) -> (Session, Vec<String>) {
@@ -136,10 +152,16 @@ pub(crate) fn rows(batches: &[RecordBatch]) -> Vec<String> {
     let format = FormatOptions::default().with_null("NULL");
     let mut rows = Vec::new();
     for batch in batches {
-        let columns: Vec<_> =
-            batch.columns().iter().map(|column| ArrayFormatter::try_new(column, &format).unwrap()).collect();
+        let columns: Vec<_> = batch
+            .columns()
+            .iter()
+            .map(|column| ArrayFormatter::try_new(column, &format).unwrap())
+            .collect();
         for row in 0..batch.num_rows() {
-            let values: Vec<String> = columns.iter().map(|column| format!("<{}>", column.value(row))).collect();
+            let values: Vec<String> = columns
+                .iter()
+                .map(|column| format!("<{}>", column.value(row)))
+                .collect();
             rows.push(values.join(" "));
         }
     }
@@ -155,7 +177,11 @@ fn assert_rows(expected: &[String], found: &[String], context: &str) {
     if expected == found {
         return;
     }
-    let differs = expected.iter().zip(found).position(|(a, b)| a != b).unwrap_or(expected.len().min(found.len()));
+    let differs = expected
+        .iter()
+        .zip(found)
+        .position(|(a, b)| a != b)
+        .unwrap_or(expected.len().min(found.len()));
     panic!(
         "{} rows expected, {} found; first difference at {differs}: {:?} expected, {:?} found\n{context}",
         expected.len(),
