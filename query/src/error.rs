@@ -81,22 +81,34 @@ impl From<kappa::RunError> for QueryError {
 impl QueryError {
     /// An [`QueryError::Unsupported`].
     pub(crate) fn unsupported(what: impl Into<String>, reason: impl Into<String>) -> Self {
-        Self::Unsupported { what: what.into(), reason: reason.into() }
+        Self::Unsupported {
+            what: what.into(),
+            reason: reason.into(),
+        }
     }
 
     /// A [`QueryError::InvalidStage`].
     pub(crate) fn invalid(stage: StageId, problem: impl Into<String>) -> Self {
-        Self::InvalidStage { stage, problem: problem.into() }
+        Self::InvalidStage {
+            stage,
+            problem: problem.into(),
+        }
     }
 
     /// A [`QueryError::Codec`].
     pub(crate) fn codec(what: impl Into<String>, source: DataFusionError) -> Self {
-        Self::Codec { what: what.into(), source: Box::new(source) }
+        Self::Codec {
+            what: what.into(),
+            source: Box::new(source),
+        }
     }
 
     /// A [`QueryError::Data`].
     pub(crate) fn data(path: impl Into<PathBuf>, problem: impl Into<String>) -> Self {
-        Self::Data { path: path.into(), problem: problem.into() }
+        Self::Data {
+            path: path.into(),
+            problem: problem.into(),
+        }
     }
 }
 
