@@ -7,8 +7,8 @@ use syn::spanned::Spanned;
 use syn::visit::{self, Visit};
 use syn::{Block, Error, Expr, FnArg, Macro, Pat, PatIdent, Result, ReturnType, Signature, Type};
 
-/// Checks the signature; gives the name of the context and the other parameters.
-pub(crate) fn signature(sig: &Signature) -> Result<(Ident, Vec<Parameter>)> {
+/// Checks the signature; gives the name and type of the context and the other parameters.
+pub(crate) fn signature(sig: &Signature) -> Result<(Ident, Type, Vec<Parameter>)> {
     if sig.asyncness.is_none() {
         return Err(Error::new(sig.fn_token.span(), "a task is an `async fn`: write `async fn`"));
     }
@@ -36,10 +36,10 @@ pub(crate) fn signature(sig: &Signature) -> Result<(Ident, Vec<Parameter>)> {
                 "a task is a function, not a method: it has no `self`; pass the value as an argument after `cx: &mut Context`",
             ));
         }
-        Some(FnArg::Typed(typed)) => context_name(&typed.pat, &typed.ty),
+        Some(FnArg::Typed(typed)) => context_name(&typed.pat, &typed.ty).map(|name| (name, (*typed.ty).clone())),
         None => None,
     };
-    let Some(cx) = context else {
+    let Some((cx, context)) = context else {
         const MESSAGE: &str = "the first parameter of a task is its context: write `cx: &mut Context` here";
         return Err(match sig.inputs.first() {
             Some(first) => Error::new_spanned(first, MESSAGE),
@@ -64,7 +64,7 @@ pub(crate) fn signature(sig: &Signature) -> Result<(Ident, Vec<Parameter>)> {
     if let ReturnType::Type(_, ty) = &sig.output {
         refuse_impl(ty, "a task's result")?;
     }
-    Ok((cx, parameters))
+    Ok((cx, context, parameters))
 }
 
 fn context_name(pattern: &Pat, ty: &Type) -> Option<Ident> {

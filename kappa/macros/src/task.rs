@@ -18,7 +18,7 @@ pub(crate) struct Parameter {
 }
 
 pub(crate) fn expand(function: ItemFn) -> Result<TokenStream> {
-    let (cx, parameters) = check::signature(&function.sig)?;
+    let (cx, context, parameters) = check::signature(&function.sig)?;
     let checked = check::body(&function.block, &cx);
     let fingerprint = fingerprint(function.to_token_stream());
 
@@ -112,7 +112,7 @@ pub(crate) fn expand(function: ItemFn) -> Result<TokenStream> {
                 unused_variables
             )]
             async fn __body(
-                #cx: &mut ::kappa::__private::Context,
+                #cx: #context,
                 __caller: ::core::option::Option<&::kappa::__private::Frame<'_>>,
                 __entry: ::kappa::__private::Entry<#arguments>,
             ) -> #output {

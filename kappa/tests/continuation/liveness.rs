@@ -1,6 +1,7 @@
 //! What is live where, and which variable a name means (traps r01, r02, r03).
 
 use crate::twin::{same, twins};
+use kappa::Context;
 use std::collections::BTreeMap;
 
 fn count() -> i64 {

@@ -62,7 +62,7 @@ twins! {
     async fn for_patterns(cx, pairs: Vec<(i64, Option<String>)>) -> Vec<String> {
         let mut out = vec![];
         for (number, text) in pairs {
-            let (number, (Some(text), _) | (None, text)) = (number + 1, (text, "none".to_string())) else { continue };
+            let (number, (Some(text), _) | (None, text)) = (number + 1, (text, "none".to_string()));
             cx.checkpoint().await;
             out.push(format!("{number}{text}"));
         }

@@ -134,7 +134,7 @@ macro_rules! twins {
             )*
         }
 
-        #[allow(unused, clippy::all, clippy::pedantic)]
+        #[allow(unused, clippy::all, clippy::pedantic, for_loops_over_fallibles, irrefutable_let_patterns)]
         mod plain {
             #[allow(unused_imports)]
             use super::*;
