@@ -1,6 +1,7 @@
 //! Task functions that behave well and badly, and a coordinator that says yes to everything.
 
 use async_trait::async_trait;
+use kappa::Context;
 use kappa::ids::{RunId, TaskId};
 use kappa::link::Link;
 use kappa::protocol::{Answer, Call, Invocation, Payload, Reply, Request, Start};
