@@ -126,7 +126,19 @@ fn r13_kill_9_leaves_neither_processes_nor_temporary_files() {
 #[test]
 fn two_programs_cannot_work_on_one_run() {
     let place = place_with_text();
-    let mut running = Running::start(place.command("word_count", &["run", "--input", LONG, "--state", "state"]));
+    // Slow enough that the first is still there when the second comes.
+    let slowly = [
+        "--state",
+        "state",
+        "--platform",
+        "process",
+        "--workers",
+        "1",
+        "--chaos",
+        "kill=0.6",
+    ];
+    let arguments = [&["run", "--input", LONG][..], &slowly].concat();
+    let mut running = Running::start(place.command("word_count", &arguments));
     let run = running.run_id();
     let second = place
         .command("word_count", &["resume", &run, "--state", "state"])

@@ -123,7 +123,7 @@ fn after_killing_everything_again_and_again_the_count_is_the_plain_one() {
     let place = Place::new();
     let texts = [text(5, 1 << 20)];
     place.write("text", &texts[0]);
-    let input = r#"{"files": ["text"], "output": "out", "split_bytes": 2000}"#;
+    let input = r#"{"files": ["text"], "output": "out", "split_bytes": 1000}"#;
     let on = [
         "--state",
         "state",
@@ -138,7 +138,7 @@ fn after_killing_everything_again_and_again_the_count_is_the_plain_one() {
     let run = running.run_id();
     let mut killed = 0;
     let ended = loop {
-        std::thread::sleep(Duration::from_millis(300));
+        std::thread::sleep(Duration::from_millis(150));
         if running.is_over() {
             break running.end();
         }
