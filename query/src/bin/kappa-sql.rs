@@ -1,3 +1,11 @@
-//! Kappa.
+//! SQL over files, on tasks that may be killed at any moment: see `kappa-sql --help`.
 
-fn main() {}
+use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    kappa::serve_if_worker();
+    kappa_query::cli::main()
+}
