@@ -62,7 +62,11 @@ pub(crate) enum Stop {
 }
 
 impl Context {
-    pub(crate) fn new(invocation: &Invocation, link: Arc<dyn Link>, store: Arc<dyn Store>) -> (Self, oneshot::Receiver<Stop>) {
+    pub(crate) fn new(
+        invocation: &Invocation,
+        link: Arc<dyn Link>,
+        store: Arc<dyn Store>,
+    ) -> (Self, oneshot::Receiver<Stop>) {
         let (stop, stopped) = oneshot::channel();
         let started = Instant::now();
         let context = Context {
@@ -100,7 +104,8 @@ impl Context {
 
     /// How long this invocation may still run; `None` is without limit.
     pub fn time_left(&self) -> Option<Duration> {
-        self.time_limit.map(|limit| limit.saturating_sub(self.started.elapsed()))
+        self.time_limit
+            .map(|limit| limit.saturating_sub(self.started.elapsed()))
     }
 
     /// The run's store, for large data. Not a suspension point.
@@ -133,15 +138,26 @@ impl Context {
 
     /// The frame that will be resumed next.
     pub(crate) fn next_frame(&self) -> Option<&SavedFrame> {
-        self.rebuilding.as_ref().and_then(|(continuation, _)| continuation.frames.front())
+        self.rebuilding
+            .as_ref()
+            .and_then(|(continuation, _)| continuation.frames.front())
     }
 
     /// Takes the frame of the function that is being resumed. Generated code calls this.
     #[doc(hidden)]
     pub async fn take_frame(&mut self) -> SavedFrame {
-        match self.rebuilding.as_mut().and_then(|(continuation, _)| continuation.frames.pop_front()) {
+        match self
+            .rebuilding
+            .as_mut()
+            .and_then(|(continuation, _)| continuation.frames.pop_front())
+        {
             Some(frame) => frame,
-            None => self.fail(Failure::Unusable("the continuation ends before its innermost function".into())).await,
+            None => {
+                self.fail(Failure::Unusable(
+                    "the continuation ends before its innermost function".into(),
+                ))
+                .await
+            }
         }
     }
 
@@ -155,7 +171,12 @@ impl Context {
     async fn recorded_answer(&mut self) -> Answer {
         match self.rebuilding.take() {
             Some((continuation, answer)) if continuation.frames.is_empty() => answer,
-            _ => self.fail(Failure::Unusable("the continuation has more frames than the program".into())).await,
+            _ => {
+                self.fail(Failure::Unusable(
+                    "the continuation has more frames than the program".into(),
+                ))
+                .await
+            }
         }
     }
 
@@ -175,7 +196,9 @@ impl Context {
 
     /// Sends a call with the continuation of this frame, and waits for the answer.
     async fn request(&mut self, call: Call, frame: &Frame<'_>) -> Answer {
-        let mut writer = Writer { bytes: Vec::with_capacity(self.last_length + 64) };
+        let mut writer = Writer {
+            bytes: Vec::with_capacity(self.last_length + 64),
+        };
         if let Err(cause) = encode(frame, self.keys.load(Ordering::Relaxed), &mut writer) {
             return self.fail(Failure::Unusable(cause.to_string())).await;
         }
@@ -193,8 +216,13 @@ impl Context {
     }
 
     async fn send(&self, call: Call, continuation: Payload) -> Reply {
-        let request =
-            Request { task: self.task, incarnation: self.incarnation, sequence: self.sequence + 1, continuation, call };
+        let request = Request {
+            task: self.task,
+            incarnation: self.incarnation,
+            sequence: self.sequence + 1,
+            continuation,
+            call,
+        };
         self.link.send(request).await
     }
 
@@ -209,7 +237,11 @@ impl Context {
     pub(crate) async fn exit(&mut self, result: Result<Vec<u8>, Failure>, function: &str) {
         let result = match result {
             Ok(value) => Ok(self.payload("result", value).await),
-            Err(kind) => Err(crate::TaskError { task: self.task, function: function.to_string(), kind }),
+            Err(kind) => Err(crate::TaskError {
+                task: self.task,
+                function: function.to_string(),
+                kind,
+            }),
         };
         // Whatever the reply is, there is nothing left to do.
         self.send(Call::Exit(result), Payload::Inline(Bytes::new())).await;
@@ -221,10 +253,18 @@ impl Context {
             return Payload::Inline(bytes.into());
         }
         let length = bytes.len() as u64;
-        let key = format!("runs/{}/{what}/{}-{}", self.run, self.task.0, uuid::Uuid::new_v4().as_simple());
+        let key = format!(
+            "runs/{}/{what}/{}-{}",
+            self.run,
+            self.task.0,
+            uuid::Uuid::new_v4().as_simple()
+        );
         match self.store.put(&key, bytes.into()).await {
             Ok(()) => Payload::Stored { key, length },
-            Err(cause) => self.end(Stop::Break(format!("cannot store a {what} of {length} bytes: {cause}"))).await,
+            Err(cause) => {
+                self.end(Stop::Break(format!("cannot store a {what} of {length} bytes: {cause}")))
+                    .await
+            }
         }
     }
 
@@ -242,6 +282,10 @@ impl Context {
 
 impl std::fmt::Debug for Context {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Context({} of run {}, incarnation {}, call {})", self.task, self.run, self.incarnation, self.sequence)
+        write!(
+            f,
+            "Context({} of run {}, incarnation {}, call {})",
+            self.task, self.run, self.incarnation, self.sequence
+        )
     }
 }

@@ -13,5 +13,5 @@ pub use call::MadeByItself;
 pub use call::{Constructor, TaskCall};
 pub use function::{Returned, Sendable, TaskFunction};
 pub use handle::{Queue, Task};
-pub use registry::{Registration, find};
 pub(crate) use registry::check;
+pub use registry::{Registration, find};

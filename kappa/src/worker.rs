@@ -74,7 +74,8 @@ async fn run(
         }
         Start::Resume { continuation, answer } => {
             let bytes = read(continuation, store).await?;
-            let continuation = Continuation::decode(&bytes).map_err(|cause| Stop::Fail(Failure::Unusable(cause.to_string())))?;
+            let continuation =
+                Continuation::decode(&bytes).map_err(|cause| Stop::Fail(Failure::Unusable(cause.to_string())))?;
             cx.rebuild(continuation, answer.clone());
             function.resume(cx)
         }
@@ -92,8 +93,9 @@ async fn run(
 async fn read(payload: &Payload, store: &Arc<dyn Store>) -> Result<Bytes, Stop> {
     match payload {
         Payload::Inline(bytes) => Ok(bytes.clone()),
-        Payload::Stored { key, .. } => {
-            store.get(key).await.map_err(|cause| Stop::Break(format!("cannot read {key}: {cause}")))
-        }
+        Payload::Stored { key, .. } => store
+            .get(key)
+            .await
+            .map_err(|cause| Stop::Break(format!("cannot read {key}: {cause}"))),
     }
 }

@@ -85,7 +85,11 @@ fn assigned(expr: &Expr, names: &Names) -> Assigned {
             both(cond, either(then, other))
         }
         Expr::Match(choice) => {
-            let arms = choice.arms.iter().map(|arm| assigned(&arm.body, names)).fold(all(), either);
+            let arms = choice
+                .arms
+                .iter()
+                .map(|arm| assigned(&arm.body, names))
+                .fold(all(), either);
             both(assigned(&choice.expr, names), arms)
         }
         Expr::Paren(inner) => assigned(&inner.expr, names),

@@ -10,7 +10,10 @@ use syn::{Block, Error, Expr, FnArg, Macro, Pat, PatIdent, Result, ReturnType, S
 /// Checks the signature; gives the name and type of the context and the other parameters.
 pub(crate) fn signature(sig: &Signature) -> Result<(Ident, Type, Vec<Parameter>)> {
     if sig.asyncness.is_none() {
-        return Err(Error::new(sig.fn_token.span(), "a task is an `async fn`: write `async fn`"));
+        return Err(Error::new(
+            sig.fn_token.span(),
+            "a task is an `async fn`: write `async fn`",
+        ));
     }
     if let Some(parameter) = sig.generics.params.first() {
         return Err(Error::new_spanned(
@@ -20,10 +23,16 @@ pub(crate) fn signature(sig: &Signature) -> Result<(Ident, Type, Vec<Parameter>)
         ));
     }
     if let Some(clause) = &sig.generics.where_clause {
-        return Err(Error::new_spanned(clause, "a task cannot be generic: it has no `where` clause"));
+        return Err(Error::new_spanned(
+            clause,
+            "a task cannot be generic: it has no `where` clause",
+        ));
     }
     if let Some(token) = &sig.unsafety {
-        return Err(Error::new(token.span(), "a task cannot be `unsafe`: nobody calls it directly"));
+        return Err(Error::new(
+            token.span(),
+            "a task cannot be `unsafe`: nobody calls it directly",
+        ));
     }
     if let Some(abi) = &sig.abi {
         return Err(Error::new_spanned(abi, "a task has no ABI: remove `extern`"));
@@ -59,7 +68,10 @@ pub(crate) fn signature(sig: &Signature) -> Result<(Ident, Type, Vec<Parameter>)
         parameters.push(parameter);
     }
     if parameters.len() > 12 {
-        return Err(Error::new(sig.inputs.span(), "a task has at most 12 parameters: put some of them into a struct"));
+        return Err(Error::new(
+            sig.inputs.span(),
+            "a task has at most 12 parameters: put some of them into a struct",
+        ));
     }
     if let ReturnType::Type(_, ty) = &sig.output {
         refuse_impl(ty, "a task's result")?;
@@ -68,9 +80,17 @@ pub(crate) fn signature(sig: &Signature) -> Result<(Ident, Type, Vec<Parameter>)
 }
 
 fn context_name(pattern: &Pat, ty: &Type) -> Option<Ident> {
-    let (Pat::Ident(pattern), Type::Reference(reference)) = (pattern, plain_type(ty)) else { return None };
-    let Type::Path(path) = plain_type(&reference.elem) else { return None };
-    let is_context = path.path.segments.last().is_some_and(|segment| segment.ident == "Context");
+    let (Pat::Ident(pattern), Type::Reference(reference)) = (pattern, plain_type(ty)) else {
+        return None;
+    };
+    let Type::Path(path) = plain_type(&reference.elem) else {
+        return None;
+    };
+    let is_context = path
+        .path
+        .segments
+        .last()
+        .is_some_and(|segment| segment.ident == "Context");
     (is_context && reference.mutability.is_some() && pattern.by_ref.is_none()).then(|| pattern.ident.clone())
 }
 
@@ -86,7 +106,9 @@ fn refuse_impl(ty: &Type, what: &str) -> Result<()> {
     match search.0 {
         Some(found) => Err(Error::new_spanned(
             found,
-            format!("{what} cannot be `impl Trait`: it is sent and stored, so its type must be named; a task cannot be generic"),
+            format!(
+                "{what} cannot be `impl Trait`: it is sent and stored, so its type must be named; a task cannot be generic"
+            ),
         )),
         None => Ok(()),
     }
@@ -94,7 +116,11 @@ fn refuse_impl(ty: &Type, what: &str) -> Result<()> {
 
 /// Checks the body for suspension points where the task could not be resumed.
 pub(crate) fn body(block: &Block, cx: &Ident) -> Result<()> {
-    let mut checker = Checker { cx, inside: None, errors: Vec::new() };
+    let mut checker = Checker {
+        cx,
+        inside: None,
+        errors: Vec::new(),
+    };
     checker.visit_block(block);
     match checker.errors.into_iter().reduce(|mut all, error| {
         all.combine(error);
@@ -154,7 +180,9 @@ impl<'ast> Visit<'ast> for Checker<'_> {
             let cx = self.cx;
             self.error(
                 path.span(),
-                format!("{what} cannot use `{cx}`: only the body of the task can; put what it needs into a variable before"),
+                format!(
+                    "{what} cannot use `{cx}`: only the body of the task can; put what it needs into a variable before"
+                ),
             );
         }
     }
@@ -162,7 +190,10 @@ impl<'ast> Visit<'ast> for Checker<'_> {
     fn visit_pat_ident(&mut self, pattern: &'ast PatIdent) {
         if pattern.ident == *self.cx {
             let cx = self.cx;
-            self.error(pattern.span(), format!("`{cx}` is the task's context; give this variable another name"));
+            self.error(
+                pattern.span(),
+                format!("`{cx}` is the task's context; give this variable another name"),
+            );
         }
         visit::visit_pat_ident(self, pattern);
     }
@@ -182,7 +213,12 @@ impl<'ast> Visit<'ast> for Checker<'_> {
             }
             return;
         }
-        let name = call.path.segments.last().map(|segment| segment.ident.to_string()).unwrap_or_default();
+        let name = call
+            .path
+            .segments
+            .last()
+            .map(|segment| segment.ident.to_string())
+            .unwrap_or_default();
         if let Some(span) = point_in_tokens(&call.tokens, self.cx) {
             self.error(
                 span,

@@ -75,11 +75,17 @@ impl<'a> Emitter<'a> {
             if graph.dominates(block, predecessor) {
                 self.loops.insert(block);
             } else {
-                forward_edges += graph.blocks[predecessor].targets().iter().filter(|&&target| target == block).count();
+                forward_edges += graph.blocks[predecessor]
+                    .targets()
+                    .iter()
+                    .filter(|&&target| target == block)
+                    .count();
                 last = predecessor;
             }
         }
-        let Some(dominator) = graph.dominator[block] else { return };
+        let Some(dominator) = graph.dominator[block] else {
+            return;
+        };
         let root = graph.root(block);
         let host = match graph.blocks[block].after {
             Some(entry) if entry != block && graph.dominates(entry, block) => Some(entry),
@@ -115,14 +121,21 @@ impl<'a> Emitter<'a> {
 
     /// The variables that need a slot.
     fn slots(&self) -> Vars {
-        self.arms.keys().filter(|arm| self.graph.reachable.contains(arm)).flat_map(|&arm| self.graph.live_in[arm].clone()).collect()
+        self.arms
+            .keys()
+            .filter(|arm| self.graph.reachable.contains(arm))
+            .flat_map(|&arm| self.graph.live_in[arm].clone())
+            .collect()
     }
 
     /// Everything from the declaration of the slots to the end of the function's body.
     pub(crate) fn body(&self, parameters: &[Var], name: &TokenStream) -> TokenStream {
         let slots = self.slots();
         let slot_names = slots.iter().map(|&var| self.slot(var));
-        let operations = self.points_in_order().map(|point| self.operation(point)).collect::<Vec<_>>();
+        let operations = self
+            .points_in_order()
+            .map(|point| self.operation(point))
+            .collect::<Vec<_>>();
         let parameter_names: Vec<_> = parameters.iter().map(|&var| &self.bindings[var].ident).collect();
         let parameters_to_slots = parameters.iter().filter(|var| slots.contains(var)).map(|&var| {
             let (slot, ident) = (self.slot(var), &self.bindings[var].ident);
@@ -171,7 +184,11 @@ impl<'a> Emitter<'a> {
     }
 
     fn points_in_order(&self) -> impl Iterator<Item = BlockId> + '_ {
-        self.graph.reachable.iter().copied().filter(|&block| matches!(self.graph.blocks[block].end, End::Point { .. }))
+        self.graph
+            .reachable
+            .iter()
+            .copied()
+            .filter(|&block| matches!(self.graph.blocks[block].end, End::Point { .. }))
     }
 
     /// Everything that a block mentions.
@@ -195,8 +212,13 @@ impl<'a> Emitter<'a> {
     }
 
     fn arm(&self, root: BlockId, name: &TokenStream) -> TokenStream {
-        let members: Vec<BlockId> =
-            self.graph.reachable.iter().copied().filter(|&block| self.graph.root(block) == root).collect();
+        let members: Vec<BlockId> = self
+            .graph
+            .reachable
+            .iter()
+            .copied()
+            .filter(|&block| self.graph.root(block) == root)
+            .collect();
         let mentioned: Vars = members.iter().flat_map(|&block| self.mentioned(block)).collect();
         let taken: Vars = self.graph.live_in[root].intersection(&mentioned).copied().collect();
         let take = taken.iter().map(|&var| {
@@ -234,7 +256,11 @@ impl<'a> Emitter<'a> {
         let number = self.arms[&point];
         let operation = self.operation(point);
         let live = &self.graph.live_in[point];
-        let stored: Vec<Var> = live.iter().copied().filter(|&var| self.bindings[var].shared.is_none()).collect();
+        let stored: Vec<Var> = live
+            .iter()
+            .copied()
+            .filter(|&var| self.bindings[var].shared.is_none())
+            .collect();
         let save = stored.iter().map(|&var| {
             let (slot, span) = self.spanned_slot(var);
             quote_spanned!(span=> ::kappa::__private::save(&#slot, __to)?;)
@@ -338,7 +364,12 @@ impl<'a> Emitter<'a> {
         if let End::Point { result, .. } = block.end {
             place.visible.insert(result);
         }
-        let mut hosted: Vec<BlockId> = self.hosts.iter().filter(|&(_, &host)| host == id).map(|(&block, _)| block).collect();
+        let mut hosted: Vec<BlockId> = self
+            .hosts
+            .iter()
+            .filter(|&(_, &host)| host == id)
+            .map(|(&block, _)| block)
+            .collect();
         hosted.sort_by_key(|&block| self.graph.blocks[block].order);
         // Behind the end of this block come the hosted blocks, the first of them innermost.
         let mut inner = place.clone();
@@ -364,7 +395,13 @@ impl<'a> Emitter<'a> {
             End::Open => TokenStream::new(),
             End::Stop => TokenStream::new(),
             End::Jump(target) | End::Point { next: target, .. } => self.jump(*target, place, &[]),
-            End::Branch { condition, binds, then, other, .. } => {
+            End::Branch {
+                condition,
+                binds,
+                then,
+                other,
+                ..
+            } => {
                 let then = self.jump(*then, place, binds);
                 let other = self.jump(*other, place, &[]);
                 quote!(if #condition { #then } else { #other })
@@ -378,7 +415,14 @@ impl<'a> Emitter<'a> {
                 });
                 quote!(match #scrutinee { #(#choices)* })
             }
-            End::LetElse { pattern, value, binds, next, other, .. } => {
+            End::LetElse {
+                pattern,
+                value,
+                binds,
+                next,
+                other,
+                ..
+            } => {
                 let other = self.jump(*other, place, &[]);
                 let next = self.jump(*next, place, binds);
                 quote!(let #pattern = #value else { #other }; #next)
@@ -423,7 +467,9 @@ impl<'a> Emitter<'a> {
             let (slot, ident) = (self.slot(var), &self.bindings[var].ident);
             quote!(#slot = ::core::option::Option::Some(#ident);)
         });
-        let forget = self.graph.live_in[place.root].iter().filter(|var| !place.visible.contains(var) && !live.contains(var));
+        let forget = self.graph.live_in[place.root]
+            .iter()
+            .filter(|var| !place.visible.contains(var) && !live.contains(var));
         let forget = forget.map(|&var| {
             let slot = self.slot(var);
             quote!(#slot = ::core::option::Option::None;)

@@ -24,7 +24,13 @@ pub(crate) struct Atom {
 
 impl Atom {
     pub(crate) fn new(code: TokenStream, found: Found) -> Self {
-        Atom { code, found, declares: Vec::new(), deferred: false, held: Vec::new() }
+        Atom {
+            code,
+            found,
+            declares: Vec::new(),
+            deferred: false,
+            held: Vec::new(),
+        }
     }
 }
 
@@ -44,14 +50,38 @@ pub(crate) enum End {
     Open,
     Jump(BlockId),
     /// `if condition { then } else { other }`; the condition may bind variables for `then`.
-    Branch { condition: TokenStream, found: Found, binds: Vec<Var>, then: BlockId, other: BlockId },
-    Match { scrutinee: TokenStream, found: Found, choices: Vec<Choice> },
+    Branch {
+        condition: TokenStream,
+        found: Found,
+        binds: Vec<Var>,
+        then: BlockId,
+        other: BlockId,
+    },
+    Match {
+        scrutinee: TokenStream,
+        found: Found,
+        choices: Vec<Choice>,
+    },
     /// `let pattern = value else { other }; next`.
-    LetElse { pattern: TokenStream, value: TokenStream, found: Found, binds: Vec<Var>, next: BlockId, other: BlockId },
+    LetElse {
+        pattern: TokenStream,
+        value: TokenStream,
+        found: Found,
+        binds: Vec<Var>,
+        next: BlockId,
+        other: BlockId,
+    },
     /// Describes the operation and goes to its suspension point.
-    Suspend { operation: TokenStream, found: Found, point: BlockId },
+    Suspend {
+        operation: TokenStream,
+        found: Found,
+        point: BlockId,
+    },
     /// The suspension point itself. A block of its own: a task can be resumed here.
-    Point { result: Var, next: BlockId },
+    Point {
+        result: Var,
+        next: BlockId,
+    },
     /// Its last atom never gets to its end.
     Stop,
 }
@@ -94,9 +124,9 @@ impl Block {
     pub(crate) fn end_found(&self) -> Found {
         match &self.end {
             End::Branch { found, .. } | End::LetElse { found, .. } | End::Suspend { found, .. } => found.clone(),
-            End::Match { found, choices, .. } => {
-                choices.iter().fold(found.clone(), |all, choice| all.and(choice.found.clone()))
-            }
+            End::Match { found, choices, .. } => choices
+                .iter()
+                .fold(found.clone(), |all, choice| all.and(choice.found.clone())),
             End::Open | End::Stop | End::Jump(_) | End::Point { .. } => Found::default(),
         }
     }
@@ -131,7 +161,12 @@ impl Graph {
         reachable.sort_by_key(|&block| blocks[block].order);
         let live_in = liveness(&blocks, &reverse_postorder, bindings);
         let dominator = dominators(&blocks, &reverse_postorder);
-        Graph { blocks, reachable, live_in, dominator }
+        Graph {
+            blocks,
+            reachable,
+            live_in,
+            dominator,
+        }
     }
 
     /// The block at which the code that holds this block is entered.
@@ -155,7 +190,11 @@ impl Graph {
     }
 
     pub(crate) fn predecessors(&self, block: BlockId) -> Vec<BlockId> {
-        self.reachable.iter().copied().filter(|&other| self.blocks[other].targets().contains(&block)).collect()
+        self.reachable
+            .iter()
+            .copied()
+            .filter(|&other| self.blocks[other].targets().contains(&block))
+            .collect()
     }
 }
 
@@ -174,7 +213,10 @@ pub(crate) fn hold(blocks: &mut [Block]) {
         }
     }
     for atom in blocks.iter_mut().flat_map(|block| &mut block.atoms) {
-        let held = atom.held.iter().filter(|var| declared.contains(var) && !mentioned.contains(var));
+        let held = atom
+            .held
+            .iter()
+            .filter(|var| declared.contains(var) && !mentioned.contains(var));
         atom.found.uses.extend(held);
     }
 }
@@ -189,7 +231,11 @@ fn skip_empty(blocks: &mut [Block]) {
             let mut at = start;
             for _ in 0..blocks.len() {
                 match &blocks[at] {
-                    Block { atoms, end: End::Jump(target), .. } if atoms.is_empty() && *target != at && !starts.contains(&at) => {
+                    Block {
+                        atoms,
+                        end: End::Jump(target),
+                        ..
+                    } if atoms.is_empty() && *target != at && !starts.contains(&at) => {
                         at = *target;
                     }
                     _ => return at,
@@ -236,7 +282,20 @@ fn liveness(blocks: &[Block], order: &[BlockId], bindings: &[Binding]) -> Vec<Va
             match &block.end {
                 End::Open | End::Stop => {}
                 End::Jump(target) => live.extend(&live_in[*target]),
-                End::Branch { found, binds, then, other, .. } | End::LetElse { found, binds, next: then, other, .. } => {
+                End::Branch {
+                    found,
+                    binds,
+                    then,
+                    other,
+                    ..
+                }
+                | End::LetElse {
+                    found,
+                    binds,
+                    next: then,
+                    other,
+                    ..
+                } => {
                     live.extend(&live_in[*then]);
                     binds.iter().for_each(|var| _ = live.remove(var));
                     live.extend(&live_in[*other]);
@@ -259,8 +318,11 @@ fn liveness(blocks: &[Block], order: &[BlockId], bindings: &[Binding]) -> Vec<Va
                     live.extend(&live_in[*next]);
                     live.remove(result);
                     // What is rebuilt after a resume needs what it is made of.
-                    let made_of: Vec<Var> =
-                        live.iter().filter_map(|&var| bindings[var].shared.as_ref()).flat_map(|(_, uses)| uses.clone()).collect();
+                    let made_of: Vec<Var> = live
+                        .iter()
+                        .filter_map(|&var| bindings[var].shared.as_ref())
+                        .flat_map(|(_, uses)| uses.clone())
+                        .collect();
                     live.extend(made_of);
                 }
             }
@@ -286,7 +348,10 @@ fn liveness(blocks: &[Block], order: &[BlockId], bindings: &[Binding]) -> Vec<Va
 fn dominators(blocks: &[Block], order: &[BlockId]) -> Vec<Option<BlockId>> {
     const OUTSIDE: BlockId = usize::MAX;
     let mut position = vec![usize::MAX; blocks.len()];
-    order.iter().enumerate().for_each(|(at, &block)| position[block] = at + 1);
+    order
+        .iter()
+        .enumerate()
+        .for_each(|(at, &block)| position[block] = at + 1);
     let position = |block: BlockId| if block == OUTSIDE { 0 } else { position[block] };
     let mut predecessors = vec![Vec::new(); blocks.len()];
     for &block in order {
@@ -323,5 +388,8 @@ fn dominators(blocks: &[Block], order: &[BlockId]) -> Vec<Option<BlockId>> {
             break;
         }
     }
-    dominator.into_iter().map(|found| found.filter(|&block| block != OUTSIDE)).collect()
+    dominator
+        .into_iter()
+        .map(|found| found.filter(|&block| block != OUTSIDE))
+        .collect()
 }

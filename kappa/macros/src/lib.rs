@@ -24,8 +24,12 @@ mod task;
 #[proc_macro_attribute]
 pub fn task(attribute: proc_macro::TokenStream, item: proc_macro::TokenStream) -> proc_macro::TokenStream {
     if let Some(option) = proc_macro2::TokenStream::from(attribute).into_iter().next() {
-        return syn::Error::new(option.span(), "`#[kappa::task]` takes no options").into_compile_error().into();
+        return syn::Error::new(option.span(), "`#[kappa::task]` takes no options")
+            .into_compile_error()
+            .into();
     }
     let function = syn::parse_macro_input!(item as syn::ItemFn);
-    task::expand(function).unwrap_or_else(syn::Error::into_compile_error).into()
+    task::expand(function)
+        .unwrap_or_else(syn::Error::into_compile_error)
+        .into()
 }

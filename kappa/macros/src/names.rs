@@ -40,12 +40,20 @@ impl Names {
             free: HashSet::new(),
             taken: HashSet::new(),
         };
-        let mut collector = Resolver { names: &names, inner: vec![HashSet::new()], found: Found::default(), all: HashSet::new() };
+        let mut collector = Resolver {
+            names: &names,
+            inner: vec![HashSet::new()],
+            found: Found::default(),
+            all: HashSet::new(),
+        };
         for parameter in parameters {
             collector.inner[0].insert(parameter.to_string());
         }
         collector.visit_block_mut(&mut body.clone());
-        let (free, taken) = (std::mem::take(&mut collector.found.free), std::mem::take(&mut collector.all));
+        let (free, taken) = (
+            std::mem::take(&mut collector.found.free),
+            std::mem::take(&mut collector.all),
+        );
         names.free = free;
         names.taken = taken;
         names
@@ -80,7 +88,12 @@ impl Names {
     pub(crate) fn temporary(&mut self, span: Span) -> Var {
         let var = self.bindings.len();
         let ident = Ident::new(&format!("__value{var}"), span);
-        self.bindings.push(Binding { ident: ident.clone(), mutable: true, temporary: true, shared: None });
+        self.bindings.push(Binding {
+            ident: ident.clone(),
+            mutable: true,
+            temporary: true,
+            shared: None,
+        });
         // Temporaries are visible wherever the compiler mentions them.
         self.scopes[0].insert(ident.to_string(), var);
         var
@@ -104,7 +117,12 @@ impl Names {
             scope.insert(text, var);
             scope.insert(ident.to_string(), var);
         }
-        self.bindings.push(Binding { ident, mutable, temporary: false, shared: None });
+        self.bindings.push(Binding {
+            ident,
+            mutable,
+            temporary: false,
+            shared: None,
+        });
         var
     }
 
@@ -122,7 +140,10 @@ impl Names {
                 vars.push(var);
             }
         }
-        let mut renamer = PatternRenamer { names: self, declared: &declared };
+        let mut renamer = PatternRenamer {
+            names: self,
+            declared: &declared,
+        };
         renamer.visit_pat_mut(pattern);
         vars
     }
@@ -130,9 +151,17 @@ impl Names {
     /// Resolves code that stays as it is: renames what has to be, and says which variables it touches.
     pub(crate) fn resolve_expr(&self, expr: &mut Expr) -> Found {
         let assigned = crate::assigned::by_expr(expr, self);
-        let mut resolver = Resolver { names: self, inner: vec![HashSet::new()], found: Found::default(), all: HashSet::new() };
+        let mut resolver = Resolver {
+            names: self,
+            inner: vec![HashSet::new()],
+            found: Found::default(),
+            all: HashSet::new(),
+        };
         resolver.visit_expr_mut(expr);
-        Found { assigned, ..resolver.found }
+        Found {
+            assigned,
+            ..resolver.found
+        }
     }
 }
 
@@ -150,7 +179,11 @@ pub(crate) struct Found {
 
 impl Found {
     pub(crate) fn using(var: Var) -> Self {
-        Found { uses: Vars::from([var]), mentions: Vars::from([var]), ..Found::default() }
+        Found {
+            uses: Vars::from([var]),
+            mentions: Vars::from([var]),
+            ..Found::default()
+        }
     }
 
     pub(crate) fn and(mut self, other: Found) -> Self {
@@ -294,9 +327,7 @@ impl Resolver<'_> {
         let trees: Vec<TokenTree> = tokens.into_iter().collect();
         let mut result = Vec::with_capacity(trees.len());
         for at in 0..trees.len() {
-            let is_dot = |at: Option<usize>| {
-                matches!(at.and_then(|at| trees.get(at)), Some(TokenTree::Punct(punct)) if punct.as_char() == '.')
-            };
+            let is_dot = |at: Option<usize>| matches!(at.and_then(|at| trees.get(at)), Some(TokenTree::Punct(punct)) if punct.as_char() == '.');
             let tree = match trees[at].clone() {
                 TokenTree::Ident(mut ident) => {
                     let is_field = is_dot(at.checked_sub(1)) && !is_dot(at.checked_sub(2));
@@ -320,7 +351,9 @@ impl Resolver<'_> {
 
     /// A string literal in a macro: it may be a format string with variables inside.
     fn literal(&mut self, literal: Literal) -> Literal {
-        let Ok(text) = syn::parse_str::<syn::LitStr>(&literal.to_string()) else { return literal };
+        let Ok(text) = syn::parse_str::<syn::LitStr>(&literal.to_string()) else {
+            return literal;
+        };
         let text = text.value();
         let mut renamed = String::with_capacity(text.len());
         let mut changed = false;
@@ -333,7 +366,9 @@ impl Resolver<'_> {
                 continue;
             }
             if in_argument && (c == '_' || c.is_alphabetic()) {
-                let end = rest.find(|c: char| c != '_' && !c.is_alphanumeric()).unwrap_or(rest.len());
+                let end = rest
+                    .find(|c: char| c != '_' && !c.is_alphanumeric())
+                    .unwrap_or(rest.len());
                 let name = &rest[..end];
                 let next = rest[end..].chars().next();
                 let previous = renamed.chars().last();

@@ -37,7 +37,10 @@ pub(crate) fn operation<'a>(awaited: &'a ExprAwait, cx: &Ident) -> Option<&'a Id
         match base {
             Expr::MethodCall(call) => {
                 if is_context(&call.receiver, cx) {
-                    return OPERATIONS.iter().any(|name| call.method == name).then_some(&call.method);
+                    return OPERATIONS
+                        .iter()
+                        .any(|name| call.method == name)
+                        .then_some(&call.method);
                 }
                 base = &call.receiver;
             }
@@ -70,7 +73,13 @@ pub(crate) struct Finder<'a> {
 
 impl<'a> Finder<'a> {
     pub(crate) fn new(cx: &'a Ident) -> Self {
-        Finder { cx, point: None, escapes: false, loops: 0, labels: Vec::new() }
+        Finder {
+            cx,
+            point: None,
+            escapes: false,
+            loops: 0,
+            labels: Vec::new(),
+        }
     }
 
     fn within(&mut self, label: Option<&syn::Label>, is_loop: bool, visit: impl FnOnce(&mut Self)) {
@@ -136,7 +145,13 @@ impl<'ast> Visit<'ast> for Finder<'_> {
 
     fn visit_macro(&mut self, call: &'ast Macro) {
         if let Some(arguments) = KnownMacro::parse(call) {
-            let mut inner = Finder { cx: self.cx, point: None, escapes: false, loops: self.loops, labels: self.labels.clone() };
+            let mut inner = Finder {
+                cx: self.cx,
+                point: None,
+                escapes: false,
+                loops: self.loops,
+                labels: self.labels.clone(),
+            };
             for argument in &arguments.values {
                 inner.visit_expr(argument);
             }
@@ -192,8 +207,8 @@ impl KnownMacro {
     pub(crate) fn parse(call: &Macro) -> Option<KnownMacro> {
         let name = call.path.segments.last()?.ident.to_string();
         let (mode, eager) = match name.as_str() {
-            "print" | "println" | "eprint" | "eprintln" | "format" | "write" | "writeln" | "panic" | "format_args" | "unreachable"
-            | "todo" | "unimplemented" | "bail" | "anyhow" => (MacroUse::Borrow, usize::MAX),
+            "print" | "println" | "eprint" | "eprintln" | "format" | "write" | "writeln" | "panic" | "format_args"
+            | "unreachable" | "todo" | "unimplemented" | "bail" | "anyhow" => (MacroUse::Borrow, usize::MAX),
             "assert" | "debug_assert" | "ensure" => (MacroUse::Borrow, 1),
             "assert_eq" | "assert_ne" | "debug_assert_eq" | "debug_assert_ne" => (MacroUse::Borrow, 2),
             "vec" | "dbg" => (MacroUse::Move, usize::MAX),
@@ -207,11 +222,23 @@ impl KnownMacro {
                 Ok(vec![value, count])
             };
             if let Ok(values) = repeat.parse2(call.tokens.clone()) {
-                return Some(KnownMacro { values, mode, eager, repeat: true });
+                return Some(KnownMacro {
+                    values,
+                    mode,
+                    eager,
+                    repeat: true,
+                });
             }
         }
-        let values = Punctuated::<Expr, Token![,]>::parse_terminated.parse2(call.tokens.clone()).ok()?;
-        Some(KnownMacro { values: values.into_iter().collect(), mode, eager, repeat: false })
+        let values = Punctuated::<Expr, Token![,]>::parse_terminated
+            .parse2(call.tokens.clone())
+            .ok()?;
+        Some(KnownMacro {
+            values: values.into_iter().collect(),
+            mode,
+            eager,
+            repeat: false,
+        })
     }
 
     /// The macro's tokens with these arguments.
@@ -234,7 +261,8 @@ pub(crate) fn point_in_tokens(tokens: &TokenStream, cx: &Ident) -> Option<Span> 
         match tree {
             TokenTree::Ident(ident) if ident == "await" => has_await = true,
             TokenTree::Ident(ident) if ident == cx => {
-                if let (Some(TokenTree::Punct(dot)), Some(TokenTree::Ident(method))) = (trees.get(at + 1), trees.get(at + 2))
+                if let (Some(TokenTree::Punct(dot)), Some(TokenTree::Ident(method))) =
+                    (trees.get(at + 1), trees.get(at + 2))
                     && dot.as_char() == '.'
                     && OPERATIONS.iter().any(|name| method == name)
                 {

@@ -26,11 +26,17 @@ pub(crate) fn expand(function: ItemFn) -> Result<TokenStream> {
     let name = &sig.ident;
     let task = format_ident!("__{}", name, span = name.span());
     let configured: Vec<_> = attrs.iter().filter(|attr| attr.path().is_ident("cfg")).collect();
-    let is_lint = |attr: &&syn::Attribute| ["allow", "expect", "warn", "deny", "forbid"].iter().any(|name| attr.path().is_ident(name));
+    let is_lint = |attr: &&syn::Attribute| {
+        ["allow", "expect", "warn", "deny", "forbid"]
+            .iter()
+            .any(|name| attr.path().is_ident(name))
+    };
     let lints: Vec<_> = attrs.iter().filter(is_lint).collect();
     let attrs: Vec<_> = attrs.iter().filter(|attr| !attr.path().is_ident("expect")).collect();
     let (idents, types): (Vec<_>, Vec<_>) = parameters.iter().map(|p| (&p.ident, &p.ty)).unzip();
-    let texts = idents.iter().map(|ident| ident.to_string().trim_start_matches("r#").to_string());
+    let texts = idents
+        .iter()
+        .map(|ident| ident.to_string().trim_start_matches("r#").to_string());
     let plain_name = name.to_string();
     let plain_name = plain_name.trim_start_matches("r#");
     let (output, output_span) = match &sig.output {
@@ -55,7 +61,10 @@ pub(crate) fn expand(function: ItemFn) -> Result<TokenStream> {
             quote!(#error ::core::unreachable!())
         }
     };
-    let sent = types.iter().copied().map(|ty| quote_spanned!(ty.span()=> ::kappa::__private::sendable::<#ty>();));
+    let sent = types
+        .iter()
+        .copied()
+        .map(|ty| quote_spanned!(ty.span()=> ::kappa::__private::sendable::<#ty>();));
 
     Ok(quote! {
         #(#attrs)*
@@ -138,12 +147,25 @@ fn body(block: syn::Block, cx: &Ident, parameters: &[Parameter]) -> Result<Token
             #block
         });
     }
-    let idents: Vec<Ident> = parameters.iter().map(|parameter| parameter.ident.clone()).chain([cx.clone()]).collect();
+    let idents: Vec<Ident> = parameters
+        .iter()
+        .map(|parameter| parameter.ident.clone())
+        .chain([cx.clone()])
+        .collect();
     let mut lower = Lower::new(cx, Names::new(&block, &idents));
-    let variables: Vec<_> =
-        parameters.iter().map(|parameter| lower.names.declare(&parameter.ident, parameter.mutable)).collect();
+    let variables: Vec<_> = parameters
+        .iter()
+        .map(|parameter| lower.names.declare(&parameter.ident, parameter.mutable))
+        .collect();
     lower.body(block);
-    let Lower { names, blocks, items, points, errors, .. } = lower;
+    let Lower {
+        names,
+        blocks,
+        items,
+        points,
+        errors,
+        ..
+    } = lower;
     if let Some(error) = errors.into_iter().reduce(|mut all, error| {
         all.combine(error);
         all
@@ -161,7 +183,11 @@ fn body(block: syn::Block, cx: &Ident, parameters: &[Parameter]) -> Result<Token
 fn is_result(output: &ReturnType) -> bool {
     match output {
         ReturnType::Type(_, ty) => match plain_type(ty) {
-            Type::Path(path) => path.path.segments.last().is_some_and(|segment| segment.ident == "Result"),
+            Type::Path(path) => path
+                .path
+                .segments
+                .last()
+                .is_some_and(|segment| segment.ident == "Result"),
             _ => false,
         },
         ReturnType::Default => false,
@@ -180,7 +206,9 @@ pub(crate) fn plain_type(ty: &Type) -> &Type {
 /// FNV-1a over the function's tokens. White space, comments and the place in the file do not count.
 fn fingerprint(tokens: TokenStream) -> u64 {
     fn text(hash: u64, text: &str) -> u64 {
-        text.bytes().chain([0]).fold(hash, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3))
+        text.bytes().chain([0]).fold(hash, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+        })
     }
     fn walk(mut hash: u64, tokens: TokenStream) -> u64 {
         let mut after_hash_sign = false;
@@ -208,7 +236,10 @@ fn fingerprint(tokens: TokenStream) -> u64 {
 /// The name and mutability of a parameter that is a plain variable.
 pub(crate) fn plain_parameter(argument: &FnArg) -> Result<Parameter> {
     let FnArg::Typed(typed) = argument else {
-        return Err(syn::Error::new_spanned(argument, "a task is a function, not a method: it has no `self`; pass the value as an argument"));
+        return Err(syn::Error::new_spanned(
+            argument,
+            "a task is a function, not a method: it has no `self`; pass the value as an argument",
+        ));
     };
     match &*typed.pat {
         Pat::Ident(pattern) if pattern.by_ref.is_none() && pattern.subpat.is_none() => Ok(Parameter {

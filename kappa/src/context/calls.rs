@@ -69,7 +69,11 @@ impl Context {
     }
 
     /// Appends items in order, waiting while the queue is full. The task fails if the queue is closed.
-    pub fn enqueue_all<T: Serialize>(&self, queue: &Queue<T>, items: impl IntoIterator<Item = T>) -> Operation<Enqueue> {
+    pub fn enqueue_all<T: Serialize>(
+        &self,
+        queue: &Queue<T>,
+        items: impl IntoIterator<Item = T>,
+    ) -> Operation<Enqueue> {
         Operation(Enqueue(queue.id(), encode_items(items.into_iter())))
     }
 
@@ -92,11 +96,17 @@ impl Context {
     async fn decode<T: DeserializeOwned>(&mut self, payload: Payload) -> Result<T, Failure> {
         let bytes = self.content(payload).await;
         postcard::from_bytes(&bytes).map_err(|cause| {
-            Failure::Unusable(format!("a message cannot be read as a {}: {cause}", std::any::type_name::<T>()))
+            Failure::Unusable(format!(
+                "a message cannot be read as a {}: {cause}",
+                std::any::type_name::<T>()
+            ))
         })
     }
 
-    async fn decode_result<T: DeserializeOwned>(&mut self, result: TaskResult) -> Result<Result<T, TaskError>, Failure> {
+    async fn decode_result<T: DeserializeOwned>(
+        &mut self,
+        result: TaskResult,
+    ) -> Result<Result<T, TaskError>, Failure> {
         match result {
             Ok(payload) => self.decode(payload).await.map(Ok),
             Err(error) => Ok(Err(error)),
@@ -108,7 +118,10 @@ fn encode_items<T: Serialize>(items: impl Iterator<Item = T>) -> Result<Vec<Vec<
     items
         .map(|item| {
             postcard::to_stdvec(&item).map_err(|cause| {
-                Failure::Unusable(format!("an item of type {} cannot be serialised: {cause}", std::any::type_name::<T>()))
+                Failure::Unusable(format!(
+                    "an item of type {} cannot be serialised: {cause}",
+                    std::any::type_name::<T>()
+                ))
             })
         })
         .collect()
@@ -116,7 +129,10 @@ fn encode_items<T: Serialize>(items: impl Iterator<Item = T>) -> Result<Vec<Vec<
 
 async fn spec<F: TaskFunction>(call: TaskCall<F>, cx: &mut Context) -> Result<TaskSpec, Failure> {
     let (function, arguments) = call.into_spec_bytes().map_err(Failure::Unusable)?;
-    Ok(TaskSpec { function: function.to_string(), arguments: cx.payload("arguments", arguments).await })
+    Ok(TaskSpec {
+        function: function.to_string(),
+        arguments: cx.payload("arguments", arguments).await,
+    })
 }
 
 /// Gives an operation that is one call to the coordinator its [`Kind`].
@@ -163,7 +179,10 @@ impl<F: TaskFunction> Kind for InnerCall<F> {
         Box::pin(async move {
             let checked = match cx.next_frame() {
                 Some(saved) => crate::task::check::<F>(saved),
-                None => Err(Failure::Unusable(format!("the continuation has no frame for {}", F::NAME))),
+                None => Err(Failure::Unusable(format!(
+                    "the continuation has no frame for {}",
+                    F::NAME
+                ))),
             };
             if let Err(failure) = checked {
                 return cx.fail(failure).await;
@@ -245,7 +264,9 @@ impl<R: DeserializeOwned + Send + 'static> Request for WaitAll<R> {
     }
 
     async fn result(answer: Answer, cx: &mut Context) -> Result<Option<Result<Vec<R>, TaskError>>, Failure> {
-        let Answer::Results(results) = answer else { return Ok(None) };
+        let Answer::Results(results) = answer else {
+            return Ok(None);
+        };
         let mut values = Vec::with_capacity(results.len());
         for result in results {
             match cx.decode_result(result).await? {
@@ -268,7 +289,9 @@ impl<R: DeserializeOwned + Send + 'static> Request for WaitAny<R> {
     }
 
     async fn result(answer: Answer, cx: &mut Context) -> Result<Option<Self::Output>, Failure> {
-        let Answer::First(index, result) = answer else { return Ok(None) };
+        let Answer::First(index, result) = answer else {
+            return Ok(None);
+        };
         Ok(Some((index as usize, cx.decode_result(result).await?)))
     }
 }

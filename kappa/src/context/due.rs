@@ -20,7 +20,11 @@ impl Due {
     pub(super) fn new(started: Instant, time_limit: Option<Duration>) -> Self {
         let interval = time_limit.map_or(INTERVAL, |limit| INTERVAL.min(limit / 8));
         let last_call = time_limit.and_then(|limit| started.checked_add(limit / 10 * 9));
-        Due { at: started + interval, interval, last_call }
+        Due {
+            at: started + interval,
+            interval,
+            last_call,
+        }
     }
 
     /// A call has just been committed.

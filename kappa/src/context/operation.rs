@@ -37,7 +37,11 @@ pub trait Request: Send + Sized + 'static {
     fn result(answer: Answer, cx: &mut Context) -> impl Future<Output = Result<Option<Self::Output>, Failure>> + Send;
 
     /// The whole way: call, answer, result.
-    fn exchange(operation: Option<Self>, cx: &mut Context, frame: &Frame<'_>) -> impl Future<Output = Self::Output> + Send {
+    fn exchange(
+        operation: Option<Self>,
+        cx: &mut Context,
+        frame: &Frame<'_>,
+    ) -> impl Future<Output = Self::Output> + Send {
         async move {
             let answer = match operation {
                 Some(operation) => {
@@ -55,7 +59,10 @@ pub trait Request: Send + Sized + 'static {
             match Self::result(answer, cx).await {
                 Ok(Some(result)) => result,
                 Ok(None) => {
-                    let message = format!("{}: the recorded answer is one of another operation", frame.function.name);
+                    let message = format!(
+                        "{}: the recorded answer is one of another operation",
+                        frame.function.name
+                    );
                     cx.fail(Failure::Unusable(message)).await
                 }
                 Err(failure) => cx.fail(failure).await,

@@ -92,16 +92,21 @@ pub fn encode(innermost: &Frame<'_>, keys: u64, to: &mut Writer) -> Result<(), U
     to.bytes.extend_from_slice(&keys.to_le_bytes());
     for frame in stack.into_iter().rev() {
         let name = frame.function.name.as_bytes();
-        let name_length = u16::try_from(name.len()).map_err(|_| Unsaved { what: "a function's name is too long".into() })?;
+        let name_length = u16::try_from(name.len()).map_err(|_| Unsaved {
+            what: "a function's name is too long".into(),
+        })?;
         to.bytes.extend_from_slice(&name_length.to_le_bytes());
         to.bytes.extend_from_slice(name);
         to.bytes.extend_from_slice(&frame.function.fingerprint.to_le_bytes());
         to.bytes.extend_from_slice(&frame.point.to_le_bytes());
         let length_at = to.bytes.len();
         to.bytes.extend_from_slice(&[0; 4]);
-        (frame.live)(to).map_err(|cause| Unsaved { what: format!("{}: {cause}", frame.function.name) })?;
-        let length = u32::try_from(to.bytes.len() - length_at - 4)
-            .map_err(|_| Unsaved { what: format!("{}: more than 4 GiB are live", frame.function.name) })?;
+        (frame.live)(to).map_err(|cause| Unsaved {
+            what: format!("{}: {cause}", frame.function.name),
+        })?;
+        let length = u32::try_from(to.bytes.len() - length_at - 4).map_err(|_| Unsaved {
+            what: format!("{}: more than 4 GiB are live", frame.function.name),
+        })?;
         to.bytes[length_at..length_at + 4].copy_from_slice(&length.to_le_bytes());
     }
     Ok(())
@@ -113,12 +118,18 @@ impl Continuation {
     /// # Errors
     /// Anything that [`encode`] cannot have written: another format, a truncated buffer, no frame at all.
     pub fn decode(bytes: &[u8]) -> Result<Self, Unsaved> {
-        let damaged = || Unsaved { what: "the continuation is damaged: it ends in the middle of a frame".into() };
+        let damaged = || Unsaved {
+            what: "the continuation is damaged: it ends in the middle of a frame".into(),
+        };
         let Some((&format, mut rest)) = bytes.split_first() else {
-            return Err(Unsaved { what: "the continuation is empty".into() });
+            return Err(Unsaved {
+                what: "the continuation is empty".into(),
+            });
         };
         if format != FORMAT {
-            return Err(Unsaved { what: format!("the continuation has format {format}; this program reads format {FORMAT}") });
+            return Err(Unsaved {
+                what: format!("the continuation has format {format}; this program reads format {FORMAT}"),
+            });
         }
         let keys = u64::from_le_bytes(take_array(&mut rest).ok_or_else(damaged)?);
         let mut frames = VecDeque::new();
@@ -130,10 +141,17 @@ impl Continuation {
             let point = u32::from_le_bytes(take_array(&mut rest).ok_or_else(damaged)?);
             let live_length = u32::from_le_bytes(take_array(&mut rest).ok_or_else(damaged)?);
             let live = take(&mut rest, live_length as usize).ok_or_else(damaged)?.to_vec();
-            frames.push_back(SavedFrame { function, fingerprint, point, live });
+            frames.push_back(SavedFrame {
+                function,
+                fingerprint,
+                point,
+                live,
+            });
         }
         if frames.is_empty() {
-            return Err(Unsaved { what: "the continuation has no frames".into() });
+            return Err(Unsaved {
+                what: "the continuation has no frames".into(),
+            });
         }
         Ok(Continuation { keys, frames })
     }
@@ -158,14 +176,20 @@ mod tests {
         let outer_live = |w: &mut Writer| crate::continuation::Save::save(&7_u64, w);
         let outer = Frame {
             caller: None,
-            function: Function { name: "a::outer", fingerprint: 1 },
+            function: Function {
+                name: "a::outer",
+                fingerprint: 1,
+            },
             point: 2,
             live: &outer_live,
         };
         let inner_live = |_: &mut Writer| Ok(());
         let inner = Frame {
             caller: Some(&outer),
-            function: Function { name: "a::inner", fingerprint: 3 },
+            function: Function {
+                name: "a::inner",
+                fingerprint: 3,
+            },
             point: 4,
             live: &inner_live,
         };
@@ -173,14 +197,26 @@ mod tests {
         encode(&inner, 5, &mut writer).unwrap();
         let back = Continuation::decode(&writer.bytes).unwrap();
         assert_eq!(back.keys, 5);
-        let names: Vec<_> = back.frames.iter().map(|f| (f.function.as_str(), f.fingerprint, f.point, f.live.len())).collect();
+        let names: Vec<_> = back
+            .frames
+            .iter()
+            .map(|f| (f.function.as_str(), f.fingerprint, f.point, f.live.len()))
+            .collect();
         assert_eq!(names, [("a::outer", 1, 2, 1), ("a::inner", 3, 4, 0)]);
     }
 
     #[test]
     fn a_buffer_cut_anywhere_but_between_frames_is_refused() {
         let live = |w: &mut Writer| crate::continuation::Save::save(&"text".to_string(), w);
-        let frame = Frame { caller: None, function: Function { name: "a::f", fingerprint: 1 }, point: 0, live: &live };
+        let frame = Frame {
+            caller: None,
+            function: Function {
+                name: "a::f",
+                fingerprint: 1,
+            },
+            point: 0,
+            live: &live,
+        };
         let mut writer = Writer::default();
         encode(&frame, 0, &mut writer).unwrap();
         for end in 0..writer.bytes.len() {

@@ -87,19 +87,28 @@ pub struct Steps<A> {
 
 impl<A: Step> Steps<A> {
     fn over(first: A, last: A) -> Self {
-        Steps { left: (first <= last).then_some((first, last)), descending: false }
+        Steps {
+            left: (first <= last).then_some((first, last)),
+            descending: false,
+        }
     }
 
     fn below(first: A, end: A) -> Self {
         // Nothing is below the smallest value.
         match end.down() {
             Some(last) if first < end => Steps::over(first, last),
-            _ => Steps { left: None, descending: false },
+            _ => Steps {
+                left: None,
+                descending: false,
+            },
         }
     }
 
     fn reversed(self) -> Self {
-        Steps { descending: !self.descending, ..self }
+        Steps {
+            descending: !self.descending,
+            ..self
+        }
     }
 }
 
@@ -110,10 +119,18 @@ impl<A: Step> ResumableIterator for Steps<A> {
     fn next(&mut self) -> Option<A> {
         let (first, last) = self.left?;
         if self.descending {
-            self.left = if last > first { last.down().map(|last| (first, last)) } else { None };
+            self.left = if last > first {
+                last.down().map(|last| (first, last))
+            } else {
+                None
+            };
             Some(last)
         } else {
-            self.left = if first < last { first.up().map(|first| (first, last)) } else { None };
+            self.left = if first < last {
+                first.up().map(|first| (first, last))
+            } else {
+                None
+            };
             Some(first)
         }
     }
@@ -133,7 +150,14 @@ impl<A: Step> IntoResumable for RangeInclusive<A> {
     type Iterator = Steps<A>;
 
     fn into_resumable(self) -> Steps<A> {
-        if self.is_empty() { Steps { left: None, descending: false } } else { Steps::over(*self.start(), *self.end()) }
+        if self.is_empty() {
+            Steps {
+                left: None,
+                descending: false,
+            }
+        } else {
+            Steps::over(*self.start(), *self.end())
+        }
     }
 }
 
@@ -149,7 +173,10 @@ where
         match (ends.next(), ends.next_back()) {
             (Some(last), Some(first)) => Steps::over(first, last).reversed(),
             (Some(only), None) => Steps::over(only, only),
-            _ => Steps { left: None, descending: true },
+            _ => Steps {
+                left: None,
+                descending: true,
+            },
         }
     }
 }
@@ -166,7 +193,10 @@ where
         match (ends.next(), ends.next_back()) {
             (Some(last), Some(first)) => Steps::over(first, last).reversed(),
             (Some(only), None) => Steps::over(only, only),
-            _ => Steps { left: None, descending: true },
+            _ => Steps {
+                left: None,
+                descending: true,
+            },
         }
     }
 }
@@ -182,7 +212,10 @@ impl<A: Step> ResumableIterator for StepsFrom<A> {
 
     fn next(&mut self) -> Option<A> {
         let next = self.next.take();
-        assert!(next.is_some(), "a range without an end went past the largest value of its type");
+        assert!(
+            next.is_some(),
+            "a range without an end went past the largest value of its type"
+        );
         self.next = next.and_then(Step::up);
         next
     }

@@ -24,8 +24,11 @@ pub trait Save: Sized {
 #[diagnostic::do_not_recommend]
 impl<T: Serialize + DeserializeOwned + Send + Sync> Save for T {
     fn save(&self, to: &mut Writer) -> Result<(), Unsaved> {
-        let mut serializer = postcard::Serializer { output: Append(&mut to.bytes) };
-        self.serialize(&mut serializer).map_err(|cause| Unsaved::of::<T>("cannot be serialised", &cause))
+        let mut serializer = postcard::Serializer {
+            output: Append(&mut to.bytes),
+        };
+        self.serialize(&mut serializer)
+            .map_err(|cause| Unsaved::of::<T>("cannot be serialised", &cause))
     }
 
     fn restore(from: &mut Reader<'_>) -> Result<Self, Unsaved> {
@@ -56,7 +59,9 @@ pub struct Unsaved {
 
 impl Unsaved {
     fn of<T>(problem: &str, cause: &dyn fmt::Display) -> Self {
-        Unsaved { what: format!("a value of type {} {problem}: {cause}", std::any::type_name::<T>()) }
+        Unsaved {
+            what: format!("a value of type {} {problem}: {cause}", std::any::type_name::<T>()),
+        }
     }
 }
 

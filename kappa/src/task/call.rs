@@ -50,8 +50,14 @@ impl<F: TaskFunction> TaskCall<F> {
             single if F::PARAMETERS.len() == 1 => vec![single],
             _ => return Err(format!("wrong number of arguments: {}", expected())),
         };
-        let tuple = if values.is_empty() { Value::Null } else { Value::Array(values) };
-        serde_json::from_value(tuple).map(TaskCall::new).map_err(|cause| format!("wrong argument: {cause}; {}", expected()))
+        let tuple = if values.is_empty() {
+            Value::Null
+        } else {
+            Value::Array(values)
+        };
+        serde_json::from_value(tuple)
+            .map(TaskCall::new)
+            .map_err(|cause| format!("wrong argument: {cause}; {}", expected()))
     }
 }
 

@@ -35,7 +35,10 @@ pub trait TaskFunction: Sized + Send + Sync + 'static {
     const FINGERPRINT: u64;
 
     /// Name and fingerprint.
-    const FUNCTION: Function = Function { name: Self::NAME, fingerprint: Self::FINGERPRINT };
+    const FUNCTION: Function = Function {
+        name: Self::NAME,
+        fingerprint: Self::FINGERPRINT,
+    };
 
     /// Runs the body, from its beginning or from its saved frame.
     fn run<'a>(

@@ -22,7 +22,11 @@ pub struct Registration {
 impl Registration {
     /// How to start and resume `F`.
     pub const fn of<F: TaskFunction>() -> Self {
-        Registration { name: F::NAME, begin: begin::<F>, resume: resume::<F> }
+        Registration {
+            name: F::NAME,
+            begin: begin::<F>,
+            resume: resume::<F>,
+        }
     }
 
     /// The function's full name.
@@ -46,7 +50,15 @@ inventory::collect!(Registration);
 /// The task function with this full name.
 pub fn find(name: &str) -> Option<&'static Registration> {
     static BY_NAME: OnceLock<HashMap<&'static str, &'static Registration>> = OnceLock::new();
-    BY_NAME.get_or_init(|| inventory::iter::<Registration>.into_iter().map(|r| (r.name, r)).collect()).get(name).copied()
+    BY_NAME
+        .get_or_init(|| {
+            inventory::iter::<Registration>
+                .into_iter()
+                .map(|r| (r.name, r))
+                .collect()
+        })
+        .get(name)
+        .copied()
 }
 
 fn begin<'a, F: TaskFunction>(cx: &'a mut Context, arguments: &'a [u8]) -> Running<'a> {
@@ -70,7 +82,11 @@ fn resume<'a, F: TaskFunction>(cx: &'a mut Context) -> Running<'a> {
 fn finish<F: TaskFunction>(output: F::Output) -> Result<Vec<u8>, Failure> {
     let value = F::conclude(output).map_err(Failure::Returned)?;
     postcard::to_stdvec(&value).map_err(|cause| {
-        Failure::Unusable(format!("{}: its value, of type {}, cannot be serialised: {cause}", F::NAME, std::any::type_name::<F::Value>()))
+        Failure::Unusable(format!(
+            "{}: its value, of type {}, cannot be serialised: {cause}",
+            F::NAME,
+            std::any::type_name::<F::Value>()
+        ))
     })
 }
 

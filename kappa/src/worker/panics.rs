@@ -72,6 +72,9 @@ mod tests {
         })
         .await;
         let message: String = end.map(|()| String::new()).unwrap_err();
-        assert!(message.contains("no luck") && message.contains("panics.rs:"), "{message}");
+        assert!(
+            message.contains("no luck") && message.contains("panics.rs:"),
+            "{message}"
+        );
     }
 }

@@ -304,6 +304,16 @@ twins! {
         acc
     }
 
+    async fn over_an_iterator_of_the_users(cx, from: u64) -> Vec<u64> {
+        let mut out = vec![];
+        for x in Countdown { left: from } {
+            if x == 2 { continue; }
+            cx.checkpoint().await;
+            out.push(x);
+        }
+        out
+    }
+
     async fn if_due_at_the_end(cx, n: i64) -> i64 {
         let mut acc = 0;
         for i in 0..n { acc += i; cx.checkpoint_if_due().await; }
@@ -334,6 +344,28 @@ twins! {
         let c = async { a + b }.await;
         cx.checkpoint().await;
         a + b + c
+    }
+}
+
+#[derive(Clone, serde::Serialize, serde::Deserialize)]
+struct Countdown {
+    left: u64,
+}
+
+impl Iterator for Countdown {
+    type Item = u64;
+
+    fn next(&mut self) -> Option<u64> {
+        self.left = self.left.checked_sub(1)?;
+        Some(self.left)
+    }
+}
+
+impl kappa::continuation::ResumableIterator for Countdown {
+    type Item = u64;
+
+    fn next(&mut self) -> Option<u64> {
+        Iterator::next(self)
     }
 }
 
@@ -381,6 +413,7 @@ fn loops() {
     same!(zero_times(3), 0);
     same!(over_everything(3), 23);
     same!(unsuspended_inner_loops(9), 1);
+    same!(over_an_iterator_of_the_users(5), 4);
     same!(if_due_at_the_end(9), 0);
 }
 

@@ -155,21 +155,49 @@ where
     futures::executor::block_on(async {
         let harness = Arc::new(Harness::default());
         let (function, arguments) = call.into_spec_bytes().unwrap();
-        harness.invoke(TaskId::ROOT, function.into(), 0, Start::Begin(Payload::Inline(arguments.into()))).await;
+        harness
+            .invoke(
+                TaskId::ROOT,
+                function.into(),
+                0,
+                Start::Begin(Payload::Inline(arguments.into())),
+            )
+            .await;
         let direct = ended::<F>(&harness, TaskId::ROOT);
         let checkpoints = std::mem::take(&mut *harness.checkpoints.lock().unwrap());
-        let count = checkpoints.iter().filter(|checkpoint| checkpoint.task == TaskId::ROOT).count();
+        let count = checkpoints
+            .iter()
+            .filter(|checkpoint| checkpoint.task == TaskId::ROOT)
+            .count();
         for (at, checkpoint) in checkpoints.into_iter().enumerate() {
             let task = checkpoint.task;
             let child_result = harness.result(task);
-            let again = Arc::new(Harness { store: harness.store.clone(), ..Harness::default() });
+            let again = Arc::new(Harness {
+                store: harness.store.clone(),
+                ..Harness::default()
+            });
             *again.model.lock().unwrap() = checkpoint.model;
-            let start = Start::Resume { continuation: checkpoint.continuation, answer: checkpoint.answer };
-            again.invoke(task, checkpoint.function, checkpoint.sequence, start).await;
+            let start = Start::Resume {
+                continuation: checkpoint.continuation,
+                answer: checkpoint.answer,
+            };
+            again
+                .invoke(task, checkpoint.function, checkpoint.sequence, start)
+                .await;
             if task == TaskId::ROOT {
-                assert_eq!(ended::<F>(&again, task), direct, "{}: resumed from checkpoint {at}", F::NAME);
+                assert_eq!(
+                    ended::<F>(&again, task),
+                    direct,
+                    "{}: resumed from checkpoint {at}",
+                    F::NAME
+                );
             } else {
-                assert_eq!(again.result(task), child_result, "{}: child resumed from checkpoint {at}", F::NAME);
+                assert_eq!(
+                    again.result(task),
+                    child_result,
+                    "{}: child resumed from checkpoint {at}",
+                    F::NAME
+                );
             }
         }
         (direct, count)
@@ -182,7 +210,10 @@ pub(crate) struct MemoryStore(Mutex<BTreeMap<String, Bytes>>);
 #[async_trait]
 impl Store for MemoryStore {
     async fn put(&self, key: &str, bytes: Bytes) -> Result<(), StoreError> {
-        assert!(self.0.lock().unwrap().insert(key.into(), bytes).is_none(), "{key} is written twice");
+        assert!(
+            self.0.lock().unwrap().insert(key.into(), bytes).is_none(),
+            "{key} is written twice"
+        );
         Ok(())
     }
 
@@ -192,7 +223,10 @@ impl Store for MemoryStore {
 
     async fn get_ranges(&self, key: &str, ranges: &[Range<u64>]) -> Result<Vec<Bytes>, StoreError> {
         let object = self.get(key).await?;
-        Ok(ranges.iter().map(|range| object.slice(range.start as usize..range.end as usize)).collect())
+        Ok(ranges
+            .iter()
+            .map(|range| object.slice(range.start as usize..range.end as usize))
+            .collect())
     }
 
     async fn delete(&self, key: &str) -> Result<(), StoreError> {
@@ -201,7 +235,10 @@ impl Store for MemoryStore {
     }
 
     async fn delete_prefix(&self, prefix: &str) -> Result<(), StoreError> {
-        self.0.lock().unwrap().retain(|key, _| !key.starts_with(&format!("{prefix}/")));
+        self.0
+            .lock()
+            .unwrap()
+            .retain(|key, _| !key.starts_with(&format!("{prefix}/")));
         Ok(())
     }
 

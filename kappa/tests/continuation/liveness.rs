@@ -276,7 +276,10 @@ fn variables_come_and_go() {
         same!(not_storable_between_two_points(n), 1);
         same!(scopes_end_where_they_end(n), 1);
     }
-    assert_eq!(crate::harness::everywhere(mutable_arguments(1, vec![7])), (Ok(vec![7, 2, 3]), 2));
+    assert_eq!(
+        crate::harness::everywhere(mutable_arguments(1, vec![7])),
+        (Ok(vec![7, 2, 3]), 2)
+    );
     same!(moved_and_made_again(5), 6);
     same!(partly_used(("t".to_string(), 4)), 3);
     same!(underscores(1, 2), 4);

@@ -8,3 +8,4 @@ mod liveness;
 mod patterns;
 mod refusals;
 mod twin;
+mod versions;

@@ -1,8 +1,8 @@
 //! Every function in `twins! { .. }` exists twice, with the same text: as a task, and as plain `async` Rust in which an operation is an ordinary
 //! future. Rust itself says what a task must give.
 
-use kappa::{Failure, TaskError};
 use kappa::ids::TaskId;
+use kappa::{Failure, TaskError};
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::future::{Future, Ready, ready};
@@ -58,7 +58,10 @@ impl Plain {
         ready(tasks.iter().map(|task| task.0.clone()).collect())
     }
 
-    pub(crate) fn wait_any<T: Clone>(&self, tasks: &[Done<Result<T, TaskError>>]) -> Ready<(usize, Result<T, TaskError>)> {
+    pub(crate) fn wait_any<T: Clone>(
+        &self,
+        tasks: &[Done<Result<T, TaskError>>],
+    ) -> Ready<(usize, Result<T, TaskError>)> {
         ready((0, tasks[0].0.clone()))
     }
 
@@ -90,7 +93,11 @@ impl Plain {
 }
 
 fn failed(message: String) -> TaskError {
-    TaskError { task: TaskId(0), function: String::new(), kind: Failure::Returned(message) }
+    TaskError {
+        task: TaskId(0),
+        function: String::new(),
+        kind: Failure::Returned(message),
+    }
 }
 
 /// How a twin's result compares with the end of a task.

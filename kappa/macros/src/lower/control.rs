@@ -6,7 +6,9 @@ use crate::names::{Found, Var};
 use crate::points::{must_split, must_split_block, suspends};
 use quote::{quote, quote_spanned};
 use syn::spanned::Spanned;
-use syn::{BinOp, Expr, ExprBreak, ExprContinue, ExprForLoop, ExprIf, ExprLoop, ExprMatch, ExprWhile, Label, Lifetime, UnOp};
+use syn::{
+    BinOp, Expr, ExprBreak, ExprContinue, ExprForLoop, ExprIf, ExprLoop, ExprMatch, ExprWhile, Label, Lifetime, UnOp,
+};
 
 impl Lower<'_> {
     pub(super) fn if_into(&mut self, branch: ExprIf, dest: Dest) {
@@ -33,7 +35,13 @@ impl Lower<'_> {
             let mut condition = condition;
             let mut binds = Vec::new();
             let found = self.native_condition(&mut condition, &mut binds);
-            self.end(End::Branch { condition: quote!(#condition), found, binds, then, other });
+            self.end(End::Branch {
+                condition: quote!(#condition),
+                found,
+                binds,
+                then,
+                other,
+            });
             return;
         }
         match condition {
@@ -57,12 +65,24 @@ impl Lower<'_> {
                 let found = self.names.resolve_expr(&mut scrutinee);
                 let mut pattern = *binding.pat;
                 let binds = self.names.declare_pattern(&mut pattern, false);
-                self.end(End::Branch { condition: quote!(let #pattern = #scrutinee), found, binds, then, other });
+                self.end(End::Branch {
+                    condition: quote!(let #pattern = #scrutinee),
+                    found,
+                    binds,
+                    then,
+                    other,
+                });
             }
             value => {
                 let mut value = self.value(value);
                 let found = self.names.resolve_expr(&mut value);
-                self.end(End::Branch { condition: quote!(#value), found, binds: Vec::new(), then, other });
+                self.end(End::Branch {
+                    condition: quote!(#value),
+                    found,
+                    binds: Vec::new(),
+                    then,
+                    other,
+                });
             }
         }
     }
@@ -106,16 +126,31 @@ impl Lower<'_> {
             let target = self.block(None);
             match arm.guard {
                 Some((_, guard)) if must_split(&guard, self.cx) => {
-                    choices.push(Choice { pattern: quote!(#pattern), guard: None, found: Found::default(), binds, target });
+                    choices.push(Choice {
+                        pattern: quote!(#pattern),
+                        guard: None,
+                        found: Found::default(),
+                        binds,
+                        target,
+                    });
                     let (body, rest) = (self.block(None), self.block(None));
-                    let wildcard =
-                        Choice { pattern: quote!(_), guard: None, found: Found::default(), binds: vec![], target: rest };
+                    let wildcard = Choice {
+                        pattern: quote!(_),
+                        guard: None,
+                        found: Found::default(),
+                        binds: vec![],
+                        target: rest,
+                    };
                     choices.push(wildcard);
                     self.current = from;
                     let mut scrutinee = scrutinee.clone();
                     let found = self.names.resolve_expr(&mut scrutinee);
                     let choices = std::mem::take(&mut choices);
-                    self.end(End::Match { scrutinee: quote!(#scrutinee), found, choices });
+                    self.end(End::Match {
+                        scrutinee: quote!(#scrutinee),
+                        found,
+                        choices,
+                    });
                     self.start(target);
                     self.condition(*guard, body, rest);
                     self.start(body);
@@ -142,7 +177,13 @@ impl Lower<'_> {
                         }
                         None => (None, Found::default()),
                     };
-                    choices.push(Choice { pattern: quote!(#pattern), guard, found, binds, target });
+                    choices.push(Choice {
+                        pattern: quote!(#pattern),
+                        guard,
+                        found,
+                        binds,
+                        target,
+                    });
                 }
             }
             self.start(target);
@@ -154,20 +195,36 @@ impl Lower<'_> {
         if is_rest && !choices.is_empty() {
             // The arms above it have been ruled out, which rustc cannot see.
             let never = self.block(None);
-            choices.push(Choice { pattern: quote!(_), guard: None, found: Found::default(), binds: vec![], target: never });
+            choices.push(Choice {
+                pattern: quote!(_),
+                guard: None,
+                found: Found::default(),
+                binds: vec![],
+                target: never,
+            });
             self.start(never);
             self.emit(quote!(::core::unreachable!();), Found::default());
             self.end(End::Stop);
             self.current = from;
         }
         let found = self.names.resolve_expr(&mut scrutinee);
-        self.end(End::Match { scrutinee: quote!(#scrutinee), found, choices });
+        self.end(End::Match {
+            scrutinee: quote!(#scrutinee),
+            found,
+            choices,
+        });
         self.start(after);
     }
 
     fn enter_target(&mut self, label: Option<&Label>, break_to: BlockId, continue_to: Option<BlockId>, dest: Dest) {
         let label = label.map(|label| label.name.clone());
-        self.targets.push(Target { label, is_loop: continue_to.is_some(), break_to, continue_to, dest });
+        self.targets.push(Target {
+            label,
+            is_loop: continue_to.is_some(),
+            break_to,
+            continue_to,
+            dest,
+        });
     }
 
     pub(super) fn loop_into(&mut self, expr: ExprLoop, dest: Dest) {
@@ -198,7 +255,13 @@ impl Lower<'_> {
     }
 
     pub(super) fn for_into(&mut self, expr: ExprForLoop, dest: Dest) {
-        let ExprForLoop { label, pat, expr: iterable, body, .. } = expr;
+        let ExprForLoop {
+            label,
+            pat,
+            expr: iterable,
+            body,
+            ..
+        } = expr;
         let mut iterable = self.value(*iterable);
         let span = iterable.span();
         if !must_split_block(&body, self.cx) {
@@ -232,7 +295,13 @@ impl Lower<'_> {
         let mut pattern = *pat;
         let binds = self.names.declare_pattern(&mut pattern, true);
         let condition = quote!(let ::core::option::Option::Some(#pattern) = #next);
-        self.end(End::Branch { condition, found: Found::using(iterator), binds, then: inside, other: after });
+        self.end(End::Branch {
+            condition,
+            found: Found::using(iterator),
+            binds,
+            then: inside,
+            other: after,
+        });
         self.start(inside);
         self.enter_target(label.as_ref(), after, Some(head), Dest::Discard);
         self.block_into(body, Dest::Discard);
@@ -280,7 +349,10 @@ impl Lower<'_> {
     }
 
     pub(super) fn go_on(&mut self, jump: &ExprContinue) {
-        match self.find_target(jump.label.as_ref()).and_then(|at| self.targets[at].continue_to) {
+        match self
+            .find_target(jump.label.as_ref())
+            .and_then(|at| self.targets[at].continue_to)
+        {
             Some(to) => self.jump(to),
             None => self.error(jump.span(), "`continue` outside of a loop"),
         }

@@ -79,7 +79,10 @@ impl Lower<'_> {
             Expr::Binary(binary) => match binary.op {
                 BinOp::And(_) | BinOp::Or(_) => return self.control_value(expr, ty),
                 BinOp::Eq(_) | BinOp::Ne(_) | BinOp::Lt(_) | BinOp::Le(_) | BinOp::Gt(_) | BinOp::Ge(_) => {
-                    self.operands(vec![(&mut binary.left, Mode::Borrow), (&mut binary.right, Mode::Borrow)]);
+                    self.operands(vec![
+                        (&mut binary.left, Mode::Borrow),
+                        (&mut binary.right, Mode::Borrow),
+                    ]);
                 }
                 _ if is_assignment(&binary.op) => {
                     // For the primitive types, the right side comes first.
@@ -92,12 +95,16 @@ impl Lower<'_> {
             }
             Expr::Call(call) => {
                 let function = std::iter::once((&mut *call.func, Mode::Value));
-                let operands = function.chain(call.args.iter_mut().map(|argument| (argument, Mode::Value))).collect();
+                let operands = function
+                    .chain(call.args.iter_mut().map(|argument| (argument, Mode::Value)))
+                    .collect();
                 self.operands(operands);
             }
             Expr::MethodCall(call) => {
                 let receiver = std::iter::once((&mut *call.receiver, Mode::Borrow));
-                let operands = receiver.chain(call.args.iter_mut().map(|argument| (argument, Mode::Value))).collect();
+                let operands = receiver
+                    .chain(call.args.iter_mut().map(|argument| (argument, Mode::Value)))
+                    .collect();
                 self.operands(operands);
             }
             Expr::Index(index) => {
@@ -115,12 +122,18 @@ impl Lower<'_> {
                     field.colon_token.get_or_insert_with(Default::default);
                 }
                 let fields = literal.fields.iter_mut().map(|field| (&mut field.expr, Mode::Value));
-                let operands = fields.chain(literal.rest.as_deref_mut().map(|rest| (rest, Mode::Value))).collect();
+                let operands = fields
+                    .chain(literal.rest.as_deref_mut().map(|rest| (rest, Mode::Value)))
+                    .collect();
                 self.operands(operands);
             }
             Expr::Macro(call) => {
                 if let Some(mut known) = KnownMacro::parse(&call.mac) {
-                    let late = known.values.iter().skip(known.eager).find(|value| must_split(value, self.cx));
+                    let late = known
+                        .values
+                        .iter()
+                        .skip(known.eager)
+                        .find(|value| must_split(value, self.cx));
                     if let Some(late) = late {
                         let span = late.span();
                         self.error(
@@ -173,7 +186,13 @@ impl Lower<'_> {
         if name == "checkpoint_if_due" {
             let (due, after) = (self.block(None), self.block(Some(self.current)));
             let condition = quote!(#cx.is_checkpoint_due());
-            self.end(End::Branch { condition, found: Found::default(), binds: Vec::new(), then: due, other: after });
+            self.end(End::Branch {
+                condition,
+                found: Found::default(),
+                binds: Vec::new(),
+                then: due,
+                other: after,
+            });
             self.start(due);
             self.point(awaited);
             self.jump(after);
@@ -190,7 +209,11 @@ impl Lower<'_> {
         let mut operation = *awaited.base;
         let found = self.names.resolve_expr(&mut operation);
         let (point, next) = (self.block(None), self.block(None));
-        self.end(End::Suspend { operation: quote!(#operation), found, point });
+        self.end(End::Suspend {
+            operation: quote!(#operation),
+            found,
+            point,
+        });
         self.start(point);
         self.points.push(point);
         let result = self.names.temporary(span);

@@ -78,7 +78,12 @@ impl<'a> Lower<'a> {
     }
 
     fn block(&mut self, after: Option<BlockId>) -> BlockId {
-        self.blocks.push(Block { atoms: Vec::new(), end: End::Open, after, order: usize::MAX });
+        self.blocks.push(Block {
+            atoms: Vec::new(),
+            end: End::Open,
+            after,
+            order: usize::MAX,
+        });
         self.blocks.len() - 1
     }
 
@@ -111,7 +116,10 @@ impl<'a> Lower<'a> {
     }
 
     fn emit_let(&mut self, code: TokenStream, found: Found, declares: Vec<Var>) {
-        self.blocks[self.current].atoms.push(Atom { declares, ..Atom::new(code, found) });
+        self.blocks[self.current].atoms.push(Atom {
+            declares,
+            ..Atom::new(code, found)
+        });
     }
 
     /// `let temporary;`, to be assigned on several ways.
@@ -120,7 +128,11 @@ impl<'a> Lower<'a> {
         let ident = &self.names.bindings[var].ident;
         let ty = ty.map(|ty| quote!(: #ty));
         let code = quote!(let mut #ident #ty;);
-        let atom = Atom { declares: vec![var], deferred: true, ..Atom::new(code, Found::default()) };
+        let atom = Atom {
+            declares: vec![var],
+            deferred: true,
+            ..Atom::new(code, Found::default())
+        };
         self.blocks[self.current].atoms.push(atom);
         var
     }
@@ -206,7 +218,10 @@ impl<'a> Lower<'a> {
                 }
                 Stmt::Macro(stmt) => {
                     let is_value = is_last && stmt.semi_token.is_none();
-                    let expr = Expr::Macro(syn::ExprMacro { attrs: stmt.attrs, mac: stmt.mac });
+                    let expr = Expr::Macro(syn::ExprMacro {
+                        attrs: stmt.attrs,
+                        mac: stmt.mac,
+                    });
                     has_value |= is_value || (is_last && stops(&expr));
                     self.into(expr, if is_value { dest } else { Dest::Discard });
                 }
@@ -247,7 +262,10 @@ impl<'a> Lower<'a> {
     fn scope_ends(&mut self, vars: Vec<Var>) {
         let held: Vec<Var> = vars.into_iter().filter(|&var| self.names.is_guard(var)).collect();
         if !held.is_empty() {
-            self.blocks[self.current].atoms.push(Atom { held, ..Atom::new(TokenStream::new(), Found::default()) });
+            self.blocks[self.current].atoms.push(Atom {
+                held,
+                ..Atom::new(TokenStream::new(), Found::default())
+            });
         }
     }
 
@@ -263,11 +281,17 @@ impl<'a> Lower<'a> {
     }
 
     fn local(&mut self, local: Local) {
-        let Local { attrs, mut pat, init, .. } = local;
+        let Local {
+            attrs, mut pat, init, ..
+        } = local;
         let Some(init) = init else {
             let declares = self.names.declare_pattern(&mut pat, true);
             let code = quote!(#(#attrs)* let #pat;);
-            let atom = Atom { declares, deferred: true, ..Atom::new(code, Found::default()) };
+            let atom = Atom {
+                declares,
+                deferred: true,
+                ..Atom::new(code, Found::default())
+            };
             self.blocks[self.current].atoms.push(atom);
             return;
         };
@@ -291,7 +315,10 @@ impl<'a> Lower<'a> {
         };
         if !must_split(&value, self.cx) && !must_split(&diverge, self.cx) {
             let mut diverge = *diverge;
-            let found = self.names.resolve_expr(&mut value).and(self.names.resolve_expr(&mut diverge));
+            let found = self
+                .names
+                .resolve_expr(&mut value)
+                .and(self.names.resolve_expr(&mut diverge));
             let declares = self.names.declare_pattern(&mut pat, false);
             self.emit_let(quote!(#(#attrs)* let #pat = #value else #diverge;), found, declares);
             return;
@@ -303,15 +330,23 @@ impl<'a> Lower<'a> {
         self.start(other);
         self.into(*diverge, Dest::Discard);
         let binds = self.names.declare_pattern(&mut pat, false);
-        self.blocks[from].end =
-            End::LetElse { pattern: quote!(#pat), value: quote!(#value), found, binds, next, other };
+        self.blocks[from].end = End::LetElse {
+            pattern: quote!(#pat),
+            value: quote!(#value),
+            found,
+            binds,
+            next,
+            other,
+        };
         self.start(next);
     }
 
     /// The closure of `cx.shared(closure)` and what it uses.
     fn shared(&self, value: &Expr) -> Option<(TokenStream, crate::names::Vars)> {
         let Expr::MethodCall(call) = value else { return None };
-        let Expr::Path(receiver) = &*call.receiver else { return None };
+        let Expr::Path(receiver) = &*call.receiver else {
+            return None;
+        };
         if !receiver.path.is_ident(self.cx) || call.method != "shared" || call.args.len() != 1 {
             return None;
         }
@@ -326,7 +361,9 @@ fn stops(expr: &Expr) -> bool {
     match expr {
         Expr::Return(_) => true,
         Expr::Macro(call) => call.mac.path.segments.last().is_some_and(|segment| {
-            ["panic", "unreachable", "todo", "unimplemented", "bail"].iter().any(|name| segment.ident == name)
+            ["panic", "unreachable", "todo", "unimplemented", "bail"]
+                .iter()
+                .any(|name| segment.ident == name)
         }),
         _ => false,
     }

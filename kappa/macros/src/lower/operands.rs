@@ -19,12 +19,21 @@ pub(super) enum Mode {
 impl Lower<'_> {
     /// Takes operands apart, in their order of evaluation. Afterwards, evaluating them here gives their values.
     pub(super) fn operands(&mut self, mut operands: Vec<(&mut Expr, Mode)>) {
-        let Some(last) = operands.iter().rposition(|(operand, _)| must_split(operand, self.cx)) else { return };
+        let Some(last) = operands.iter().rposition(|(operand, _)| must_split(operand, self.cx)) else {
+            return;
+        };
         for at in 0..=last {
-            let later: Vec<Expr> = operands[at + 1..=last].iter().map(|(operand, _)| (**operand).clone()).collect();
+            let later: Vec<Expr> = operands[at + 1..=last]
+                .iter()
+                .map(|(operand, _)| (**operand).clone())
+                .collect();
             let (operand, mode) = &mut operands[at];
             let value = self.value((**operand).clone());
-            **operand = if at == last { value } else { self.fix(value, *mode, &later) };
+            **operand = if at == last {
+                value
+            } else {
+                self.fix(value, *mode, &later)
+            };
         }
     }
 
@@ -49,7 +58,11 @@ impl Lower<'_> {
                     Mode::Borrow => later.iter().any(|expr| assigns(expr, &root)),
                 };
                 let is_copy = mode == Mode::Value && matches!(place, Expr::Index(_) | Expr::Unary(_));
-                if changed || is_copy { self.temporary(place) } else { self.fix_place(place, later) }
+                if changed || is_copy {
+                    self.temporary(place)
+                } else {
+                    self.fix_place(place, later)
+                }
             }
             value => self.temporary(value),
         }
@@ -78,7 +91,11 @@ impl Lower<'_> {
     }
 
     fn fix_base(&mut self, base: Expr, later: &[Expr]) -> Expr {
-        if is_place(&base) { self.fix_place(base, later) } else { self.fix(base, Mode::Value, later) }
+        if is_place(&base) {
+            self.fix_place(base, later)
+        } else {
+            self.fix(base, Mode::Value, later)
+        }
     }
 
     /// The variable that a place is or belongs to.

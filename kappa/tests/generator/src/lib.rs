@@ -18,8 +18,14 @@ pub fn random_programs(input: TokenStream) -> TokenStream {
     let mut tasks = String::new();
     let mut all = String::new();
     for number in 0..count {
-        tasks.push_str(&program::program(&format!("p{number}"), seed.wrapping_mul(1_000_003).wrapping_add(number)));
-        let _ = writeln!(all, "    for (a, b) in [(0, 1), (7, -3), (-12, 6)] {{ same!(p{number}(a, b), 0); }}");
+        tasks.push_str(&program::program(
+            &format!("p{number}"),
+            seed.wrapping_mul(1_000_003).wrapping_add(number),
+        ));
+        let _ = writeln!(
+            all,
+            "    for (a, b) in [(0, 1), (7, -3), (-12, 6)] {{ same!(p{number}(a, b), 0); }}"
+        );
     }
     let source = format!(
         "twins! {{
@@ -35,7 +41,9 @@ pub fn random_programs(input: TokenStream) -> TokenStream {
     );
     match source.parse() {
         Ok(tokens) => tokens,
-        Err(error) => format!("::core::compile_error!({:?});", error.to_string()).parse().unwrap_or_default(),
+        Err(error) => format!("::core::compile_error!({:?});", error.to_string())
+            .parse()
+            .unwrap_or_default(),
     }
 }
 

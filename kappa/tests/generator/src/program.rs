@@ -69,7 +69,10 @@ pub(crate) fn program(name: &str, seed: u64) -> String {
     writer.line(&format!("let last = {value};"));
     writer.line("trace.push(last);");
     writer.line("Ok(trace)");
-    format!("    async fn {name}(cx, a: i64, b: i64) -> Result<Vec<i64>> {{\n{}    }}\n", writer.out)
+    format!(
+        "    async fn {name}(cx, a: i64, b: i64) -> Result<Vec<i64>> {{\n{}    }}\n",
+        writer.out
+    )
 }
 
 impl Writer {
@@ -130,8 +133,7 @@ impl Writer {
 
     fn variable(&mut self) -> String {
         let at = self.random.below(self.scope.len());
-        let name = self.scope[at].0.clone();
-        name
+        self.scope[at].0.clone()
     }
 
     fn assignable(&mut self) -> Option<String> {
@@ -140,8 +142,16 @@ impl Writer {
         for (name, mutable) in &self.scope {
             seen.insert(name.clone(), *mutable);
         }
-        let names: Vec<String> = seen.into_iter().filter(|(_, mutable)| *mutable).map(|(name, _)| name).collect();
-        if names.is_empty() { None } else { Some(names[self.random.below(names.len())].clone()) }
+        let names: Vec<String> = seen
+            .into_iter()
+            .filter(|(_, mutable)| *mutable)
+            .map(|(name, _)| name)
+            .collect();
+        if names.is_empty() {
+            None
+        } else {
+            Some(names[self.random.below(names.len())].clone())
+        }
     }
 
     fn declare(&mut self, value: &str) {
@@ -204,7 +214,11 @@ impl Writer {
             12 => {
                 let value = self.expr(1);
                 let name = self.fresh();
-                let extra = if self.random.one_in(2) { format!(" && {}", self.condition(1)) } else { String::new() };
+                let extra = if self.random.one_in(2) {
+                    format!(" && {}", self.condition(1))
+                } else {
+                    String::new()
+                };
                 self.block(&format!("if let Some({name}) = even({value}){extra}"), "", |this| {
                     this.scope.push((name, false));
                     this.statements(depth + 1);
@@ -259,7 +273,13 @@ impl Writer {
             }
             _ => {
                 let name = self.fresh();
-                self.loop_block(&format!("while let Some({name}) = trace.pop()"), "", Kind::Plain, Some(&name), depth);
+                self.loop_block(
+                    &format!("while let Some({name}) = trace.pop()"),
+                    "",
+                    Kind::Plain,
+                    Some(&name),
+                    depth,
+                );
             }
         }
     }
@@ -316,7 +336,11 @@ impl Writer {
 
     fn expr(&mut self, depth: usize) -> String {
         if depth == 0 {
-            return if self.random.one_in(3) { format!("{}_i64", self.random.below(7)) } else { self.variable() };
+            return if self.random.one_in(3) {
+                format!("{}_i64", self.random.below(7))
+            } else {
+                self.variable()
+            };
         }
         match self.random.below(12) {
             0 | 1 => self.expr(0),
@@ -324,13 +348,23 @@ impl Writer {
             3 => format!("({}).wrapping_mul({})", self.expr(depth - 1), self.expr(depth - 1)),
             4 => format!("(({}) ^ ({}))", self.expr(depth - 1), self.expr(depth - 1)),
             5 | 6 => format!("cx.call(echo({})).await", self.expr(depth - 1)),
-            7 => format!("(if {} {{ {} }} else {{ {} }})", self.condition(depth - 1), self.expr(depth - 1), self.expr(depth - 1)),
+            7 => format!(
+                "(if {} {{ {} }} else {{ {} }})",
+                self.condition(depth - 1),
+                self.expr(depth - 1),
+                self.expr(depth - 1)
+            ),
             8 => format!("({{ trace.push({}); {} }})", self.expr(0), self.expr(depth - 1)),
             9 => match self.assignable() {
                 Some(name) => format!("({{ {name} = {}; {name} }})", self.expr(depth - 1)),
                 None => self.expr(depth - 1),
             },
-            10 => format!("three({}, {}, {})", self.expr(depth - 1), self.expr(depth - 1), self.expr(0)),
+            10 => format!(
+                "three({}, {}, {})",
+                self.expr(depth - 1),
+                self.expr(depth - 1),
+                self.expr(0)
+            ),
             _ => format!("i64::from({})", self.condition(depth - 1)),
         }
     }
