@@ -1,0 +1,8 @@
+//! `kappa-tpcds` as a user meets it: the program itself, on small data.
+
+mod bad_input;
+mod generate;
+mod plans;
+mod run;
+mod support;
+mod verify;
