@@ -304,9 +304,17 @@ twins! {
         acc
     }
 
+    async fn struct_literals_in_conditions(cx, n: u64) -> u64 {
+        if (Countdown { left: cx.call(echo(n as i64)).await as u64 }) == (Countdown { left: 3 }) { return 1; }
+        match (Countdown { left: cx.call(echo(n as i64)).await as u64 + 1 }) {
+            Countdown { left: 3 } => { cx.checkpoint().await; 2 }
+            Countdown { left } => left,
+        }
+    }
+
     async fn over_an_iterator_of_the_users(cx, from: u64) -> Vec<u64> {
         let mut out = vec![];
-        for x in Countdown { left: from } {
+        for x in (Countdown { left: from }) {
             if x == 2 { continue; }
             cx.checkpoint().await;
             out.push(x);
@@ -347,7 +355,7 @@ twins! {
     }
 }
 
-#[derive(Clone, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 struct Countdown {
     left: u64,
 }
@@ -413,6 +421,9 @@ fn loops() {
     same!(zero_times(3), 0);
     same!(over_everything(3), 23);
     same!(unsuspended_inner_loops(9), 1);
+    for n in 1..4 {
+        same!(struct_literals_in_conditions(n), 1);
+    }
     same!(over_an_iterator_of_the_users(5), 4);
     same!(if_due_at_the_end(9), 0);
 }

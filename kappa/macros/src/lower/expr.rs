@@ -63,8 +63,8 @@ impl Lower<'_> {
             return expr;
         }
         match &mut expr {
-            Expr::Paren(inner) => return self.value_of_type((*inner.expr).clone(), ty),
-            Expr::Group(inner) => return self.value_of_type((*inner.expr).clone(), ty),
+            Expr::Paren(inner) => *inner.expr = self.value_of_type((*inner.expr).clone(), ty),
+            Expr::Group(inner) => *inner.expr = self.value_of_type((*inner.expr).clone(), ty),
             Expr::Await(awaited) => match operation(awaited, self.cx).cloned() {
                 Some(name) => return self.suspend(awaited.clone(), &name),
                 None => self.operands(vec![(&mut awaited.base, Mode::Value)]),
