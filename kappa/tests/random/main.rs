@@ -20,6 +20,8 @@ fn three(a: i64, b: i64, c: i64) -> i64 {
     a.wrapping_mul(3).wrapping_add(b).wrapping_mul(5).wrapping_sub(c)
 }
 
+// Cargo compiles this file again when one of them changes.
+const _: [Option<&str>; 2] = [option_env!("KAPPA_SEED"), option_env!("KAPPA_PROGRAMS")];
 kappa_random_programs::random_programs!(1, 150);
 
 #[test]
