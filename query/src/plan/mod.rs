@@ -4,7 +4,9 @@
 //! * [`codec`]: fragments, stages and stage graphs to bytes and back.
 
 pub mod codec;
+mod converter;
 mod equivalences;
+mod nodes;
 mod shuffle_reader;
 mod shuffle_source;
 mod wire;

@@ -235,3 +235,137 @@ impl ExecutionPlan for ShuffleReaderExec {
         Some(self.metrics.clone_inner())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use datafusion::arrow::array::{ArrayRef, AsArray, Int32Array, RecordBatch};
+    use datafusion::arrow::datatypes::{DataType, Field, Int32Type, Schema};
+    use datafusion::physical_expr::expressions::col;
+    use datafusion::physical_expr::{LexOrdering, PhysicalSortExpr};
+    use datafusion::physical_plan::ExecutionPlanProperties;
+    use futures::TryStreamExt;
+
+    use super::*;
+
+    fn schema() -> SchemaRef {
+        Arc::new(Schema::new(vec![
+            Field::new("key", DataType::Int32, false),
+            Field::new("unit", DataType::Int32, false),
+        ]))
+    }
+
+    /// Ten rows of ties, in two batches, of which the second comes after `delay`.
+    fn unit(number: i32, delay: u64) -> SendableRecordBatchStream {
+        let batch = move |keys: [i32; 5]| {
+            let keys: ArrayRef = Arc::new(Int32Array::from(keys.to_vec()));
+            let units: ArrayRef = Arc::new(Int32Array::from(vec![number; 5]));
+            Ok(RecordBatch::try_new(schema(), vec![keys, units])?)
+        };
+        let rows = stream::iter([0, 1]).then(move |half| async move {
+            tokio::time::sleep(Duration::from_millis(delay * half)).await;
+            if half == 0 {
+                batch([1, 1, 1, 2, 2])
+            } else {
+                batch([2, 2, 3, 3, 3])
+            }
+        });
+        Box::pin(RecordBatchStreamAdapter::new(schema(), Box::pin(rows)))
+    }
+
+    fn ordering() -> LexOrdering {
+        LexOrdering::new([PhysicalSortExpr::new_default(col("key", &schema()).unwrap())]).unwrap()
+    }
+
+    async fn combined(exchange: &Exchange, delays: &[u64]) -> Vec<(i32, i32)> {
+        let units = delays
+            .iter()
+            .enumerate()
+            .map(|(number, delay)| unit(number as i32, *delay))
+            .collect();
+        let metrics = BaselineMetrics::new(&ExecutionPlanMetricsSet::new(), 0);
+        let context = TaskContext::default();
+        let rows = ShuffleReaderExec::combine(exchange, schema(), units, metrics, &context).unwrap();
+        let batches: Vec<RecordBatch> = rows.try_collect().await.unwrap();
+        let column = |batch: &RecordBatch, column: usize| -> Vec<i32> {
+            batch.column(column).as_primitive::<Int32Type>().values().to_vec()
+        };
+        batches
+            .iter()
+            .flat_map(|batch| column(batch, 0).into_iter().zip(column(batch, 1)))
+            .collect()
+    }
+
+    #[tokio::test]
+    async fn q07_ties_are_merged_in_unit_order_whoever_is_slow() {
+        let merge = Exchange::Merge {
+            ordering: ordering(),
+            fetch: None,
+        };
+        let mut expected = Vec::new();
+        for (key, rows) in [(1, 3), (2, 4), (3, 3)] {
+            for unit in 0..4 {
+                expected.extend(vec![(key, unit); rows]);
+            }
+        }
+        for delays in [[0, 0, 0, 0], [20, 0, 0, 0], [0, 5, 0, 20], [3, 2, 1, 0]] {
+            assert_eq!(combined(&merge, &delays).await, expected, "{delays:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_merge_is_cut_off_for_any_number_of_units() {
+        let merge = Exchange::Merge {
+            ordering: ordering(),
+            fetch: Some(7),
+        };
+        assert_eq!(combined(&merge, &[]).await, []);
+        assert_eq!(combined(&merge, &[0]).await.len(), 7);
+        assert_eq!(combined(&merge, &[0, 0, 0]).await.len(), 7);
+        let nothing = Exchange::Merge {
+            ordering: ordering(),
+            fetch: Some(0),
+        };
+        assert_eq!(combined(&nothing, &[0, 0]).await, []);
+        assert_eq!(combined(&nothing, &[0]).await, []);
+    }
+
+    #[tokio::test]
+    async fn a_gather_reads_unit_after_unit() {
+        let found = combined(&Exchange::Gather, &[9, 0, 4]).await;
+        let units: Vec<i32> = found.into_iter().map(|(_, unit)| unit).collect();
+        assert_eq!(units, [[0; 10], [1; 10], [2; 10]].concat());
+    }
+
+    #[test]
+    fn q06_only_a_merge_advertises_an_order() {
+        let reader = |exchange| -> Arc<dyn ExecutionPlan> {
+            Arc::new(ShuffleReaderExec::try_new(StageId(0), exchange, schema(), Equivalences::default()).unwrap())
+        };
+        let keys = vec![col("key", &schema()).unwrap()];
+        let hash = reader(Exchange::Hash {
+            keys: keys.clone(),
+            partitions: 3,
+        });
+        assert_eq!(*hash.output_partitioning(), Partitioning::Hash(keys, 3));
+        for unordered in [hash, reader(Exchange::Gather), reader(Exchange::Broadcast)] {
+            assert_eq!(unordered.output_ordering(), None);
+        }
+        let merge = reader(Exchange::Merge {
+            ordering: ordering(),
+            fetch: None,
+        });
+        assert_eq!(merge.output_ordering(), Some(&ordering()));
+    }
+
+    #[test]
+    fn a_task_without_shuffle_source_says_so() {
+        let reader =
+            ShuffleReaderExec::try_new(StageId(3), Exchange::Gather, schema(), Equivalences::default()).unwrap();
+        let Err(error) = reader.execute(0, Arc::new(TaskContext::default())) else {
+            panic!("there is nothing to read")
+        };
+        assert!(error.to_string().contains("stage 3 cannot be read"), "{error}");
+    }
+}

@@ -517,3 +517,26 @@ async fn joins_of_joins_are_right() {
         )
         .await;
 }
+
+#[tokio::test]
+async fn q17_a_part_of_a_file_claims_nothing_about_the_whole() {
+    use datafusion::common::stats::Precision;
+    use datafusion::datasource::physical_plan::FileScanConfig;
+    use datafusion::datasource::source::DataSourceExec;
+    let bench = Bench::new().await;
+    let graph = bench.session().plan("SELECT id, v FROM facts").await.unwrap();
+    let scan = graph.stages[0].fragment.downcast_ref::<DataSourceExec>().unwrap();
+    let files = scan.data_source().downcast_ref::<FileScanConfig>().unwrap();
+    assert_eq!(files.statistics().num_rows, Precision::Absent);
+    assert!(
+        files
+            .file_groups
+            .iter()
+            .flat_map(|group| group.iter())
+            .all(|file| file.statistics.is_none())
+    );
+    // Counting is answered from statistics when the query is planned, of whole files, and only then.
+    let counted = bench.session().plan("SELECT count(*) FROM facts").await.unwrap();
+    assert_eq!(counted.stages.len(), 1);
+    bench.same("SELECT count(*), min(id), max(k) FROM facts").await;
+}

@@ -1,0 +1,242 @@
+//! Writes and reads the nodes and expressions of a plan, one by one, and corrects what DataFusion's protocol gets wrong.
+//!
+//! The table of what is corrected is in [`super::codec`].
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::Schema;
+use datafusion::common::{Result as DataFusionResult, plan_err};
+use datafusion::datasource::physical_plan::FileScanConfig;
+use datafusion::datasource::source::DataSourceExec;
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::expressions::{CastExpr, Column};
+use datafusion::physical_expr::scalar_subquery::ScalarSubqueryExpr;
+use datafusion::physical_plan::empty::EmptyExec;
+use datafusion::physical_plan::filter::FilterExec;
+use datafusion::physical_plan::limit::{GlobalLimitExec, LocalLimitExec};
+use datafusion::physical_plan::placeholder_row::PlaceholderRowExec;
+use datafusion::physical_plan::projection::ProjectionExec;
+use datafusion::physical_plan::union::{InterleaveExec, UnionExec};
+use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
+use datafusion_proto::physical_plan::from_proto::parse_physical_expr_with_converter;
+use datafusion_proto::physical_plan::to_proto::serialize_physical_expr_with_converter;
+use datafusion_proto::physical_plan::{
+    PhysicalExtensionCodec, PhysicalPlanDecodeContext, PhysicalPlanNodeExt, PhysicalProtoConverterExtension,
+};
+use datafusion_proto::protobuf;
+use datafusion_proto::protobuf::physical_plan_node::PhysicalPlanType;
+
+/// Writes plans, and notes what passes by. Every node and every expression of a plan goes through it.
+#[derive(Default)]
+pub(super) struct Encoder {
+    /// The slots of scalar subqueries that expressions read.
+    pub(super) scalar_subqueries: RefCell<BTreeSet<usize>>,
+    /// Whether an expression is volatile.
+    pub(super) volatile: Cell<bool>,
+}
+
+impl PhysicalProtoConverterExtension for Encoder {
+    fn execution_plan_to_proto(
+        &self,
+        plan: &Arc<dyn ExecutionPlan>,
+        codec: &dyn PhysicalExtensionCodec,
+    ) -> DataFusionResult<protobuf::PhysicalPlanNode> {
+        check_limits(plan)?;
+        let is_constant_leaf = plan.is::<EmptyExec>() || plan.is::<PlaceholderRowExec>();
+        if is_constant_leaf && plan.output_partitioning().partition_count() == 0 {
+            let mut node = Vec::new();
+            codec.try_encode(Arc::clone(plan), &mut node, self)?;
+            let extension = protobuf::PhysicalExtensionNode { node, inputs: vec![] };
+            return Ok(protobuf::PhysicalPlanNode {
+                physical_plan_type: Some(PhysicalPlanType::Extension(extension)),
+            });
+        }
+        if plan.is::<UnionExec>() || plan.is::<InterleaveExec>() {
+            let inputs =
+                plan.children().into_iter().enumerate().map(|(position, input)| {
+                    self.execution_plan_to_proto(without_coercions(input, position == 0), codec)
+                });
+            let inputs = inputs.collect::<DataFusionResult<_>>()?;
+            let node = match plan.is::<UnionExec>() {
+                true => PhysicalPlanType::Union(protobuf::UnionExecNode { inputs }),
+                false => PhysicalPlanType::Interleave(protobuf::InterleaveExecNode { inputs }),
+            };
+            return Ok(protobuf::PhysicalPlanNode {
+                physical_plan_type: Some(node),
+            });
+        }
+        let mut node =
+            protobuf::PhysicalPlanNode::try_from_physical_plan_with_converter(Arc::clone(plan), codec, self)?;
+        leave_out_local_state(&mut node);
+        Ok(node)
+    }
+
+    fn physical_expr_to_proto(
+        &self,
+        expr: &Arc<dyn PhysicalExpr>,
+        codec: &dyn PhysicalExtensionCodec,
+    ) -> DataFusionResult<protobuf::PhysicalExprNode> {
+        if let Some(subquery) = expr.downcast_ref::<ScalarSubqueryExpr>() {
+            // The index is needed to give the fragment its own slots.
+            #[expect(deprecated)]
+            let slot = subquery.index().as_usize();
+            self.scalar_subqueries.borrow_mut().insert(slot);
+        }
+        if expr.is_volatile_node() {
+            self.volatile.set(true);
+        }
+        serialize_physical_expr_with_converter(expr, codec, self)
+    }
+
+    fn proto_to_execution_plan(
+        &self,
+        proto: &protobuf::PhysicalPlanNode,
+        context: &PhysicalPlanDecodeContext<'_>,
+    ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
+        Decoder.proto_to_execution_plan(proto, context)
+    }
+
+    fn proto_to_physical_expr(
+        &self,
+        proto: &protobuf::PhysicalExprNode,
+        schema: &Schema,
+        context: &PhysicalPlanDecodeContext<'_>,
+    ) -> DataFusionResult<Arc<dyn PhysicalExpr>> {
+        Decoder.proto_to_physical_expr(proto, schema, context)
+    }
+}
+
+/// Reads plans.
+pub(super) struct Decoder;
+
+impl PhysicalProtoConverterExtension for Decoder {
+    fn proto_to_execution_plan(
+        &self,
+        proto: &protobuf::PhysicalPlanNode,
+        context: &PhysicalPlanDecodeContext<'_>,
+    ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
+        proto.try_into_physical_plan_with_context(context, self)
+    }
+
+    fn proto_to_physical_expr(
+        &self,
+        proto: &protobuf::PhysicalExprNode,
+        schema: &Schema,
+        context: &PhysicalPlanDecodeContext<'_>,
+    ) -> DataFusionResult<Arc<dyn PhysicalExpr>> {
+        parse_physical_expr_with_converter(proto, schema, context, self)
+    }
+
+    fn execution_plan_to_proto(
+        &self,
+        plan: &Arc<dyn ExecutionPlan>,
+        codec: &dyn PhysicalExtensionCodec,
+    ) -> DataFusionResult<protobuf::PhysicalPlanNode> {
+        Encoder::default().execution_plan_to_proto(plan, codec)
+    }
+
+    fn physical_expr_to_proto(
+        &self,
+        expr: &Arc<dyn PhysicalExpr>,
+        codec: &dyn PhysicalExtensionCodec,
+    ) -> DataFusionResult<protobuf::PhysicalExprNode> {
+        Encoder::default().physical_expr_to_proto(expr, codec)
+    }
+}
+
+/// Refuses numbers that DataFusion's protocol would cut to 32 bits.
+fn check_limits(plan: &Arc<dyn ExecutionPlan>) -> DataFusionResult<()> {
+    let numbers = if let Some(limit) = plan.downcast_ref::<GlobalLimitExec>() {
+        // A fetch is written with 63 bits, a skip with 32.
+        [Some(limit.skip()), None]
+    } else if let Some(limit) = plan.downcast_ref::<LocalLimitExec>() {
+        [Some(limit.fetch()), None]
+    } else if plan.is::<FilterExec>() {
+        [plan.fetch(), None]
+    } else if let Some(scan) = plan.downcast_ref::<DataSourceExec>() {
+        let config = scan.data_source().downcast_ref::<FileScanConfig>();
+        [config.and_then(|config| config.limit), scan.fetch()]
+    } else {
+        return Ok(());
+    };
+    match numbers
+        .into_iter()
+        .flatten()
+        .find(|number| u32::try_from(*number).is_err())
+    {
+        Some(number) => plan_err!(
+            "LIMIT or OFFSET {number} is too large: at most {} is possible",
+            u32::MAX
+        ),
+        None => Ok(()),
+    }
+}
+
+/// A union's input without the projections that only adapt names and nullability to the union's: whoever reads the union
+/// makes them again. The union takes its names from the first input, which therefore keeps them.
+fn without_coercions(mut input: &Arc<dyn ExecutionPlan>, keep_names: bool) -> &Arc<dyn ExecutionPlan> {
+    while let Some(projection) = input.downcast_ref::<ProjectionExec>() {
+        let schema = projection.input().schema();
+        let is_coercion = projection.expr().len() == schema.fields().len()
+            && projection
+                .expr()
+                .iter()
+                .zip(schema.fields())
+                .enumerate()
+                .all(|(position, (column, field))| {
+                    let inner = column
+                        .expr
+                        .downcast_ref::<CastExpr>()
+                        .map_or(&column.expr, |cast| cast.expr());
+                    let same_type = column
+                        .expr
+                        .data_type(&schema)
+                        .is_ok_and(|data_type| data_type == *field.data_type());
+                    let same_column = inner
+                        .downcast_ref::<Column>()
+                        .is_some_and(|inner| inner.index() == position);
+                    same_type && same_column && (!keep_names || column.alias == *field.name())
+                });
+        if !is_coercion {
+            break;
+        }
+        input = projection.input();
+    }
+    input
+}
+
+/// Removes what has a meaning only in the process, or only for the whole of a file.
+fn leave_out_local_state(node: &mut protobuf::PhysicalPlanNode) {
+    let scan = match &mut node.physical_plan_type {
+        Some(PhysicalPlanType::Sort(sort)) => {
+            sort.dynamic_filter = None;
+            return;
+        }
+        Some(PhysicalPlanType::HashJoin(join)) => {
+            join.dynamic_filter = None;
+            return;
+        }
+        Some(PhysicalPlanType::Aggregate(aggregate)) => {
+            aggregate.dynamic_filter = None;
+            return;
+        }
+        Some(PhysicalPlanType::ParquetScan(scan)) => scan.base_conf.as_mut(),
+        Some(PhysicalPlanType::CsvScan(scan)) => scan.base_conf.as_mut(),
+        Some(PhysicalPlanType::JsonScan(scan)) => scan.base_conf.as_mut(),
+        Some(PhysicalPlanType::ArrowScan(scan)) => scan.base_conf.as_mut(),
+        _ => None,
+    };
+    let Some(scan) = scan else { return };
+    if let Some(statistics) = &mut scan.statistics {
+        statistics.num_rows = None;
+        statistics.total_byte_size = None;
+        for column in &mut statistics.column_stats {
+            *column = Default::default();
+        }
+    }
+    for file in scan.file_groups.iter_mut().flat_map(|group| &mut group.files) {
+        file.statistics = None;
+    }
+}
