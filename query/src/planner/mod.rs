@@ -4,15 +4,15 @@
 //! threads; what it does between threads (repartition, coalesce, merge, collect a build side) becomes an exchange
 //! between stages. The passes, in this order:
 //!
-//! 1. [`supported`]: refuses plans with nodes that cannot run in stages, before anything runs.
-//! 2. [`local_exchanges`]: takes out exchanges that only exist between threads.
-//! 3. [`joins`]: joins that keep a build side's flags in memory shared by partitions get partitions that share nothing.
-//! 4. [`split_scans`]: scans get small units.
-//! 5. [`cut`]: exchanges become stage boundaries (build sides and scalar subqueries too); orders lost there are restored.
-//! 6. [`merge_equal`]: stages that compute the same become one.
+//! 1. `supported`: refuses plans with nodes that cannot run in stages, before anything runs.
+//! 2. `local_exchanges`: takes out exchanges that only exist between threads.
+//! 3. `joins`: joins that keep a build side's flags in memory shared by partitions get partitions that share nothing.
+//! 4. `split_scans`: scans get small units.
+//! 5. `cut`: exchanges become stage boundaries (build sides and scalar subqueries too); orders lost there are restored.
+//! 6. `merge_equal`: stages that compute the same become one.
 //! 7. [`validate`]: proves that every stage is what it claims, or refuses the graph.
 //!
-//! Before that, among DataFusion's own logical rules, [`join_order`] puts chains of joins in a better order.
+//! Before that, among DataFusion's own logical rules, `join_order` puts chains of joins in a better order.
 //!
 //! No rule of DataFusion runs on a fragment: its statistics describe whole files, and its filters are already pushed.
 

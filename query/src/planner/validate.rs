@@ -4,7 +4,7 @@
 //! side gives the same rows as running the fragment once.
 //!
 //! It holds if no operator looks across partitions. Which operators do not, and when, is a list of what is *allowed*
-//! ([`check_operator`]); what is not on it is refused. The rest is checked of every stage:
+//! (`check_operator`); what is not on it is refused. The rest is checked of every stage:
 //!
 //! * it reads only stages before it, through readers that expect exactly what those write;
 //! * every operator gets the distribution and order it requires, from what its inputs really deliver;
