@@ -51,14 +51,23 @@ impl QueryResult {
     }
 
     fn nothing() -> Self {
-        QueryResult { schema: Arc::new(Schema::empty()), batches: Vec::new(), stats: None }
+        QueryResult {
+            schema: Arc::new(Schema::empty()),
+            batches: Vec::new(),
+            stats: None,
+        }
     }
 
     fn text(column: &str, text: &str) -> Result<Self, QueryError> {
         let lines: ArrayRef = Arc::new(StringArray::from(text.lines().collect::<Vec<_>>()));
         let schema = Arc::new(Schema::new(vec![Field::new(column, DataType::Utf8, false)]));
-        let batch = RecordBatch::try_new(schema.clone(), vec![lines]).map_err(datafusion::error::DataFusionError::from)?;
-        Ok(QueryResult { schema, batches: vec![batch], stats: None })
+        let batch =
+            RecordBatch::try_new(schema.clone(), vec![lines]).map_err(datafusion::error::DataFusionError::from)?;
+        Ok(QueryResult {
+            schema,
+            batches: vec![batch],
+            stats: None,
+        })
     }
 }
 
@@ -77,7 +86,11 @@ impl Engine {
     /// If the options do not go together, or the platform, the store or the state folder cannot be used.
     pub async fn new(options: &RunOptions) -> Result<Self, QueryError> {
         let workers = options.workers.map_or_else(sizes::processors, usize::from);
-        let session = SessionOptions { memory: sizes::memory_of_a_process(options, workers), ..SessionOptions::default() };
+        let session = SessionOptions {
+            memory: sizes::memory_of_a_process(options, workers),
+            scan_unit_bytes: sizes::scan_unit_bytes(options),
+            ..SessionOptions::default()
+        };
         Self::on(options.build().await?, session, workers, options.state.is_some())
     }
 
@@ -87,7 +100,12 @@ impl Engine {
     /// # Errors
     /// If the session's folder for spilled data cannot be used.
     pub fn on(kappa: Kappa, options: SessionOptions, workers: usize, can_resume: bool) -> Result<Self, QueryError> {
-        Ok(Engine { session: Session::new(options)?, kappa, workers: workers.max(1), can_resume })
+        Ok(Engine {
+            session: Session::new(options)?,
+            kappa,
+            workers: workers.max(1),
+            can_resume,
+        })
     }
 
     /// The session: its tables and settings.

@@ -51,7 +51,13 @@ impl RunningQuery {
     ) -> Self {
         let units_done = Arc::new(AtomicUsize::new(0));
         tokio::spawn(count_units(handle.events(), units_done.clone()));
-        RunningQuery { handle, store, units, prefix, units_done }
+        RunningQuery {
+            handle,
+            store,
+            units,
+            prefix,
+            units_done,
+        }
     }
 
     /// The run's id, for `resume`.
@@ -86,7 +92,9 @@ impl RunningQuery {
     /// # Errors
     /// Why the run failed, or why its result cannot be read.
     pub async fn wait(&self) -> Result<QueryResult, QueryError> {
-        let RunningQuery { handle, store, prefix, .. } = self;
+        let RunningQuery {
+            handle, store, prefix, ..
+        } = self;
         let outcome = handle.wait().await;
         let stats = handle.stats();
         let result = match outcome {
@@ -97,7 +105,11 @@ impl RunningQuery {
             store.delete_prefix(prefix).await?;
         }
         let (schema, batches) = result?;
-        Ok(QueryResult { schema, batches, stats: Some(stats) })
+        Ok(QueryResult {
+            schema,
+            batches,
+            stats: Some(stats),
+        })
     }
 }
 

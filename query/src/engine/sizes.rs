@@ -2,6 +2,7 @@
 
 use kappa::cli::{PlatformKind, RunOptions};
 use std::num::NonZeroUsize;
+use std::time::Duration;
 
 /// Memory of a machine whose memory cannot be found out, in bytes: a small one.
 const UNKNOWN_MACHINE: u64 = 4 << 30;
@@ -21,6 +22,17 @@ pub(super) fn memory_of_a_process(options: &RunOptions, workers: usize) -> usize
     let share = available_memory() / processes;
     let limit = options.memory_limit.map_or(share, |limit| limit.min(share));
     usize::try_from(limit / 2).unwrap_or(usize::MAX)
+}
+
+/// How many bytes of a file a unit of a scan reads, about. A unit is what a time limit must leave room for: where the limit is short, units
+/// are small. (TPC-DS query 22 makes two million rows of each megabyte of the inventory table; with units of 16 MB it could not be run under
+/// a limit of 2 s on a busy machine.)
+pub(super) fn scan_unit_bytes(options: &RunOptions) -> u64 {
+    const SHORT: Duration = Duration::from_secs(10);
+    match options.time_limit {
+        Some(limit) if limit < SHORT => 1 << 20,
+        _ => 8 << 20,
+    }
 }
 
 /// What the system could give to new programs now, in bytes.
@@ -47,7 +59,10 @@ mod tests {
 
     #[test]
     fn a_process_gets_half_of_its_share_and_never_more_than_half_its_limit() {
-        let mut options = RunOptions { platform: PlatformKind::Process, ..RunOptions::default() };
+        let mut options = RunOptions {
+            platform: PlatformKind::Process,
+            ..RunOptions::default()
+        };
         let share = memory_of_a_process(&options, 4);
         assert!(share as u64 <= available_memory() / 4);
         options.memory_limit = Some(1 << 20);

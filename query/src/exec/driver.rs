@@ -7,9 +7,9 @@ use crate::exec::fragments;
 use crate::exec::program::{Program, schema_key};
 use crate::exec::progress::Progress;
 use crate::exec::stage_task::{StageWork, run_units};
-use crate::shuffle::object::{Manifest, UnitOutput};
-use crate::stage::{StageId};
 use crate::session::SessionOptions;
+use crate::shuffle::object::{Manifest, UnitOutput};
+use crate::stage::StageId;
 use bytes::Bytes;
 use kappa::prelude::*;
 use kappa::store::Store;
@@ -36,7 +36,9 @@ pub async fn drive(cx: &mut Context, program: Program) -> Result<Finished> {
     let mut progress = Progress::default();
     loop {
         for stage in progress.startable(&program) {
-            let tasks = cx.spawn_all(works(&program, &progress, stage).into_iter().map(run_units)).await;
+            let tasks = cx
+                .spawn_all(works(&program, &progress, stage).into_iter().map(run_units))
+                .await;
             progress.started(stage, tasks);
         }
         let mut closed = false;
@@ -52,7 +54,13 @@ pub async fn drive(cx: &mut Context, program: Program) -> Result<Finished> {
             let root = program.root();
             let fragment = program.stages[root.index()].fragment.clone();
             let manifest = manifest.to_owned();
-            return Ok(Finished { prefix: program.prefix, fragment, root, manifest, options: program.options });
+            return Ok(Finished {
+                prefix: program.prefix,
+                fragment,
+                root,
+                manifest,
+                options: program.options,
+            });
         }
         if closed {
             continue;
@@ -64,7 +72,9 @@ pub async fn drive(cx: &mut Context, program: Program) -> Result<Finished> {
 
 /// Deals the units of a stage out to its tasks: contiguous shares, so that a task reads neighbouring parts of a file.
 fn works(program: &Program, progress: &Progress, stage: StageId) -> Vec<StageWork> {
-    let Some(plan) = program.stages.get(stage.index()) else { return Vec::new() };
+    let Some(plan) = program.stages.get(stage.index()) else {
+        return Vec::new();
+    };
     let tasks = plan.units.min(program.workers);
     let share = |task: u32| u64::from(plan.units) * u64::from(task) / u64::from(tasks);
     (0..tasks)

@@ -14,8 +14,11 @@ use crate::stage::{Stage, StageId};
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::common::Result as DataFusionResult;
+use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::common::collect;
+use datafusion::physical_plan::coop::CooperativeExec;
 use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet};
 use kappa::store::Store;
 use parking_lot::Mutex;
@@ -76,7 +79,10 @@ pub async fn load(store: &Arc<dyn Store>, work: &StageWork, unit: u32) -> Result
     } else {
         decode(store, work).await?
     };
-    Ok(Lease { fragment, _entry: entry })
+    Ok(Lease {
+        fragment,
+        _entry: entry,
+    })
 }
 
 /// Forgets a stage: it is closed. Other processes forget it when they start on another stage.
@@ -91,7 +97,11 @@ fn entry(key: &str) -> Arc<Entry> {
         return entry.clone();
     }
     cache.retain(|entry| Arc::strong_count(entry) > 1);
-    let entry = Arc::new(Entry { key: key.to_owned(), fragment: OnceCell::new(), started: Mutex::default() });
+    let entry = Arc::new(Entry {
+        key: key.to_owned(),
+        fragment: OnceCell::new(),
+        started: Mutex::default(),
+    });
     cache.push(entry.clone());
     entry
 }
@@ -103,15 +113,32 @@ async fn decode(store: &Arc<dyn Store>, work: &StageWork) -> Result<Arc<Fragment
     }
     let source = StoreShuffle::new(store.clone(), manifests)?;
     let context = task_context(&work.options, source)?;
-    let stage = Stage::from_bytes(&store.get(&work.fragment).await?, &context)?;
+    let mut stage = Stage::from_bytes(&store.get(&work.fragment).await?, &context)?;
     debug_assert_eq!(stage.id, work.stage);
+    stage.fragment = yielding(stage.fragment)?;
     Ok(Arc::new(Fragment { stage, context }))
+}
+
+/// Lets joins yield now and then. One batch of input can give millions of output, and whoever consumes them would not come to an `.await` that
+/// waits for hours: such a unit could neither be cancelled nor be stopped at its time limit. (Leaves yield by themselves.)
+fn yielding(fragment: Arc<dyn ExecutionPlan>) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
+    let is_join = |plan: &Arc<dyn ExecutionPlan>| plan.children().len() > 1;
+    let wrap = |plan: Arc<dyn ExecutionPlan>| {
+        Ok(match is_join(&plan) {
+            true => Transformed::yes(Arc::new(CooperativeExec::new(plan)) as Arc<dyn ExecutionPlan>),
+            false => Transformed::no(plan),
+        })
+    };
+    Ok(fragment.transform_up(wrap)?.data)
 }
 
 /// The context in which fragments are decoded and run: the common session, with the shuffle.
 fn task_context(options: &SessionOptions, source: StoreShuffle) -> Result<Arc<TaskContext>, QueryError> {
     let state = session(options)?.context().state();
-    let config = state.config().clone().with_extension(Arc::new(Shuffle(Arc::new(source))));
+    let config = state
+        .config()
+        .clone()
+        .with_extension(Arc::new(Shuffle(Arc::new(source))));
     Ok(Arc::new(TaskContext::from(&state).with_session_config(config)))
 }
 

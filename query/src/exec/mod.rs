@@ -21,3 +21,4 @@ pub mod program;
 pub mod progress;
 pub mod stage_task;
 pub mod unit;
+mod unreadable;

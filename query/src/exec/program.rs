@@ -5,8 +5,8 @@
 
 use crate::error::QueryError;
 use crate::session::SessionOptions;
-use crate::stage::{StageGraph, StageId};
 use crate::shuffle::object::encode_schema;
+use crate::stage::{StageGraph, StageId};
 use bytes::Bytes;
 use datafusion::error::DataFusionError;
 use kappa::store::Store;
@@ -56,9 +56,18 @@ impl Program {
             let schema = encode_schema(&stage.fragment.schema()).map_err(DataFusionError::from)?;
             store.put(&schema_key(&fragment), Bytes::from(schema)).await?;
             let units = stage.units as u32;
-            stages.push(StageProgram { fragment, units, inputs: stage.inputs.clone() });
+            stages.push(StageProgram {
+                fragment,
+                units,
+                inputs: stage.inputs.clone(),
+            });
         }
-        Ok(Program { prefix, stages, options, workers: workers.max(1) as u32 })
+        Ok(Program {
+            prefix,
+            stages,
+            options,
+            workers: workers.max(1) as u32,
+        })
     }
 
     /// The root stage, whose output is the result.

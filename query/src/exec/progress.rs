@@ -30,8 +30,12 @@ impl Progress {
     /// The stages that can start now, in order.
     pub fn startable(&self, program: &Program) -> Vec<StageId> {
         let is_closed = |stage: &StageId| self.closed.contains_key(stage);
-        (0u32..).map(StageId).zip(&program.stages)
-            .filter(|(id, stage)| !is_closed(id) && !self.outputs.contains_key(id) && stage.inputs.iter().all(is_closed))
+        (0u32..)
+            .map(StageId)
+            .zip(&program.stages)
+            .filter(|(id, stage)| {
+                !is_closed(id) && !self.outputs.contains_key(id) && stage.inputs.iter().all(is_closed)
+            })
             .map(|(id, _)| id)
             .collect()
     }
@@ -39,7 +43,8 @@ impl Progress {
     /// These tasks now work on the stage. With none (a stage without units) it can be closed at once.
     pub fn started(&mut self, stage: StageId, tasks: Vec<Task<Vec<UnitOutput>>>) {
         self.outputs.insert(stage, Vec::new());
-        self.running.extend(tasks.into_iter().map(|task| Running { stage, task }));
+        self.running
+            .extend(tasks.into_iter().map(|task| Running { stage, task }));
     }
 
     /// The tasks that are running, in the order in which [`Progress::finished`] counts them.
@@ -65,11 +70,17 @@ impl Progress {
     pub fn close(&mut self, program: &Program, stage: StageId, manifest: String) -> Vec<(StageId, String)> {
         self.outputs.remove(&stage);
         self.closed.insert(stage, manifest);
-        let inputs = program.stages.get(stage.index()).map(|program| program.inputs.as_slice()).unwrap_or_default();
+        let inputs = program
+            .stages
+            .get(stage.index())
+            .map(|program| program.inputs.as_slice())
+            .unwrap_or_default();
         inputs
             .iter()
             .filter(|input| {
-                (0u32..).map(StageId).zip(&program.stages)
+                (0u32..)
+                    .map(StageId)
+                    .zip(&program.stages)
                     .filter(|(_, consumer)| consumer.inputs.contains(input))
                     .all(|(id, _)| self.closed.contains_key(&id))
             })
@@ -79,8 +90,15 @@ impl Progress {
 
     /// The manifests of a stage's inputs.
     pub fn inputs_of(&self, program: &Program, stage: StageId) -> Vec<(StageId, String)> {
-        let inputs = program.stages.get(stage.index()).map(|program| program.inputs.as_slice()).unwrap_or_default();
-        inputs.iter().filter_map(|input| self.closed.get(input).map(|key| (*input, key.clone()))).collect()
+        let inputs = program
+            .stages
+            .get(stage.index())
+            .map(|program| program.inputs.as_slice())
+            .unwrap_or_default();
+        inputs
+            .iter()
+            .filter_map(|input| self.closed.get(input).map(|key| (*input, key.clone())))
+            .collect()
     }
 
     /// The key of the result's manifest, once the root is closed.
@@ -103,7 +121,12 @@ mod tests {
             inputs: inputs.iter().copied().map(StageId).collect(),
         };
         let stages = vec![stage(2, &[]), stage(0, &[]), stage(2, &[0, 1]), stage(1, &[0, 2])];
-        Program { prefix: "queries/7".into(), stages, options: SessionOptions::default(), workers: 2 }
+        Program {
+            prefix: "queries/7".into(),
+            stages,
+            options: SessionOptions::default(),
+            workers: 2,
+        }
     }
 
     fn task(id: u64) -> Task<Vec<UnitOutput>> {
@@ -111,7 +134,11 @@ mod tests {
     }
 
     fn output(unit: u32) -> Vec<UnitOutput> {
-        vec![UnitOutput { unit, object: None, buckets: vec![] }]
+        vec![UnitOutput {
+            unit,
+            object: None,
+            buckets: vec![],
+        }]
     }
 
     #[test]
@@ -125,7 +152,11 @@ mod tests {
         assert!(progress.startable(&program).is_empty(), "each stage is started once");
 
         let (empty, outputs) = progress.closable().unwrap();
-        assert_eq!((empty, outputs), (StageId(1), [].as_slice()), "a stage without units is closed without tasks");
+        assert_eq!(
+            (empty, outputs),
+            (StageId(1), [].as_slice()),
+            "a stage without units is closed without tasks"
+        );
         assert!(progress.close(&program, StageId(1), "m1".into()).is_empty());
 
         progress.finished(1, output(1));
@@ -135,11 +166,18 @@ mod tests {
         progress.close(&program, StageId(0), "m0".into());
 
         assert_eq!(progress.startable(&program), [StageId(2)]);
-        assert_eq!(progress.inputs_of(&program, StageId(2)), [(StageId(0), "m0".into()), (StageId(1), "m1".into())]);
+        assert_eq!(
+            progress.inputs_of(&program, StageId(2)),
+            [(StageId(0), "m0".into()), (StageId(1), "m1".into())]
+        );
         progress.started(StageId(2), vec![task(3)]);
         progress.finished(0, output(0));
         let spent = progress.close(&program, StageId(2), "m2".into());
-        assert_eq!(spent, [(StageId(1), "m1".into())], "stage 0 is still to be read by the root");
+        assert_eq!(
+            spent,
+            [(StageId(1), "m1".into())],
+            "stage 0 is still to be read by the root"
+        );
 
         assert!(progress.result(&program).is_none());
         progress.started(StageId(3), vec![task(4)]);

@@ -3,6 +3,7 @@
 use crate::exec::fragments::Fragment;
 use crate::exec::program::Program;
 use crate::exec::stage_task::StageWork;
+use crate::exec::unreadable::with_files;
 use crate::shuffle::object::{ObjectWriter, UnitOutput};
 use crate::shuffle::partition::HashPartitioner;
 use crate::stage::Exchange;
@@ -24,7 +25,7 @@ pub async fn run_unit(store: &Arc<dyn Store>, fragment: &Fragment, work: &StageW
         Exchange::Broadcast | Exchange::Gather | Exchange::Merge { .. } => None,
     };
     while let Some(batch) = rows.next().await {
-        let batch = batch?;
+        let batch = batch.map_err(|error| with_files(error, fragment.stage.fragment.as_ref(), unit as usize))?;
         match &mut partitioner {
             None => writer.push(0, batch)?,
             Some(partitioner) => {
@@ -43,7 +44,10 @@ pub async fn run_unit(store: &Arc<dyn Store>, fragment: &Fragment, work: &StageW
         None
     } else {
         let key = Program::unique_key(&work.prefix, work.stage, &format!("unit-{unit}"));
-        store.put(&key, bytes).await.map_err(|error| datafusion::common::DataFusionError::External(Box::new(error)))?;
+        store
+            .put(&key, bytes)
+            .await
+            .map_err(|error| datafusion::common::DataFusionError::External(Box::new(error)))?;
         Some(key)
     };
     Ok(UnitOutput { unit, object, buckets })

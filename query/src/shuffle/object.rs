@@ -67,8 +67,14 @@ impl Manifest {
     /// The manifest of a stage with this schema (as [`encode_schema`] writes it). Units may come in any order.
     pub fn new(schema: &Bytes, mut units: Vec<UnitOutput>) -> Self {
         units.sort_by_key(|output| output.unit);
-        debug_assert!(units.windows(2).all(|pair| pair[0].unit < pair[1].unit), "each unit is committed once");
-        Manifest { schema: schema.clone(), units }
+        debug_assert!(
+            units.windows(2).all(|pair| pair[0].unit < pair[1].unit),
+            "each unit is committed once"
+        );
+        Manifest {
+            schema: schema.clone(),
+            units,
+        }
     }
 
     /// The manifest as bytes.
@@ -97,7 +103,11 @@ impl Manifest {
 
     /// Rows in all buckets of all units.
     pub fn rows(&self) -> u64 {
-        self.units.iter().flat_map(|output| &output.buckets).map(|extent| extent.rows).sum()
+        self.units
+            .iter()
+            .flat_map(|output| &output.buckets)
+            .map(|extent| extent.rows)
+            .sum()
     }
 
     /// Keys of all objects that the manifest names.
@@ -140,8 +150,15 @@ struct BucketWriter {
 impl ObjectWriter {
     /// A writer for this many buckets of rows with this schema.
     pub fn new(schema: SchemaRef, buckets: usize) -> Self {
-        let bucket = || BucketWriter { pending: BatchCoalescer::new(schema.clone(), BATCH_ROWS), stream: None, rows: 0 };
-        ObjectWriter { buckets: (0..buckets).map(|_| bucket()).collect(), schema }
+        let bucket = || BucketWriter {
+            pending: BatchCoalescer::new(schema.clone(), BATCH_ROWS),
+            stream: None,
+            rows: 0,
+        };
+        ObjectWriter {
+            buckets: (0..buckets).map(|_| bucket()).collect(),
+            schema,
+        }
     }
 
     /// Appends rows to a bucket.
@@ -172,7 +189,11 @@ impl ObjectWriter {
             stream.finish()?;
             let bytes = stream.into_inner()?;
             object.resize(object.len().next_multiple_of(ALIGNMENT), 0);
-            extents.push(Extent { start: object.len() as u64, length: bytes.len() as u64, rows: bucket.rows });
+            extents.push(Extent {
+                start: object.len() as u64,
+                length: bytes.len() as u64,
+                rows: bucket.rows,
+            });
             if object.is_empty() {
                 object = bytes;
             } else {
@@ -219,7 +240,9 @@ mod tests {
 
     fn rows(range: Range<i64>) -> RecordBatch {
         let numbers: ArrayRef = Arc::new(Int64Array::from_iter_values(range.clone()));
-        let texts: ArrayRef = Arc::new(StringArray::from_iter(range.map(|n| (n % 3 != 0).then(|| format!("text {n}")))));
+        let texts: ArrayRef = Arc::new(StringArray::from_iter(
+            range.map(|n| (n % 3 != 0).then(|| format!("text {n}"))),
+        ));
         RecordBatch::try_from_iter_with_nullable([("n", numbers, true), ("t", texts, true)]).unwrap()
     }
 
@@ -231,7 +254,10 @@ mod tests {
             writer.push(2, rows(-start..-start + 7)).unwrap();
         }
         let (object, extents) = writer.finish().unwrap();
-        assert_eq!(extents.iter().map(|extent| extent.rows).collect::<Vec<_>>(), [30_000, 0, 210]);
+        assert_eq!(
+            extents.iter().map(|extent| extent.rows).collect::<Vec<_>>(),
+            [30_000, 0, 210]
+        );
         assert_eq!(extents[1].length, 0);
         let read = |extent: &Extent| {
             let range = extent.range();
@@ -255,7 +281,10 @@ mod tests {
         writer.push(0, rows(0..20_000)).unwrap();
         let (object, _) = writer.finish().unwrap();
         for length in [1, 100, object.len() / 2, object.len() - 9] {
-            assert!(decode_bucket(object.slice(..length)).is_err(), "cut off after {length} bytes");
+            assert!(
+                decode_bucket(object.slice(..length)).is_err(),
+                "cut off after {length} bytes"
+            );
         }
     }
 
@@ -271,12 +300,23 @@ mod tests {
 
     #[test]
     fn a_manifest_survives_encoding_with_its_schema_and_sorts_its_units() {
-        let output = |unit| UnitOutput { unit, object: None, buckets: vec![Extent { start: 0, length: 1, rows: 5 }] };
+        let output = |unit| UnitOutput {
+            unit,
+            object: None,
+            buckets: vec![Extent {
+                start: 0,
+                length: 1,
+                rows: 5,
+            }],
+        };
         let schema = encode_schema(&rows(0..1).schema()).unwrap().into();
         let manifest = Manifest::new(&schema, vec![output(2), output(0), output(1)]);
         let back = Manifest::from_bytes(&manifest.to_bytes().unwrap()).unwrap();
         assert_eq!(back.schema().unwrap(), rows(0..1).schema());
-        assert_eq!(back.units.iter().map(|output| output.unit).collect::<Vec<_>>(), [0, 1, 2]);
+        assert_eq!(
+            back.units.iter().map(|output| output.unit).collect::<Vec<_>>(),
+            [0, 1, 2]
+        );
         assert_eq!(back.rows(), 15);
     }
 }

@@ -37,9 +37,18 @@ impl StoreShuffle {
     /// If a manifest is damaged.
     pub fn new(store: Arc<dyn Store>, manifests: impl IntoIterator<Item = (StageId, Manifest)>) -> Result<Self> {
         let input = |(stage, manifest): (StageId, Manifest)| {
-            Ok((stage, Input { schema: manifest.schema()?, units: manifest.units }))
+            Ok((
+                stage,
+                Input {
+                    schema: manifest.schema()?,
+                    units: manifest.units,
+                },
+            ))
         };
-        Ok(StoreShuffle { store, inputs: manifests.into_iter().map(input).collect::<Result<_>>()? })
+        Ok(StoreShuffle {
+            store,
+            inputs: manifests.into_iter().map(input).collect::<Result<_>>()?,
+        })
     }
 }
 
@@ -53,14 +62,22 @@ impl ShuffleSource for StoreShuffle {
             Bucket::One(position) => position,
             Bucket::All => 0,
         };
-        input.units.iter().map(|output| self.read_unit(&input.schema, output, position)).collect()
+        input
+            .units
+            .iter()
+            .map(|output| self.read_unit(&input.schema, output, position))
+            .collect()
     }
 }
 
 impl StoreShuffle {
     fn read_unit(&self, schema: &SchemaRef, output: &UnitOutput, bucket: usize) -> Result<SendableRecordBatchStream> {
         let extent = *output.buckets.get(bucket).ok_or_else(|| {
-            exec_datafusion_err!("unit {} has {} buckets, bucket {bucket} was asked for", output.unit, output.buckets.len())
+            exec_datafusion_err!(
+                "unit {} has {} buckets, bucket {bucket} was asked for",
+                output.unit,
+                output.buckets.len()
+            )
         })?;
         let object = output.object.clone().filter(|_| extent.length > 0);
         let store = self.store.clone();
@@ -68,7 +85,9 @@ impl StoreShuffle {
             let store = store.clone();
             async move {
                 let mut read = store.get_ranges(&key, &[extent.range()]).await.map_err(external)?;
-                let bytes: Bytes = read.pop().ok_or_else(|| exec_datafusion_err!("object {key}: the store gave no bytes"))?;
+                let bytes: Bytes = read
+                    .pop()
+                    .ok_or_else(|| exec_datafusion_err!("object {key}: the store gave no bytes"))?;
                 let batches = decode_bucket(bytes)?;
                 Ok::<_, DataFusionError>(stream::iter(batches.into_iter().map(Ok)))
             }

@@ -20,7 +20,9 @@ pub async fn tables() -> TempDir {
             let path = folder.path().join(table).join(format!("part-{file}.parquet"));
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             let rows = context.sql(&format!("{text}{file}")).await.unwrap();
-            rows.write_parquet(path.to_str().unwrap(), Default::default(), None).await.unwrap();
+            rows.write_parquet(path.to_str().unwrap(), Default::default(), None)
+                .await
+                .unwrap();
         }
     }
     folder
@@ -31,7 +33,10 @@ pub async fn expected(folder: &Path, sql: &str) -> String {
     let context = SessionContext::new();
     for table in ["orders", "customers"] {
         let path = folder.join(table);
-        context.register_parquet(table, path.to_str().unwrap(), ParquetReadOptions::default()).await.unwrap();
+        context
+            .register_parquet(table, path.to_str().unwrap(), ParquetReadOptions::default())
+            .await
+            .unwrap();
     }
     let batches = context.sql(sql).await.unwrap().collect().await.unwrap();
     pretty_format_batches(&batches).unwrap().to_string()
@@ -39,7 +44,11 @@ pub async fn expected(folder: &Path, sql: &str) -> String {
 
 /// An engine on the in-process platform with these tables.
 pub async fn engine(kappa: Kappa, folder: &Path, can_resume: bool) -> Engine {
-    let options = SessionOptions { partitions: 3, scan_unit_bytes: 1, ..SessionOptions::default() };
+    let options = SessionOptions {
+        partitions: 3,
+        scan_unit_bytes: 1,
+        ..SessionOptions::default()
+    };
     let engine = Engine::on(kappa, options, 2, can_resume).unwrap();
     engine.register_folder(folder).await.unwrap();
     engine
