@@ -22,7 +22,7 @@ fn three(a: i64, b: i64, c: i64) -> i64 {
 
 // Cargo compiles this file again when one of them changes.
 const _: [Option<&str>; 2] = [option_env!("KAPPA_SEED"), option_env!("KAPPA_PROGRAMS")];
-kappa_random_programs::random_programs!(1, 150);
+kappa_random_programs::random_programs!(1, 120);
 
 #[test]
 fn random_programs_resumed_from_every_checkpoint_give_what_plain_rust_gives() {

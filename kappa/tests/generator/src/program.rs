@@ -60,14 +60,15 @@ pub(crate) fn program(name: &str, seed: u64) -> String {
         scope: vec![("a".into(), false), ("b".into(), false)],
         loops: vec![],
         labels: 0,
-        budget: 26,
+        budget: 34,
     };
     writer.line("let mut trace: Vec<i64> = vec![];");
     writer.line("let mut fuel = 40_i64;");
+    writer.line("let mut v0 = a;");
+    writer.line("let mut v1 = b ^ 5;");
+    writer.scope.extend([("v0".into(), true), ("v1".into(), true)]);
     writer.statements(0);
-    let value = writer.expr(1);
-    writer.line(&format!("let last = {value};"));
-    writer.line("trace.push(last);");
+    writer.show();
     writer.line("Ok(trace)");
     format!(
         "    async fn {name}(cx, a: i64, b: i64) -> Result<Vec<i64>> {{\n{}    }}\n",
@@ -124,6 +125,17 @@ impl Writer {
             }
             self.budget -= 1;
             self.statement(depth);
+            if self.random.one_in(4) {
+                self.show();
+            }
+        }
+    }
+
+    /// Every visible variable counts: a value that was lost or mixed up shows.
+    fn show(&mut self) {
+        let names: std::collections::BTreeSet<String> = self.scope.iter().map(|(name, _)| name.clone()).collect();
+        for name in names {
+            self.line(&format!("trace.push({name});"));
         }
     }
 
