@@ -258,13 +258,13 @@ mod tests {
 
     #[test]
     fn a_syntax_error_says_where_and_points_there() {
-        let message = of_syntax("select *\nfrom t\nwhere and", &Origin::command_line());
+        let message = of_syntax("select *\nfrom t\nwhere )", &Origin::command_line());
         let lines: Vec<&str> = message.lines().collect();
         assert_eq!(
-            lines[0], "syntax error at line 3, column 7: expected an expression, found: and",
+            lines[0], "syntax error at line 3, column 7: expected an expression, found: )",
             "{message}"
         );
-        assert_eq!(&lines[1..], ["  where and", "        ^"], "{message}");
+        assert_eq!(&lines[1..], ["  where )", "        ^"], "{message}");
     }
 
     #[test]

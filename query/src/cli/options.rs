@@ -42,7 +42,13 @@ pub(crate) struct Options {
     pub(crate) data: Vec<PathBuf>,
 
     /// Runs these statements, separated by `;`.
-    #[arg(short = 'c', long = "command", value_name = "SQL", conflicts_with = "file")]
+    #[arg(
+        short = 'c',
+        long = "command",
+        value_name = "SQL",
+        conflicts_with = "file",
+        allow_hyphen_values = true
+    )]
     pub(crate) sql: Option<String>,
 
     /// Runs the statements of the file; `-` is standard input.

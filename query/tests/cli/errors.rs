@@ -43,11 +43,11 @@ fn an_unknown_column_names_the_nearest_and_all() {
 #[test]
 fn a_syntax_error_says_line_and_column_and_points_there() {
     let shop = Shop::new();
-    let ran = shop.sql("SELECT id\nFROM orders\nWHERE AND id = 1", &[]);
+    let ran = shop.sql("SELECT id\nFROM orders\nWHERE ) = id", &[]);
     ran.failed(1, &[]);
     assert_eq!(
         ran.err,
-        "kappa-sql: syntax error at line 3, column 7: expected an expression, found: AND\n  WHERE AND id = 1\n        ^\n"
+        "kappa-sql: syntax error at line 3, column 7: expected an expression, found: )\n  WHERE ) = id\n        ^\n"
     );
     fs::write(shop.path("q.sql"), "SELECT 1;\n\nSELECT (1;\n").unwrap();
     shop.run(&["-f", "q.sql"]).failed(
