@@ -16,9 +16,9 @@
 //! | [`cli`] | the command line of programs made with Kappa |
 
 pub mod cli;
-pub mod coordinator;
 pub mod context;
 pub mod continuation;
+pub mod coordinator;
 pub mod error;
 pub mod ids;
 pub mod journal;
@@ -45,7 +45,9 @@ pub use task::{Queue, Task, TaskCall};
 #[doc(hidden)]
 pub mod __private {
     pub use crate::context::{Context, Kind, Operation, Shared};
-    pub use crate::continuation::{Entry, Frame, Function, IntoResumable, Reader, ResumableIterator, Save, Unsaved, Writer};
+    pub use crate::continuation::{
+        Entry, Frame, Function, IntoResumable, Reader, ResumableIterator, Save, Unsaved, Writer,
+    };
     pub use crate::task::{Registration, Returned, Sendable, TaskCall, TaskFunction};
     pub use inventory;
 

@@ -49,7 +49,7 @@ impl Progress {
 
     /// The tasks that are running, in the order in which [`Progress::finished`] counts them.
     pub fn running(&self) -> Vec<Task<Vec<UnitOutput>>> {
-        self.running.iter().map(|running| running.task.clone()).collect()
+        self.running.iter().map(|running| running.task).collect()
     }
 
     /// The task at this position of [`Progress::running`] has ended with these outputs.

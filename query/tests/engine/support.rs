@@ -9,7 +9,7 @@ use std::path::Path;
 use tempfile::TempDir;
 
 /// Two tables of a few thousand rows, in several files each, with nulls.
-pub async fn tables() -> TempDir {
+pub(crate) async fn tables() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let context = SessionContext::new();
     let orders = "select value as id, value % 97 as customer, case when value % 11 = 0 then null else value % 13 end as kind, \
@@ -29,7 +29,7 @@ pub async fn tables() -> TempDir {
 }
 
 /// What plain DataFusion says.
-pub async fn expected(folder: &Path, sql: &str) -> String {
+pub(crate) async fn expected(folder: &Path, sql: &str) -> String {
     let context = SessionContext::new();
     for table in ["orders", "customers"] {
         let path = folder.join(table);
@@ -43,7 +43,7 @@ pub async fn expected(folder: &Path, sql: &str) -> String {
 }
 
 /// An engine on the in-process platform with these tables.
-pub async fn engine(kappa: Kappa, folder: &Path, can_resume: bool) -> Engine {
+pub(crate) async fn engine(kappa: Kappa, folder: &Path, can_resume: bool) -> Engine {
     let options = SessionOptions {
         partitions: 3,
         scan_unit_bytes: 1,
@@ -55,6 +55,6 @@ pub async fn engine(kappa: Kappa, folder: &Path, can_resume: bool) -> Engine {
 }
 
 /// The rows as a table.
-pub fn shown(result: &QueryResult) -> String {
+pub(crate) fn shown(result: &QueryResult) -> String {
     pretty_format_batches(&result.batches).unwrap().to_string()
 }
