@@ -12,32 +12,6 @@ const JOIN: &str = "select c.name, o.kind, count(*) as n, sum(o.amount) as total
                     group by c.name, o.kind having count(*) > 3 order by total desc, c.name, o.kind limit 50";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn queries_give_what_datafusion_gives_and_leave_nothing_in_the_store() {
-    let folder = tables().await;
-    let store = Arc::new(Memory::new());
-    let kappa = Kappa::builder().store(store.clone()).build().await.unwrap();
-    let engine = engine(kappa, folder.path(), false).await;
-    for sql in [
-        JOIN,
-        "select count(*) from orders where id < 0",
-        "select id from orders where id < 0",
-        "select sum(amount) from orders where customer = (select max(id) from customers where id < 90)",
-        "select name from customers where id not in (select customer from orders where customer is not null) order by name",
-        "select kind, rank() over (order by count(*) desc, kind) as r from orders group by kind order by r",
-        "select id from orders order by id limit 5 offset 3",
-        "select 1 as one, 'x' as text",
-    ] {
-        let result = engine.sql(sql).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
-        assert_eq!(shown(&result), expected(folder.path(), sql).await, "{sql}");
-        assert!(
-            result.stats.unwrap().invocations >= 2,
-            "a driver and at least one stage task"
-        );
-    }
-    assert_eq!(store.usage().0, 0, "objects left in the store");
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn explain_shows_the_stages_and_a_failing_query_says_why_and_leaves_nothing() {
     let folder = tables().await;
     let store = Arc::new(Memory::new());
