@@ -10,6 +10,7 @@ pub use running::{QueryProgress, RunningQuery};
 
 use crate::error::QueryError;
 use crate::exec::driver::{Finished, drive};
+use crate::exec::fragments;
 use crate::exec::program::Program;
 use crate::explain;
 use crate::planner::Prepared;
@@ -20,7 +21,9 @@ use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::sql::parser::Statement;
 use kappa::cli::RunOptions;
 use kappa::ids::RunId;
-use kappa::runtime::{Kappa, RunStats};
+use kappa::runtime::{Kappa, RunHandle, RunStats};
+use parking_lot::Mutex;
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -31,7 +34,12 @@ pub struct Engine {
     workers: usize,
     /// Runs can be resumed, so their results stay in the store.
     can_resume: bool,
+    /// First segments of the keys of queries that have been started and whose objects are not deleted yet.
+    open: OpenQueries,
 }
+
+/// Shared with the running queries, which delete their objects at their end.
+type OpenQueries = Arc<Mutex<BTreeSet<String>>>;
 
 /// The rows of a statement.
 #[derive(Clone, Debug)]
@@ -105,6 +113,7 @@ impl Engine {
             kappa,
             workers: workers.max(1),
             can_resume,
+            open: OpenQueries::default(),
         })
     }
 
@@ -152,9 +161,11 @@ impl Engine {
         match self.session.prepare(statement).await? {
             Prepared::Done => Ok(Execution::Done(QueryResult::nothing())),
             Prepared::Explain(graph) => Ok(Execution::Done(QueryResult::text("stages", &explain::explain(&graph))?)),
-            Prepared::ExplainAnalyze(graph) | Prepared::Query(graph) => {
-                Ok(Execution::Running(self.start_graph(&graph).await?))
+            Prepared::ExplainAnalyze(graph) => {
+                let stages = explain::stages(&graph);
+                Ok(Execution::Running(self.start_program(&graph, Some(stages)).await?))
             }
+            Prepared::Query(graph) => Ok(Execution::Running(self.start_graph(&graph).await?)),
         }
     }
 
@@ -163,12 +174,55 @@ impl Engine {
     /// # Errors
     /// If its fragments cannot be published or the run cannot be started.
     pub async fn start_graph(&self, graph: &StageGraph) -> Result<RunningQuery, QueryError> {
+        self.start_program(graph, None).await
+    }
+
+    async fn start_program(
+        &self,
+        graph: &StageGraph,
+        analyze: Option<Vec<String>>,
+    ) -> Result<RunningQuery, QueryError> {
         let store = self.kappa.store().clone();
-        let program = Program::publish(graph, store.as_ref(), self.session.options().clone(), self.workers).await?;
-        let units = program.stages.iter().map(|stage| stage.units as usize).sum();
-        let prefix = (!self.can_resume).then(|| program.prefix.clone());
-        let handle = self.kappa.start(drive(program)).await?;
+        let prefix = Program::new_prefix();
+        // Whoever gives up waiting for this leaves the prefix behind, for `shutdown`.
+        self.open.lock().insert(prefix.clone());
+        let started = self.publish_and_start(graph, analyze, &prefix).await;
+        let (handle, units) = match started {
+            Ok(started) => started,
+            Err(error) => {
+                self.delete_objects(&prefix).await;
+                return Err(error);
+            }
+        };
+        let prefix = match self.can_resume {
+            true => {
+                self.open.lock().remove(&prefix);
+                None
+            }
+            false => Some((prefix, self.open.clone())),
+        };
         Ok(RunningQuery::new(handle, store, units, prefix))
+    }
+
+    async fn publish_and_start(
+        &self,
+        graph: &StageGraph,
+        analyze: Option<Vec<String>>,
+        prefix: &str,
+    ) -> Result<(RunHandle<Finished>, usize), QueryError> {
+        let options = self.session.current_options();
+        let mut program = Program::publish(graph, self.kappa.store().as_ref(), prefix, options, self.workers).await?;
+        program.analyze = analyze;
+        let units = program.stages.iter().map(|stage| stage.units as usize).sum();
+        Ok((self.kappa.start(drive(program)).await?, units))
+    }
+
+    /// Deletes what a query without a future has in the store.
+    async fn delete_objects(&self, prefix: &str) {
+        self.open.lock().remove(prefix);
+        if let Err(cause) = self.kappa.store().delete_prefix(prefix).await {
+            tracing::warn!(%cause, "objects of a query that was given up cannot be deleted");
+        }
     }
 
     /// Goes on with a run that was started with a state folder; one that has ended gives its result again.
@@ -180,8 +234,13 @@ impl Engine {
         Ok(RunningQuery::new(handle, self.kappa.store().clone(), 0, None))
     }
 
-    /// Ends the workers and releases what the runtime holds.
+    /// Ends the workers and releases what the runtime holds: also what is left of queries that were given up.
     pub async fn shutdown(&self) {
         self.kappa.shutdown().await;
+        let open = std::mem::take(&mut *self.open.lock());
+        for prefix in open {
+            self.delete_objects(&prefix).await;
+        }
+        fragments::forget_all();
     }
 }

@@ -1,4 +1,4 @@
-//! A stage graph as text, for `EXPLAIN`.
+//! A stage graph as text, for `EXPLAIN`; with what its stages did, for `EXPLAIN ANALYZE`.
 //!
 //! ```text
 //! stage 0: 8 units, Hash([k@0], 8)
@@ -7,24 +7,68 @@
 //!   AggregateExec: ...
 //!     ShuffleReaderExec: stage=0, Hash([k@0], 8)
 //! ```
+//!
+//! `EXPLAIN ANALYZE` has one more line below each heading:
+//!
+//! ```text
+//! stage 0: 8 units, Hash([k@0], 8)
+//!   = 2 tasks put out 1204 rows, 56.1 kB in 8 objects
+//! ```
 
 use std::fmt::Write;
 
+use datafusion::execution::memory_pool::human_readable_size;
 use datafusion::physical_plan::displayable;
 
+use crate::exec::progress::StageTotals;
 use crate::stage::{Stage, StageGraph};
 
 /// The stages in order, each with its units, its exchange, what it reads, and its tree.
 pub fn explain(graph: &StageGraph) -> String {
-    let mut text = String::new();
-    for stage in &graph.stages {
-        text.push_str(&heading(graph, stage));
+    stages(graph).concat()
+}
+
+/// The same, a text for each stage: its heading on the first line.
+pub fn stages(graph: &StageGraph) -> Vec<String> {
+    let text = |stage: &Stage| {
+        let mut text = heading(graph, stage);
         for line in displayable(stage.fragment.as_ref()).indent(false).to_string().lines() {
             // Writing to a string does not fail.
             let _ = writeln!(text, "  {line}");
         }
+        text
+    };
+    graph.stages.iter().map(text).collect()
+}
+
+/// What [`stages`] gave, with what each stage did.
+pub fn analyzed(stages: &[String], totals: &[StageTotals]) -> String {
+    let mut text = String::new();
+    for (stage, totals) in stages.iter().zip(totals) {
+        let (heading, tree) = stage.split_once('\n').unwrap_or((stage, ""));
+        let StageTotals {
+            tasks,
+            objects,
+            rows,
+            bytes,
+        } = totals;
+        let bytes = human_readable_size(usize::try_from(*bytes).unwrap_or(usize::MAX));
+        let tasks = counted(*tasks, "task");
+        let rows = counted(*rows, "row");
+        let objects = counted(*objects, "object");
+        let _ = write!(
+            text,
+            "{heading}\n  = {tasks} put out {rows}, {bytes} in {objects}\n{tree}"
+        );
     }
     text
+}
+
+fn counted(count: u64, what: &str) -> String {
+    match count {
+        1 => format!("1 {what}"),
+        count => format!("{count} {what}s"),
+    }
 }
 
 /// The line of a stage: number, units, exchange, inputs.

@@ -6,6 +6,7 @@
 
 mod folder;
 
+use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use datafusion::execution::{SessionStateBuilder, TaskContext};
 use datafusion::optimizer::{Optimizer, OptimizerRule};
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::prelude::{SessionConfig, SessionContext};
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
@@ -33,6 +35,8 @@ pub struct SessionOptions {
     pub memory: usize,
     /// Where spilled data goes; the system's folder for temporary files if `None`.
     pub spill_folder: Option<PathBuf>,
+    /// Settings of DataFusion that were changed by `SET`.
+    pub settings: BTreeMap<String, String>,
 }
 
 impl Default for SessionOptions {
@@ -42,6 +46,7 @@ impl Default for SessionOptions {
             scan_unit_bytes: 16 << 20,
             memory: 1 << 30,
             spill_folder: None,
+            settings: BTreeMap::new(),
         }
     }
 }
@@ -92,6 +97,8 @@ pub fn session_config(options: &SessionOptions) -> SessionConfig {
 pub struct Session {
     context: SessionContext,
     options: SessionOptions,
+    /// Settings that were changed since.
+    settings: Arc<Mutex<BTreeMap<String, String>>>,
     row_counts: RowCounts,
 }
 
@@ -112,8 +119,12 @@ impl Session {
         let mut rules = PhysicalOptimizer::new().rules;
         rules.retain(|rule| rule.name() != "EnsureCooperative");
         let row_counts = RowCounts::default();
+        let mut config = session_config(&options);
+        for (name, value) in &options.settings {
+            config.options_mut().set(name, value)?;
+        }
         let state = SessionStateBuilder::new()
-            .with_config(session_config(&options))
+            .with_config(config)
             .with_runtime_env(runtime.build_arc()?)
             .with_default_features()
             .with_optimizer_rules(logical_rules(row_counts.clone()))
@@ -121,6 +132,7 @@ impl Session {
             .build();
         Ok(Session {
             context: SessionContext::new_with_state(state),
+            settings: Arc::new(Mutex::new(options.settings.clone())),
             options,
             row_counts,
         })
@@ -131,7 +143,23 @@ impl Session {
         &self.options
     }
 
-    /// DataFusion's own session, for tables of other kinds and functions.
+    /// The same with the settings that have been changed since: what a worker needs to make this session again.
+    pub fn current_options(&self) -> SessionOptions {
+        SessionOptions {
+            settings: self.settings.lock().clone(),
+            ..self.options.clone()
+        }
+    }
+
+    pub(crate) fn remember_setting(&self, name: String, value: Option<String>) {
+        let mut settings = self.settings.lock();
+        match value {
+            Some(value) => settings.insert(name, value),
+            None => settings.remove(&name),
+        };
+    }
+
+    /// DataFusion's own session, for tables of other kinds. (A function that is registered here is not known to workers.)
     pub fn context(&self) -> &SessionContext {
         &self.context
     }

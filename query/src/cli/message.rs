@@ -66,14 +66,18 @@ fn without_layers(text: &str) -> String {
         "Context",
         "Internal error",
     ];
-    let mut kept: Vec<&str> = Vec::new();
-    for part in without_backtrace(text).split(": ") {
-        let part = part.trim_end();
-        if kept.last() != Some(&part) && !LAYERS.contains(&part) {
-            kept.push(part);
+    let mut text = without_backtrace(text).trim_end();
+    // Only what stands in front is a layer's: further inside, the same words may be somebody's data.
+    while let Some((first, rest)) = text.split_once(": ") {
+        let is_doubled = rest
+            .strip_prefix(first)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with(": "));
+        if !LAYERS.contains(&first) && !is_doubled {
+            break;
         }
+        text = rest;
     }
-    kept.join(": ")
+    text.to_owned()
 }
 
 fn of_sql_error(error: &DataFusionError, sql: &str, origin: &Origin, tables: &[String]) -> String {
@@ -345,6 +349,9 @@ mod tests {
     fn a_failed_run_says_what_failed_and_not_through_which_tasks() {
         let text = "task 1 (a::b) failed: task 12 (c) failed: Arrow error: Divide by zero error: Divide by zero error";
         assert_eq!(without_layers(without_tasks(text)), "Divide by zero error");
+        // Data that looks like a layer stays.
+        let data = "Arrow error: Cast error: Cannot cast string 'a: a: Context: b' to value of Int64 type";
+        assert_eq!(without_layers(data), data.strip_prefix("Arrow error: ").unwrap());
         let text = "task 1 (a) ran out of time 3 times";
         assert_eq!(without_tasks(text), text);
         let kind = Failure::Returned("task 7 (x) failed: no such thing: gone".into());

@@ -35,6 +35,7 @@ use interrupt::Interrupts;
 use kappa::cli::RunOptions;
 use kappa::ids::RunId;
 use options::{Command, Options, OutputOptions};
+use prompt::Prompt;
 use shell::{Shell, Stop};
 use statements::{Origin, is_blank};
 use std::fmt::Display;
@@ -75,7 +76,7 @@ fn say(text: impl Display) {
 /// What is to be run.
 enum Source {
     Text(String, Origin),
-    Prompt,
+    Prompt(Prompt),
     Pipe,
     Resume(RunId),
 }
@@ -113,7 +114,7 @@ fn run(options: Options) -> Result<(), Stop> {
     let runtime = Runtime::new().map_err(|error| Stop::Failed(format!("no threads to run on: {error}")))?;
     let mut interrupts = {
         let _inside = runtime.enter();
-        Interrupts::listen(matches!(source, Source::Prompt))
+        Interrupts::listen(matches!(source, Source::Prompt(_)))
             .map_err(|error| Stop::Failed(format!("signals cannot be listened to: {error}")))?
     };
     let engine = runtime.block_on(shell::interruptible(&mut interrupts, open(&run, &data, &source)))??;
@@ -127,11 +128,11 @@ fn run(options: Options) -> Result<(), Stop> {
         state: run.state.clone(),
         has_output: false,
     };
-    let done = match &source {
-        Source::Text(sql, origin) => runtime.block_on(shell.run_text(sql, origin)),
+    let done = match source {
+        Source::Text(sql, origin) => runtime.block_on(shell.run_text(&sql, &origin)),
         Source::Pipe => runtime.block_on(pipe::run(&mut shell)),
-        Source::Prompt => prompt::run(&runtime, &mut shell),
-        Source::Resume(run) => runtime.block_on(shell.resume(*run)),
+        Source::Prompt(prompt) => prompt::run(&runtime, &mut shell, prompt),
+        Source::Resume(run) => runtime.block_on(shell.resume(run)),
     };
     let Shell {
         engine, destination, ..
@@ -156,11 +157,10 @@ fn source_of(sql: Option<String>, file: Option<PathBuf>) -> Result<Source, Stop>
         return Ok(Source::Text(sql, Origin::command_line()));
     }
     let Some(file) = file else {
-        return Ok(if io::stdin().is_terminal() {
-            Source::Prompt
-        } else {
-            Source::Pipe
-        });
+        return match io::stdin().is_terminal() {
+            true => Prompt::open().map(Source::Prompt),
+            false => Ok(Source::Pipe),
+        };
     };
     let mut sql = String::new();
     let (name, read) = match file.as_os_str().to_str() {

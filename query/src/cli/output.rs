@@ -5,7 +5,8 @@
 //! * JSON is one object per line, NULL as `null`, decimals as numbers with all their digits.
 //! * A table cannot be made to misbehave by its data: control characters are shown, not sent to the terminal.
 
-use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
+use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::arrow::error::ArrowError;
 use datafusion::arrow::json::WriterBuilder;
@@ -123,23 +124,34 @@ fn write_csv_cell(position: usize, text: &str, to: &mut dyn Write) -> io::Result
 }
 
 fn write_json(schema: &SchemaRef, batches: &[RecordBatch], to: &mut dyn Write) -> Result<(), OutputError> {
-    let schema = with_distinct_names(schema);
+    let schema = for_json(schema);
     let mut writer = WriterBuilder::new()
         .with_explicit_nulls(true)
         .build::<_, LineDelimited>(to);
     for batch in batches {
-        writer.write(&batch.clone().with_schema(schema.clone())?)?;
+        let columns = batch.columns().iter().map(without_dictionary);
+        let rows = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+        writer.write(&RecordBatch::try_new_with_options(
+            schema.clone(),
+            columns.collect::<Result<_, _>>()?,
+            &rows,
+        )?)?;
     }
     writer.finish()?;
     Ok(())
 }
 
-/// An object with two fields of one name loses one of them in most readers: `id, id` becomes `id, id_2`.
-fn with_distinct_names(schema: &SchemaRef) -> SchemaRef {
-    let names: HashSet<&String> = schema.fields().iter().map(|field| field.name()).collect();
-    if names.len() == schema.fields().len() {
-        return schema.clone();
+/// The writer looks for the nulls of a dictionary among its keys only; they may lie among its values.
+fn without_dictionary(column: &ArrayRef) -> Result<ArrayRef, ArrowError> {
+    match column.data_type() {
+        DataType::Dictionary(_, values) => cast(column, values),
+        _ => Ok(column.clone()),
     }
+}
+
+/// The columns as JSON has them. An object with two fields of one name loses one of them in most readers: `id, id` becomes `id, id_2`.
+fn for_json(schema: &SchemaRef) -> SchemaRef {
+    let names: HashSet<&String> = schema.fields().iter().map(|field| field.name()).collect();
     let mut taken: HashSet<String> = HashSet::new();
     let mut fields: Vec<Field> = Vec::with_capacity(schema.fields().len());
     for field in schema.fields() {
@@ -150,9 +162,13 @@ fn with_distinct_names(schema: &SchemaRef) -> SchemaRef {
             name = format!("{}_{number}", field.name());
         }
         taken.insert(name.clone());
-        fields.push(field.as_ref().clone().with_name(name));
+        let data_type = match field.data_type() {
+            DataType::Dictionary(_, values) => values.as_ref().clone(),
+            other => other.clone(),
+        };
+        fields.push(Field::new(name, data_type, true));
     }
-    Arc::new(Schema::new_with_metadata(fields, schema.metadata().clone()))
+    Arc::new(Schema::new(fields))
 }
 
 fn write_table(schema: &SchemaRef, batches: &[RecordBatch], to: &mut dyn Write) -> Result<(), OutputError> {
@@ -254,7 +270,7 @@ fn is_number(data_type: &DataType) -> bool {
 mod tests {
     use super::*;
     use datafusion::arrow::array::{
-        ArrayRef, BooleanArray, Date32Array, Decimal128Array, DictionaryArray, Float64Array, Int64Array, StringArray,
+        BooleanArray, Date32Array, Decimal128Array, DictionaryArray, Float64Array, Int64Array, StringArray,
         TimestampMicrosecondArray,
     };
     use datafusion::arrow::datatypes::Int32Type;

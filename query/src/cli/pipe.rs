@@ -20,7 +20,7 @@ pub(crate) async fn run(shell: &mut Shell) -> Result<(), Stop> {
         let Some(line) = line else { break };
         let line = line.map_err(|error| Stop::Failed(format!("standard input cannot be read: {error}")))?;
         if pending.is_blank() && is_command(&line) {
-            pending.skip(&line);
+            pending.skip();
             if Command::parse(&line).map_err(Stop::Failed)?.run(shell).await? == Next::Leave {
                 return Ok(());
             }
@@ -71,7 +71,7 @@ impl Pending {
     }
 
     /// A line that is no SQL.
-    fn skip(&mut self, _line: &str) {
+    fn skip(&mut self) {
         self.lines_before += self.lines + 1;
         self.lines = 0;
         self.text.clear();
@@ -111,7 +111,7 @@ mod tests {
         assert_eq!(sql, "select\n';'\n;\n");
         assert_eq!(origin.first_line, 1);
         assert!(pending.is_blank());
-        pending.skip("\\d\n");
+        pending.skip();
         assert_eq!(pending.push("select 2; select 3;\n").unwrap().1.first_line, 5);
         assert_eq!(pending.push("-- the end;\n"), None);
         assert_eq!(pending.push("select 4"), None);

@@ -43,15 +43,32 @@ const KEYWORDS: &[&str] = &[
     "WITH",
 ];
 
+/// The editor of lines.
+pub(crate) struct Prompt {
+    editor: Editor<SqlHelper, FileHistory>,
+}
+
+impl Prompt {
+    /// Takes over the terminal. To be called before anybody [listens for signals](crate::cli::interrupt): the editor takes SIGINT for itself, and
+    /// whoever comes after it passes the signal on, but not the other way round.
+    pub(crate) fn open() -> Result<Self, Stop> {
+        let config = Config::builder().auto_add_history(false).max_history_size(10_000);
+        let editor = config.and_then(|config| Editor::with_config(config.build()));
+        Ok(Prompt {
+            editor: editor.map_err(unusable)?,
+        })
+    }
+}
+
+fn unusable(error: ReadlineError) -> Stop {
+    Stop::Failed(format!("the terminal cannot be used: {error}"))
+}
+
 /// Reads and runs statements until the person leaves. An error is shown, and the next statement read.
-pub(crate) fn run(runtime: &Runtime, shell: &mut Shell) -> Result<(), Stop> {
-    let unusable = |error: ReadlineError| Stop::Failed(format!("the terminal cannot be used: {error}"));
-    let config = Config::builder()
-        .auto_add_history(false)
-        .max_history_size(10_000)
-        .map_err(unusable)?
-        .build();
-    let mut editor: Editor<SqlHelper, FileHistory> = Editor::with_config(config).map_err(unusable)?;
+///
+/// Ctrl-C is a key while a line is typed. While a statement runs it is a signal, and the [`Shell`] cancels the statement.
+pub(crate) fn run(runtime: &Runtime, shell: &mut Shell, prompt: Prompt) -> Result<(), Stop> {
+    let Prompt { mut editor } = prompt;
     let history = history_file(std::env::var_os("XDG_STATE_HOME"), std::env::var_os("HOME"));
     if let Some(history) = &history {
         // Without a history, or with one that cannot be read, the prompt works as well.

@@ -1,12 +1,14 @@
 //! A query that runs: how far it is, how to stop it, and its rows at the end.
 
-use super::QueryResult;
+use super::{OpenQueries, QueryResult};
 use crate::error::QueryError;
 use crate::exec::driver::Finished;
 use crate::exec::fragments;
-use crate::shuffle::object::Manifest;
-use datafusion::arrow::array::RecordBatch;
-use datafusion::arrow::datatypes::SchemaRef;
+use crate::explain;
+use crate::shuffle::object::{Manifest, decode_schema};
+use datafusion::arrow::array::{RecordBatch, RecordBatchOptions};
+use datafusion::arrow::datatypes::{Schema, SchemaRef};
+use datafusion::error::DataFusionError;
 use kappa::ids::RunId;
 use kappa::runtime::{RunEvent, RunHandle};
 use kappa::store::Store;
@@ -22,7 +24,7 @@ pub struct RunningQuery {
     store: Arc<dyn Store>,
     units: usize,
     /// What to delete at the end: the objects of a query that nobody can resume.
-    prefix: Option<String>,
+    prefix: Option<(String, OpenQueries)>,
     /// Units that are committed, counted by [`count_units`].
     units_done: Arc<AtomicUsize>,
 }
@@ -47,7 +49,7 @@ impl RunningQuery {
         handle: RunHandle<Finished>,
         store: Arc<dyn Store>,
         units: usize,
-        prefix: Option<String>,
+        prefix: Option<(String, OpenQueries)>,
     ) -> Self {
         let units_done = Arc::new(AtomicUsize::new(0));
         tokio::spawn(count_units(handle.events(), units_done.clone()));
@@ -98,11 +100,18 @@ impl RunningQuery {
         let outcome = handle.wait().await;
         let stats = handle.stats();
         let result = match outcome {
-            Ok(finished) => read_result(store, &finished).await,
+            Ok(finished) => match &finished.analyze {
+                Some(stages) => QueryResult::text("stages", &explain::analyzed(stages, &finished.totals))
+                    .map(|text| (text.schema, text.batches)),
+                None => read_result(store, &finished).await,
+            },
             Err(error) => Err(error.into()),
         };
-        if let Some(prefix) = prefix {
-            store.delete_prefix(prefix).await?;
+        if let Some((prefix, open)) = prefix {
+            match store.delete_prefix(prefix).await {
+                Ok(()) => drop(open.lock().remove(prefix)),
+                Err(cause) => tracing::warn!(%cause, "the query has ended, but some of its objects cannot be deleted"),
+            }
         }
         let (schema, batches) = result?;
         Ok(QueryResult {
@@ -116,7 +125,32 @@ impl RunningQuery {
 /// Reads what the root stage has put out, combined by its own exchange.
 async fn read_result(store: &Arc<dyn Store>, finished: &Finished) -> Result<(SchemaRef, Vec<RecordBatch>), QueryError> {
     let manifest = Manifest::from_bytes(&store.get(&finished.manifest).await?)?;
-    fragments::read_output(store, &finished.options, &finished.fragment, finished.root, manifest).await
+    let (schema, batches) =
+        fragments::read_output(store, &finished.options, &finished.fragment, finished.root, manifest).await?;
+    let named = decode_schema(&finished.schema).map_err(DataFusionError::from)?;
+    with_names(&schema, &named, batches)
+}
+
+/// The rows under the names that the query gave its columns, which the fragment's rules may have changed.
+fn with_names(
+    schema: &SchemaRef,
+    named: &SchemaRef,
+    batches: Vec<RecordBatch>,
+) -> Result<(SchemaRef, Vec<RecordBatch>), QueryError> {
+    let rename = |schema: &SchemaRef| {
+        let fields = schema.fields().iter().zip(named.fields());
+        let fields = fields.map(|(field, named)| field.as_ref().clone().with_name(named.name()));
+        Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+    };
+    if schema.fields().len() != named.fields().len() {
+        return Ok((schema.clone(), batches));
+    }
+    let renamed = batches.into_iter().map(|batch| {
+        let rows = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+        RecordBatch::try_new_with_options(rename(&batch.schema()), batch.columns().to_vec(), &rows)
+    });
+    let renamed = renamed.collect::<Result<_, _>>().map_err(DataFusionError::from)?;
+    Ok((rename(schema), renamed))
 }
 
 /// Counts the units that are committed: each is a checkpoint of a stage task. Ends with the run.

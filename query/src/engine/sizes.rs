@@ -35,10 +35,17 @@ pub(super) fn scan_unit_bytes(options: &RunOptions) -> u64 {
     }
 }
 
-/// What the system could give to new programs now, in bytes.
+/// What the system could give to new programs now, in bytes; within a container not more than its limit.
 fn available_memory() -> u64 {
-    let read = std::fs::read_to_string("/proc/meminfo").ok();
-    read.as_deref().and_then(parse_available).unwrap_or(UNKNOWN_MACHINE)
+    let read = |path: &str| std::fs::read_to_string(path).ok();
+    let machine = read("/proc/meminfo").as_deref().and_then(parse_available);
+    // Version 2 and version 1 of control groups, as a container sees its own. Where there is no limit it is `max`, or larger than any machine.
+    let limits = [
+        "/sys/fs/cgroup/memory.max",
+        "/sys/fs/cgroup/memory/memory.limit_in_bytes",
+    ];
+    let limit = limits.iter().find_map(|path| read(path)?.trim().parse().ok());
+    machine.unwrap_or(UNKNOWN_MACHINE).min(limit.unwrap_or(u64::MAX))
 }
 
 fn parse_available(meminfo: &str) -> Option<u64> {

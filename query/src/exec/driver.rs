@@ -1,11 +1,12 @@
 //! The task that drives a query: starts the stages whose inputs are closed, closes those whose tasks have ended, deletes what is spent.
 //!
 //! Its state, [`Progress`], is part of its continuation; the fragments and the manifests lie in the store. Between two calls it only
-//! writes objects with unique names and deletes objects that no committed state needs, so running that code twice does no harm.
+//! writes objects with unique names and deletes objects that no committed state needs, so running that code twice does no harm. What is
+//! deleted of a spent stage is everything below its prefix: also what attempts left that were killed before they were committed.
 
 use crate::exec::fragments;
 use crate::exec::program::{Program, schema_key};
-use crate::exec::progress::Progress;
+use crate::exec::progress::{Progress, StageTotals};
 use crate::exec::stage_task::{StageWork, run_units};
 use crate::session::SessionOptions;
 use crate::shuffle::object::{Manifest, UnitOutput};
@@ -28,6 +29,12 @@ pub struct Finished {
     pub manifest: String,
     /// How sessions are made.
     pub options: SessionOptions,
+    /// The schema of the result, as in the [`Program`].
+    pub schema: Bytes,
+    /// What each stage did.
+    pub totals: Vec<StageTotals>,
+    /// For `EXPLAIN ANALYZE`: the stages as text.
+    pub analyze: Option<Vec<String>>,
 }
 
 /// Runs a query to its end.
@@ -45,8 +52,9 @@ pub async fn drive(cx: &mut Context, program: Program) -> Result<Finished> {
         while let Some((stage, outputs)) = progress.closable() {
             fragments::release(&program.stages[stage.index()].fragment);
             let manifest = write_manifest(cx.store().as_ref(), &program, stage, outputs).await?;
-            for (spent, key) in progress.close(&program, stage, manifest) {
-                delete_output(cx.store().as_ref(), spent, &key).await?;
+            for spent in progress.close(&program, stage, manifest) {
+                tracing::debug!(stage = %spent, "deleting the output of a spent stage");
+                cx.store().delete_prefix(&program.stage_prefix(spent)).await?;
             }
             closed = true;
         }
@@ -54,12 +62,16 @@ pub async fn drive(cx: &mut Context, program: Program) -> Result<Finished> {
             let root = program.root();
             let fragment = program.stages[root.index()].fragment.clone();
             let manifest = manifest.to_owned();
+            let totals = progress.totals(&program);
             return Ok(Finished {
                 prefix: program.prefix,
                 fragment,
                 root,
                 manifest,
                 options: program.options,
+                schema: program.schema,
+                totals,
+                analyze: program.analyze,
             });
         }
         if closed {
@@ -70,12 +82,17 @@ pub async fn drive(cx: &mut Context, program: Program) -> Result<Finished> {
     }
 }
 
+/// No task gets more units: its checkpoints name the objects of all units that it has done.
+const MOST_UNITS_OF_A_TASK: u32 = 256;
+
 /// Deals the units of a stage out to its tasks: contiguous shares, so that a task reads neighbouring parts of a file.
 fn works(program: &Program, progress: &Progress, stage: StageId) -> Vec<StageWork> {
     let Some(plan) = program.stages.get(stage.index()) else {
         return Vec::new();
     };
-    let tasks = plan.units.min(program.workers);
+    let tasks = plan
+        .units
+        .min(program.workers.max(plan.units.div_ceil(MOST_UNITS_OF_A_TASK)));
     let share = |task: u32| u64::from(plan.units) * u64::from(task) / u64::from(tasks);
     (0..tasks)
         .map(|task| StageWork {
@@ -101,19 +118,4 @@ async fn write_manifest(
     let key = Program::unique_key(&program.prefix, stage, "manifest");
     store.put(&key, Bytes::from(manifest.to_bytes()?)).await?;
     Ok(key)
-}
-
-/// Deletes a spent stage's objects, then its manifest; what a first attempt has deleted already counts as deleted.
-async fn delete_output(store: &dyn Store, stage: StageId, manifest: &str) -> Result<()> {
-    let bytes = match store.get(manifest).await {
-        Ok(bytes) => bytes,
-        Err(kappa::store::StoreError::NotFound { .. }) => return Ok(()),
-        Err(error) => return Err(error.into()),
-    };
-    tracing::debug!(%stage, manifest, "deleting the output of a spent stage");
-    for object in Manifest::from_bytes(&bytes)?.objects() {
-        store.delete(object).await?;
-    }
-    store.delete(manifest).await?;
-    Ok(())
 }

@@ -46,6 +46,9 @@ impl Fragment {
 /// A slot of the cache; several tasks of a stage may wait for the first to fill it.
 struct Entry {
     key: String,
+    /// Where the store is that the fragment reads: another engine of this process may have another for the same query. The fragment keeps
+    /// it alive, so no other store can come to lie there.
+    store: usize,
     fragment: OnceCell<Arc<Fragment>>,
     /// Units that were started on this instance.
     started: Mutex<HashSet<u32>>,
@@ -72,10 +75,11 @@ impl std::ops::Deref for Lease {
 /// # Errors
 /// If the stage or a manifest cannot be read or decoded.
 pub async fn load(store: &Arc<dyn Store>, work: &StageWork, unit: u32) -> Result<Lease, QueryError> {
-    let entry = entry(&work.fragment);
+    let entry = entry(&work.fragment, store);
+    let shared = entry.fragment.get_or_try_init(|| decode(store, work)).await?.clone();
     let is_first_attempt = entry.started.lock().insert(unit);
     let fragment = if is_first_attempt {
-        entry.fragment.get_or_try_init(|| decode(store, work)).await?.clone()
+        shared
     } else {
         decode(store, work).await?
     };
@@ -90,15 +94,24 @@ pub fn release(fragment: &str) {
     CACHE.lock().retain(|entry| entry.key != fragment);
 }
 
+/// Forgets all stages and sessions of this process, with the memory and the folders for spilled data that they hold. Units that are
+/// running keep theirs to their end.
+pub(crate) fn forget_all() {
+    CACHE.lock().clear();
+    SESSIONS.lock().clear();
+}
+
 /// The stage's entry. A stage that is new here makes the process forget those that no unit is using.
-fn entry(key: &str) -> Arc<Entry> {
+fn entry(key: &str, store: &Arc<dyn Store>) -> Arc<Entry> {
+    let store = Arc::as_ptr(store).cast::<()>().addr();
     let mut cache = CACHE.lock();
-    if let Some(entry) = cache.iter().find(|entry| entry.key == key) {
+    if let Some(entry) = cache.iter().find(|entry| entry.key == key && entry.store == store) {
         return entry.clone();
     }
     cache.retain(|entry| Arc::strong_count(entry) > 1);
     let entry = Arc::new(Entry {
         key: key.to_owned(),
+        store,
         fragment: OnceCell::new(),
         started: Mutex::default(),
     });
@@ -142,9 +155,10 @@ fn task_context(options: &SessionOptions, source: StoreShuffle) -> Result<Arc<Ta
     Ok(Arc::new(TaskContext::from(&state).with_session_config(config)))
 }
 
+static SESSIONS: Mutex<Vec<Session>> = Mutex::new(Vec::new());
+
 /// This process's session: one for all units, so that they share the memory that the options allow.
 fn session(options: &SessionOptions) -> Result<Session, QueryError> {
-    static SESSIONS: Mutex<Vec<Session>> = Mutex::new(Vec::new());
     let mut sessions = SESSIONS.lock();
     if let Some(session) = sessions.iter().find(|session| session.options() == options) {
         return Ok(session.clone());

@@ -24,6 +24,10 @@ pub struct Program {
     pub options: SessionOptions,
     /// How many tasks work on a stage at once.
     pub workers: u32,
+    /// The schema of the result as the query named its columns, as an Arrow IPC stream without batches.
+    pub schema: Bytes,
+    /// For `EXPLAIN ANALYZE`: the stages as text. The result is then this text with what the stages did, and not their rows.
+    pub analyze: Option<Vec<String>>,
 }
 
 /// A stage as the driver sees it.
@@ -38,17 +42,22 @@ pub struct StageProgram {
 }
 
 impl Program {
-    /// Puts the fragments of a graph into the store, under a prefix that is used once.
+    /// A prefix that nobody else will ever use.
+    pub fn new_prefix() -> String {
+        format!("queries/{}", Uuid::now_v7().as_simple())
+    }
+
+    /// Puts the fragments of a graph into the store, under a [new prefix](Program::new_prefix).
     ///
     /// # Errors
-    /// If a fragment cannot be encoded or the store fails.
+    /// If a fragment cannot be encoded or the store fails; what was put before is left there.
     pub async fn publish(
         graph: &StageGraph,
         store: &dyn Store,
+        prefix: &str,
         options: SessionOptions,
         workers: usize,
     ) -> Result<Self, QueryError> {
-        let prefix = format!("queries/{}", Uuid::now_v7().as_simple());
         let mut stages = Vec::with_capacity(graph.stages.len());
         for stage in &graph.stages {
             let fragment = format!("{prefix}/fragments/{}", stage.id);
@@ -62,11 +71,14 @@ impl Program {
                 inputs: stage.inputs.clone(),
             });
         }
+        let schema = encode_schema(&graph.schema).map_err(DataFusionError::from)?.into();
         Ok(Program {
-            prefix,
+            schema,
+            prefix: prefix.to_owned(),
             stages,
             options,
             workers: workers.max(1) as u32,
+            analyze: None,
         })
     }
 
@@ -78,6 +90,11 @@ impl Program {
     /// A key for an object of a stage that nobody else will ever use.
     pub fn unique_key(prefix: &str, stage: StageId, what: &str) -> String {
         format!("{prefix}/stages/{stage}/{what}-{}", Uuid::now_v7().as_simple())
+    }
+
+    /// What the keys of all objects of a stage begin with, of whatever attempt.
+    pub fn stage_prefix(&self, stage: StageId) -> String {
+        format!("{}/stages/{stage}", self.prefix)
     }
 }
 

@@ -18,6 +18,32 @@ pub struct Progress {
     outputs: BTreeMap<StageId, Vec<UnitOutput>>,
     /// Keys of the manifests of closed stages.
     closed: BTreeMap<StageId, String>,
+    /// What the stages have done so far.
+    totals: BTreeMap<StageId, StageTotals>,
+}
+
+/// What a stage did, in numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StageTotals {
+    /// Tasks that worked on it.
+    pub tasks: u64,
+    /// Objects that its units wrote; a unit without rows writes none.
+    pub objects: u64,
+    /// Rows in them.
+    pub rows: u64,
+    /// Bytes of the rows in them.
+    pub bytes: u64,
+}
+
+impl StageTotals {
+    fn add(&mut self, outputs: &[UnitOutput]) {
+        self.tasks += 1;
+        for output in outputs {
+            self.objects += u64::from(output.object.is_some());
+            self.rows += output.buckets.iter().map(|extent| extent.rows).sum::<u64>();
+            self.bytes += output.buckets.iter().map(|extent| extent.length).sum::<u64>();
+        }
+    }
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -55,6 +81,7 @@ impl Progress {
     /// The task at this position of [`Progress::running`] has ended with these outputs.
     pub fn finished(&mut self, position: usize, outputs: Vec<UnitOutput>) {
         let Running { stage, .. } = self.running.remove(position);
+        self.totals.entry(stage).or_default().add(&outputs);
         self.outputs.entry(stage).or_default().extend(outputs);
     }
 
@@ -66,8 +93,8 @@ impl Progress {
             .map(|(stage, outputs)| (*stage, outputs.as_slice()))
     }
 
-    /// The stage is closed: its manifest lies at this key. Gives the stages that are spent by that, with their manifests' keys.
-    pub fn close(&mut self, program: &Program, stage: StageId, manifest: String) -> Vec<(StageId, String)> {
+    /// The stage is closed: its manifest lies at this key. Gives the stages that are spent by that.
+    pub fn close(&mut self, program: &Program, stage: StageId, manifest: String) -> Vec<StageId> {
         self.outputs.remove(&stage);
         self.closed.insert(stage, manifest);
         let inputs = program
@@ -84,7 +111,7 @@ impl Progress {
                     .filter(|(_, consumer)| consumer.inputs.contains(input))
                     .all(|(id, _)| self.closed.contains_key(&id))
             })
-            .filter_map(|input| self.closed.get(input).map(|key| (*input, key.clone())))
+            .copied()
             .collect()
     }
 
@@ -98,6 +125,14 @@ impl Progress {
         inputs
             .iter()
             .filter_map(|input| self.closed.get(input).map(|key| (*input, key.clone())))
+            .collect()
+    }
+
+    /// What each stage of the query has done.
+    pub fn totals(&self, program: &Program) -> Vec<StageTotals> {
+        let stages = (0u32..).map(StageId).take(program.stages.len());
+        stages
+            .map(|stage| self.totals.get(&stage).copied().unwrap_or_default())
             .collect()
     }
 
@@ -126,6 +161,8 @@ mod tests {
             stages,
             options: SessionOptions::default(),
             workers: 2,
+            schema: bytes::Bytes::new(),
+            analyze: None,
         }
     }
 
@@ -173,18 +210,16 @@ mod tests {
         progress.started(StageId(2), vec![task(3)]);
         progress.finished(0, output(0));
         let spent = progress.close(&program, StageId(2), "m2".into());
-        assert_eq!(
-            spent,
-            [(StageId(1), "m1".into())],
-            "stage 0 is still to be read by the root"
-        );
+        assert_eq!(spent, [StageId(1)], "stage 0 is still to be read by the root");
 
         assert!(progress.result(&program).is_none());
         progress.started(StageId(3), vec![task(4)]);
         progress.finished(0, output(0));
         let spent = progress.close(&program, StageId(3), "m3".into());
-        assert_eq!(spent, [(StageId(0), "m0".into()), (StageId(2), "m2".into())]);
+        assert_eq!(spent, [StageId(0), StageId(2)]);
         assert_eq!(progress.result(&program), Some("m3"));
+        let tasks: Vec<u64> = progress.totals(&program).iter().map(|stage| stage.tasks).collect();
+        assert_eq!(tasks, [2, 0, 1, 1]);
     }
 
     #[test]

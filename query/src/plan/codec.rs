@@ -17,7 +17,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use datafusion::common::{DataFusionError, internal_datafusion_err};
+use datafusion::common::{DataFusionError, exec_datafusion_err, internal_datafusion_err};
 use datafusion::execution::TaskContext;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion_proto::physical_plan::{PhysicalPlanDecodeContext, PhysicalProtoConverterExtension};
@@ -128,6 +128,7 @@ impl StageGraph {
         let graph = wire::Graph {
             stages: stages.iter().map(Stage::to_wire).collect::<Result<_>>()?,
             schema: Some(schema),
+            count: stages.len() as u32,
         };
         Ok(graph.encode_to_vec())
     }
@@ -137,7 +138,11 @@ impl StageGraph {
     /// # Errors
     /// See [`decode_plan`].
     pub fn from_bytes(bytes: &[u8], context: &TaskContext) -> Result<StageGraph> {
-        let wire::Graph { stages, schema } = wire::Graph::decode(bytes).map_err(|e| not_a("stage graph", &e))?;
+        let wire::Graph { stages, schema, count } = wire::Graph::decode(bytes).map_err(|e| not_a("stage graph", &e))?;
+        if stages.len() != count as usize {
+            let problem = exec_datafusion_err!("it has {} of {count} stages", stages.len());
+            return Err(QueryError::codec("the stage graph is not whole", problem));
+        }
         let schema = schema_from_wire(schema.as_ref())
             .map_err(|e| QueryError::codec("the result's schema cannot be read", e))?;
         let stages = stages

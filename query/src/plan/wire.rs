@@ -117,4 +117,7 @@ pub(super) struct Graph {
     pub(super) stages: Vec<Stage>,
     #[prost(message, optional, tag = "2")]
     pub(super) schema: Option<protobuf::Schema>,
+    /// The number of stages, written last: what was cut off is no shorter graph.
+    #[prost(uint32, tag = "3")]
+    pub(super) count: u32,
 }

@@ -3,13 +3,59 @@
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::SchemaRef;
-use datafusion::logical_expr::LogicalPlan;
+use datafusion::logical_expr::{DdlStatement, LogicalPlan, Statement as PlanStatement};
 use datafusion::sql::parser::{DFParserBuilder, Statement};
 
 use super::stages;
 use crate::error::{QueryError, Result};
 use crate::session::Session;
 use crate::stage::StageGraph;
+
+/// The settings that a statement may change: those that workers are told, or that planning alone depends on. Others could make an operator look
+/// across partitions.
+const SETTINGS: [&str; 8] = [
+    "datafusion.execution.batch_size",
+    "datafusion.execution.time_zone",
+    "datafusion.optimizer.hash_join_single_partition_threshold",
+    "datafusion.optimizer.hash_join_single_partition_threshold_rows",
+    "datafusion.optimizer.prefer_hash_join",
+    "datafusion.sql_parser.dialect",
+    "datafusion.sql_parser.enable_ident_normalization",
+    "datafusion.sql_parser.parse_float_as_decimal",
+];
+
+/// The setting that a statement changes, with its new value (`None`: back to the default).
+///
+/// # Errors
+/// If the statement, or the setting, is none that a session here can have.
+fn changed_setting(plan: &LogicalPlan) -> Result<Option<(String, Option<String>)>> {
+    let allowed = |name: &str| match SETTINGS.contains(&name.to_lowercase().as_str()) {
+        true => Ok(name.to_lowercase()),
+        false => Err(QueryError::unsupported(
+            format!("SET {name}"),
+            format!("the settings that can be changed are {}", SETTINGS.join(", ")),
+        )),
+    };
+    match plan {
+        LogicalPlan::Statement(PlanStatement::SetVariable(set)) => {
+            Ok(Some((allowed(&set.variable)?, Some(set.value.clone()))))
+        }
+        LogicalPlan::Statement(PlanStatement::ResetVariable(reset)) => Ok(Some((allowed(&reset.variable)?, None))),
+        LogicalPlan::Statement(other) => Err(QueryError::unsupported(
+            other.name(),
+            "transactions and prepared statements are not supported; write the query itself",
+        )),
+        LogicalPlan::Ddl(DdlStatement::CreateMemoryTable(_)) => Err(QueryError::unsupported(
+            "CREATE TABLE",
+            "tables come from the folder given by --data; write CREATE VIEW for a query with a name",
+        )),
+        LogicalPlan::Ddl(DdlStatement::CreateExternalTable(_)) => Err(QueryError::unsupported(
+            "CREATE EXTERNAL TABLE",
+            "tables come from the folders given by --data, which may be given several times",
+        )),
+        _ => Ok(None),
+    }
+}
 
 /// What a statement asks for.
 #[derive(Debug)]
@@ -43,7 +89,11 @@ impl Session {
             LogicalPlan::Explain(explain) => Ok(Prepared::Explain(self.stages_of(&explain.plan).await?)),
             LogicalPlan::Analyze(analyze) => Ok(Prepared::ExplainAnalyze(self.stages_of(&analyze.input).await?)),
             plan @ (LogicalPlan::Ddl(_) | LogicalPlan::Statement(_)) => {
+                let changed = changed_setting(&plan)?;
                 self.context().execute_logical_plan(plan).await?;
+                if let Some((name, value)) = changed {
+                    self.remember_setting(name, value);
+                }
                 Ok(Prepared::Done)
             }
             plan => Ok(Prepared::Query(self.stages_of(&plan).await?)),

@@ -291,7 +291,7 @@ fn check_scalar_subqueries(node: &Arc<dyn ExecutionPlan>) -> Finding {
     for subquery in node.children().into_iter().skip(1) {
         let is_gathered = subquery
             .downcast_ref::<ShuffleReaderExec>()
-            .is_some_and(|reader| *reader.exchange() == Exchange::Gather);
+            .is_some_and(|reader| matches!(reader.exchange(), Exchange::Gather | Exchange::Merge { .. }));
         if !is_gathered && !subquery.is::<EmptyExec>() {
             return Err("a scalar subquery is computed inside a stage".to_owned());
         }

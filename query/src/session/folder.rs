@@ -1,6 +1,8 @@
 //! Folders of data as tables.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -31,7 +33,13 @@ impl Session {
 
     async fn register_files(&self, name: &str, source: &Source) -> Result<()> {
         let state = self.context.state();
-        let options = source.kind.listing_options(&self.context);
+        let mut options = source.kind.listing_options(&self.context);
+        if source.kind == Kind::Csv && holds_quoted_line_breaks(&source.files)? {
+            let csv = CsvReadOptions::default().newlines_in_values(true);
+            options = csv
+                .to_listing_options(&self.context.copied_config(), self.context.copied_table_options())
+                .with_file_extension("");
+        }
         let mut urls = Vec::with_capacity(source.files.len());
         let mut schema = Schema::empty();
         for file in &source.files {
@@ -176,7 +184,11 @@ fn source_of_file(path: &Path) -> Option<Source> {
 fn source_of_folder(folder: &Path) -> Result<Option<Source>> {
     let mut source: Option<Source> = None;
     for file in visible_entries(folder)? {
-        let Some(kind) = Kind::of(&file).filter(|_| !file.is_dir()) else {
+        if file.is_dir() {
+            refuse_data_below(&file)?;
+            continue;
+        }
+        let Some(kind) = Kind::of(&file) else {
             continue;
         };
         let source = source.get_or_insert_with(|| Source {
@@ -195,6 +207,43 @@ fn source_of_folder(folder: &Path) -> Result<Option<Source>> {
         source.files.push(file);
     }
     Ok(source)
+}
+
+/// Data in a folder of a table's folder would be passed over silently: a table in partitions, for example.
+fn refuse_data_below(folder: &Path) -> Result<()> {
+    match visible_entries(folder)?.iter().any(|entry| Kind::of(entry).is_some()) {
+        true => Err(QueryError::data(
+            folder,
+            "is a folder of data inside a table's folder, and only files directly in that are read; move them there, or give its parent to --data",
+        )),
+        false => Ok(()),
+    }
+}
+
+/// Whether a line break stands in a quoted value: such a file cannot be cut at line breaks, so it is read in one piece.
+fn holds_quoted_line_breaks(files: &[PathBuf]) -> Result<bool> {
+    for file in files {
+        let unreadable = |problem: std::io::Error| QueryError::data(file, format!("cannot be read: {problem}"));
+        let mut reader = BufReader::with_capacity(1 << 20, File::open(file).map_err(unreadable)?);
+        let mut is_quoted = false;
+        loop {
+            let part = reader.fill_buf().map_err(unreadable)?;
+            let length = part.len();
+            if length == 0 {
+                break;
+            }
+            // A doubled quote inside a value ends it and begins it again, with nothing in between.
+            for byte in part {
+                match byte {
+                    b'"' => is_quoted = !is_quoted,
+                    b'\n' | b'\r' if is_quoted => return Ok(true),
+                    _ => {}
+                }
+            }
+            reader.consume(length);
+        }
+    }
+    Ok(false)
 }
 
 /// The entries of a folder that are not hidden, sorted.

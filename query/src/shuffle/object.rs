@@ -100,20 +100,6 @@ impl Manifest {
     pub fn schema(&self) -> Result<SchemaRef, ArrowError> {
         decode_schema(&self.schema)
     }
-
-    /// Rows in all buckets of all units.
-    pub fn rows(&self) -> u64 {
-        self.units
-            .iter()
-            .flat_map(|output| &output.buckets)
-            .map(|extent| extent.rows)
-            .sum()
-    }
-
-    /// Keys of all objects that the manifest names.
-    pub fn objects(&self) -> impl Iterator<Item = &str> {
-        self.units.iter().filter_map(|output| output.object.as_deref())
-    }
 }
 
 /// A schema as an IPC stream without batches.
@@ -317,6 +303,5 @@ mod tests {
             back.units.iter().map(|output| output.unit).collect::<Vec<_>>(),
             [0, 1, 2]
         );
-        assert_eq!(back.rows(), 15);
     }
 }

@@ -1,7 +1,7 @@
 //! The shuffle as a fragment reads it: closed stages, by their manifests, from the store.
 //!
 //! Every unit of the producer gives one stream, in unit order, so that a reader that concatenates them gets the same rows in the same
-//! order at every attempt. Objects are fetched when their stream is first polled; the small ones of a bucket a few at a time.
+//! order at every attempt. Objects are fetched when their stream is first polled.
 
 use crate::plan::{Bucket, ShuffleSource};
 use crate::shuffle::object::{Manifest, UnitOutput, decode_bucket};
@@ -65,13 +65,19 @@ impl ShuffleSource for StoreShuffle {
         input
             .units
             .iter()
-            .map(|output| self.read_unit(&input.schema, output, position))
+            .map(|output| self.read_unit(stage, &input.schema, output, position))
             .collect()
     }
 }
 
 impl StoreShuffle {
-    fn read_unit(&self, schema: &SchemaRef, output: &UnitOutput, bucket: usize) -> Result<SendableRecordBatchStream> {
+    fn read_unit(
+        &self,
+        stage: StageId,
+        schema: &SchemaRef,
+        output: &UnitOutput,
+        bucket: usize,
+    ) -> Result<SendableRecordBatchStream> {
         let extent = *output.buckets.get(bucket).ok_or_else(|| {
             exec_datafusion_err!(
                 "unit {} has {} buckets, bucket {bucket} was asked for",
@@ -88,7 +94,8 @@ impl StoreShuffle {
                 let bytes: Bytes = read
                     .pop()
                     .ok_or_else(|| exec_datafusion_err!("object {key}: the store gave no bytes"))?;
-                let batches = decode_bucket(bytes)?;
+                let batches = decode_bucket(bytes)
+                    .map_err(|cause| exec_datafusion_err!("object {key} of stage {stage} is damaged: {cause}"))?;
                 Ok::<_, DataFusionError>(stream::iter(batches.into_iter().map(Ok)))
             }
         });

@@ -60,8 +60,13 @@ fn the_answer_is_the_same_with_processes_that_are_killed_at_random() {
         &[&processes[..], &["--chaos", "kill=0.3,seed=7", "--stats"]].concat(),
     );
     ran.wrote(expected);
+    let killed = ran
+        .err
+        .split(" killed, ")
+        .next()
+        .and_then(|before| before.rsplit(' ').next());
     assert!(
-        ran.err.contains(" killed, ") && ran.err.contains(" resumed; "),
+        killed.is_some_and(|count| count.parse::<u32>().unwrap() > 0),
         "{}",
         ran.err
     );

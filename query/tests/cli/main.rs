@@ -3,5 +3,6 @@
 mod errors;
 mod formats;
 mod interrupted;
+mod prompt;
 mod statements;
 mod support;

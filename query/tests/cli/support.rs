@@ -65,7 +65,12 @@ impl Shop {
 
     /// The program, to be given its arguments. It runs in the shop's folder.
     pub(crate) fn program(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_kappa-sql"));
+        self.command(env!("CARGO_BIN_EXE_kappa-sql"))
+    }
+
+    /// Another program, in the same folder and with the same environment.
+    pub(crate) fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
         command
             .current_dir(self.folder.path())
             .env("TMPDIR", self.path("tmp"))

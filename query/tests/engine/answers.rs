@@ -1,15 +1,45 @@
 //! The engine's answers are DataFusion's, and nothing stays behind.
 
 use crate::support::{engine, expected, shown, tables};
+use kappa::platform::chaos::{Chaos, Spec};
+use kappa::platform::in_process::{InProcess, InProcessOptions};
 use kappa::runtime::Kappa;
 use kappa::store::Memory;
 use kappa_query::Execution;
+use kappa_query::session::SessionOptions;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 const JOIN: &str = "select c.name, o.kind, count(*) as n, sum(o.amount) as total, avg(o.amount) as mean \
                     from orders o join customers c on o.customer = c.id where o.id > 500 \
                     group by c.name, o.kind having count(*) > 3 order by total desc, c.name, o.kind limit 50";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn queries_give_what_datafusion_gives_and_leave_nothing_in_the_store() {
+    let folder = tables().await;
+    let store = Arc::new(Memory::new());
+    let kappa = Kappa::builder().store(store.clone()).build().await.unwrap();
+    let engine = engine(kappa, folder.path(), false).await;
+    for sql in [
+        JOIN,
+        "select count(*) from orders where id < 0",
+        "select id from orders where id < 0",
+        "select sum(amount) from orders where customer = (select max(id) from customers where id < 90)",
+        "select name from customers where id not in (select customer from orders where customer is not null) order by name",
+        "select kind, rank() over (order by count(*) desc, kind) as r from orders group by kind order by r",
+        "select id from orders order by id limit 5 offset 3",
+        "select 1 as one, 'x' as text",
+    ] {
+        let result = engine.sql(sql).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
+        assert_eq!(shown(&result), expected(folder.path(), sql).await, "{sql}");
+        assert!(
+            result.stats.unwrap().invocations >= 2,
+            "a driver and at least one stage task"
+        );
+    }
+    assert_eq!(store.usage().0, 0, "objects left in the store");
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn explain_shows_the_stages_and_a_failing_query_says_why_and_leaves_nothing() {
@@ -22,6 +52,12 @@ async fn explain_shows_the_stages_and_a_failing_query_says_why_and_leaves_nothin
     assert!(
         stages.contains("stage 0") && stages.contains("ShuffleReaderExec"),
         "{stages}"
+    );
+
+    let did = shown(&engine.sql(&format!("explain analyze {JOIN}")).await.unwrap());
+    assert!(
+        did.contains("stage 0: 2 units, Broadcast") && did.contains("= 2 tasks put out 121 rows, "),
+        "all 121 customers are read: {did}"
     );
 
     let error = engine
@@ -85,4 +121,57 @@ async fn a_query_that_would_take_for_ever_stops_when_it_is_cancelled_and_gives_i
     }
     let next = tokio::time::timeout(Duration::from_secs(20), engine.sql("select count(*) from customers"));
     assert_eq!(next.await.expect("the threads are free again").unwrap().rows(), 1);
+}
+
+/// An engine whose operators may hold this many bytes.
+async fn small_engine(folder: &Path, memory: usize) -> kappa_query::Engine {
+    let options = SessionOptions {
+        partitions: 2,
+        memory,
+        ..SessionOptions::default()
+    };
+    let kappa = Kappa::builder().build().await.unwrap();
+    let engine = kappa_query::Engine::on(kappa, options, 2, false).unwrap();
+    engine.register_folder(folder).await.unwrap();
+    engine
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn q12_of_all_attempts_of_a_unit_exactly_one_is_seen_by_everybody() {
+    let folder = tables().await;
+    // Each attempt of a unit draws other numbers, so its rows go to other buckets: two attempts that were mixed would lose rows or double them.
+    let sql =
+        "select sum(n), count(*) from (select x, count(*) as n from (select id, random() as x from orders) group by x)";
+    let mut killed = 0;
+    for seed in 0..6 {
+        let store = Arc::new(Memory::new());
+        let inner = InProcess::new(InProcessOptions::default(), store.clone()).unwrap();
+        let chaos = Chaos::new(Arc::new(inner), Spec { kill: 0.6, seed });
+        let kappa = Kappa::builder().platform(Arc::new(chaos)).store(store.clone());
+        let engine = engine(kappa.build().await.unwrap(), folder.path(), false).await;
+        let result = engine.sql(sql).await.unwrap();
+        assert!(shown(&result).contains("| 20000  | 20000    |"), "{}", shown(&result));
+        killed += result.stats.unwrap().killed;
+        assert_eq!(store.usage().0, 0, "objects of killed attempts are left");
+    }
+    assert!(killed > 10, "only {killed} invocations were killed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn q21_a_sort_that_does_not_fit_spills_and_a_join_that_does_not_fit_fails_with_the_numbers() {
+    let folder = tables().await;
+    // 80 MB of text in two units, in 40 MB.
+    let sorted = "select id, c from (select o.id as id, c.id as c, repeat('x', 400) || o.id as t from orders o cross join customers c \
+                  where c.id between 1 and 10) order by t desc, c";
+    let engine = small_engine(folder.path(), 40 << 20).await;
+    let result = engine.sql(sorted).await.unwrap();
+    assert_eq!(shown(&result), expected(folder.path(), sorted).await);
+
+    // 160 MB of text in two units: a build side of 80 MB, which cannot be spilled.
+    let joined = "select count(*) from (select id, repeat('x', 8000) as t from orders) a \
+                  join (select id, repeat('x', 8000) as t from orders) b on a.t = b.t and a.id = b.id";
+    let error = engine.sql(joined).await.unwrap_err().to_string();
+    assert!(error.contains("HashJoin") && error.contains("MB"), "{error}");
+    // What failed holds no memory any more.
+    assert_eq!(engine.sql("select count(*) from orders").await.unwrap().rows(), 1);
 }

@@ -46,7 +46,8 @@ pub(crate) async fn expected(folder: &Path, sql: &str) -> String {
 pub(crate) async fn engine(kappa: Kappa, folder: &Path, can_resume: bool) -> Engine {
     let options = SessionOptions {
         partitions: 3,
-        scan_unit_bytes: 1,
+        // Several units for each file of some tens of kilobytes. (One byte would make 4096 units of each table.)
+        scan_unit_bytes: 8 << 10,
         ..SessionOptions::default()
     };
     let engine = Engine::on(kappa, options, 2, can_resume).unwrap();

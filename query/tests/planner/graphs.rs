@@ -34,16 +34,10 @@ async fn bytes_that_are_no_graph_are_an_error() {
     let context = bench.session().task_context();
     let bytes = bench.session().plan(QUERY).await.unwrap().to_bytes().unwrap();
     assert!(StageGraph::from_bytes(b"no graph at all", &context).is_err());
-    for length in (0..bytes.len()).step_by(7).skip(1) {
-        // Cut short anywhere: an error, or a graph with fewer stages; never a panic.
-        if let Ok(part) = StageGraph::from_bytes(&bytes[..length], &context) {
-            assert!(validate(&part, &context).is_err() || explain(&part).len() <= explain_len(&bytes, &bench));
-        }
+    for length in 1..bytes.len() {
+        let part = StageGraph::from_bytes(&bytes[..length], &context);
+        assert!(part.is_err(), "the first {length} bytes of {}", bytes.len());
     }
-}
-
-fn explain_len(bytes: &[u8], bench: &Bench) -> usize {
-    explain(&StageGraph::from_bytes(bytes, &bench.session().task_context()).unwrap()).len()
 }
 
 #[tokio::test]

@@ -106,3 +106,70 @@ async fn statements_about_the_session_are_carried_out() {
     }
     assert_eq!(kinds, ["done", "query", "explain", "analyze"]);
 }
+
+#[tokio::test]
+async fn settings_reach_the_workers_and_others_are_refused_with_those_that_can_be_changed() {
+    let session = Session::new(support::options()).unwrap();
+    let prepared = async |sql: &str| session.prepare(session.parse(sql).unwrap().remove(0)).await;
+    prepared("SET datafusion.execution.time_zone = '+05:00'").await.unwrap();
+    prepared("SET datafusion.execution.batch_size = 100").await.unwrap();
+    let worker = Session::new(session.current_options()).unwrap();
+    let config = worker.context().copied_config();
+    assert_eq!(config.options().execution.time_zone.as_deref(), Some("+05:00"));
+    assert_eq!(config.batch_size(), 100);
+    prepared("RESET datafusion.execution.batch_size").await.unwrap();
+    assert_eq!(session.current_options().settings.len(), 1);
+
+    // q03: with these, a lone partition would wait for its siblings for ever.
+    for setting in ["enable_dynamic_filter_pushdown", "enable_join_dynamic_filter_pushdown"] {
+        let error = prepared(&format!("SET datafusion.optimizer.{setting} = true"))
+            .await
+            .unwrap_err();
+        assert!(error.to_string().contains("datafusion.execution.time_zone"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn statements_that_would_do_nothing_or_run_elsewhere_are_refused() {
+    let session = Session::new(support::options()).unwrap();
+    for (sql, what) in [
+        ("PREPARE p AS SELECT 1", "prepared statements"),
+        ("CREATE TABLE t AS SELECT 1", "CREATE VIEW"),
+        ("CREATE EXTERNAL TABLE t STORED AS CSV LOCATION '/tmp/x.csv'", "--data"),
+    ] {
+        let statement = session.parse(sql).unwrap().remove(0);
+        let error = session.prepare(statement).await.unwrap_err().to_string();
+        assert!(error.contains(what), "{sql}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn a_csv_file_with_line_breaks_in_quotes_is_not_cut_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let rows = 60_000;
+    let mut text = String::from("id,note\n");
+    for id in 0..rows {
+        // The second line looks like a row of its own.
+        text.push_str(&format!("{id},\"first line of {id}\n999,second \"\"line\"\"\"\n"));
+    }
+    fs::write(folder.path().join("notes.csv"), text).unwrap();
+    let session = Session::new(support::options()).unwrap();
+    session.register_folder(folder.path()).await.unwrap();
+    let graph = session
+        .plan("SELECT count(*), max(id), count(DISTINCT note) FROM notes")
+        .await
+        .unwrap();
+    let found = kappa_query::reference::run(&graph, &session).await.unwrap();
+    assert_eq!(support::rows(&found), [format!("<{rows}> <{}> <{rows}>", rows - 1)]);
+}
+
+#[tokio::test]
+async fn data_in_a_folder_of_a_tables_folder_is_not_passed_over() {
+    let folder = data::tables();
+    let inner = folder.path().join("facts/year=2020");
+    fs::create_dir(&inner).unwrap();
+    register(folder.path()).await.unwrap();
+    fs::write(inner.join("more.csv"), "a\n1\n").unwrap();
+    let message = register(folder.path()).await.unwrap_err();
+    assert!(message.contains("year=2020") && message.contains("--data"), "{message}");
+}

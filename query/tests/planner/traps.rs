@@ -396,6 +396,10 @@ async fn q16_scalar_subqueries_are_stages_of_their_own() {
              HAVING count(*) > (SELECT count(*) FROM keyed) AND sum(id) > (SELECT sum(id) FROM empty WHERE k = 0)",
         )
         .await;
+    // The value may come out of a sort with a limit, whose stage is merged.
+    bench
+        .same("SELECT id FROM facts WHERE k = (SELECT k FROM facts ORDER BY k DESC, id LIMIT 1)")
+        .await;
     // No row is NULL; nested levels have slots of their own.
     bench.same("SELECT id, (SELECT k FROM nothing) FROM facts").await;
     bench
@@ -441,6 +445,28 @@ async fn q18_filters_are_applied_once_and_wholly() {
     bench
         .same("SELECT id FROM facts WHERE k = 5 OR g IS NULL OR v IN (1, 2, 3)")
         .await;
+    // Doubled, they would change no row.
+    for (graph, _) in bench
+        .staged("SELECT g FROM facts WHERE v < 417 AND d > '1997-06-01'")
+        .await
+    {
+        let text = kappa_query::explain::explain(&graph);
+        let filters: Vec<_> = text.lines().filter(|line| line.contains("FilterExec: ")).collect();
+        let scans: Vec<_> = text
+            .lines()
+            .filter_map(|line| line.split(" predicate=").nth(1))
+            .collect();
+        let scans: Vec<_> = scans
+            .iter()
+            .filter_map(|rest| rest.split(", pruning_predicate=").next())
+            .collect();
+        for place in [filters, scans] {
+            for line in place {
+                assert_eq!(line.matches("< 417").count(), 1, "{text}");
+            }
+        }
+        assert!(text.contains("< 417"), "{text}");
+    }
 }
 
 #[tokio::test]
