@@ -1,12 +1,15 @@
 //! The command line of `kappa-tpcds`.
 //!
-//! Exit codes: 0 all is well; 1 something failed or is not equal; 2 the command line makes no sense; 130 stopped by Ctrl-C.
+//! Exit codes: 0 all is well; 1 something failed or is not equal; 2 the command line makes no sense; 130 stopped by
+//! Ctrl-C; 143 stopped by SIGTERM.
 
 use crate::data::{self, DataFolder, FolderError, Scale, TABLES};
 use crate::engine::{Engine, KappaEngine, PlainEngine};
+use crate::interrupt::{Interrupt, Interrupts};
 use crate::job::Job;
 use crate::queries::{self, Query, QueryError};
-use crate::{runner, verify as verifier};
+use crate::runner::{self, RunReport};
+use crate::verify::{self as verifier, Verification};
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use kappa::cli::{PlatformKind, RunOptions};
@@ -142,19 +145,18 @@ pub fn main() -> ExitCode {
     };
     match outcome {
         Ok(code) => code,
-        Err(error) if error.is::<Interrupted>() => {
-            eprintln!("{error}");
-            ExitCode::from(INTERRUPTED)
-        }
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
+        Err(error) => match error.downcast_ref::<Interrupt>() {
+            Some(interrupt) => {
+                eprintln!("{interrupt}");
+                ExitCode::from(interrupt.exit_code())
+            }
+            None => {
+                eprintln!("error: {error:#}");
+                ExitCode::FAILURE
+            }
+        },
     }
 }
-
-/// What a shell expects of a program that Ctrl-C stopped.
-const INTERRUPTED: u8 = 130;
 
 fn generate(args: &GenerateArgs) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -169,9 +171,12 @@ fn generate(args: &GenerateArgs) -> anyhow::Result<ExitCode> {
     };
     let (scale, output) = (args.scale, args.output.clone());
     let started = Instant::now();
-    let outcome = runtime.block_on(cancellable(move |cancelled| {
-        data::generate(scale, &output, &options, cancelled)
-    }))?;
+    let (interrupts, outcome) = runtime.block_on(async {
+        let interrupts = listen()?;
+        let work = move |cancelled: &AtomicBool| data::generate(scale, &output, &options, cancelled);
+        let outcome = cancellable(&interrupts, work).await?;
+        anyhow::Ok((interrupts, outcome))
+    })?;
     match outcome {
         Ok(made) if made.tables == 0 => eprintln!(
             "all {} tables are there already in {}",
@@ -188,7 +193,8 @@ fn generate(args: &GenerateArgs) -> anyhow::Result<ExitCode> {
         ),
         Err(data::GenerateError::Cancelled) => {
             eprintln!("{}", data::GenerateError::Cancelled);
-            return Ok(ExitCode::from(INTERRUPTED));
+            let interrupt = runtime.block_on(interrupts.next());
+            return Ok(ExitCode::from(interrupt.exit_code()));
         }
         Err(error) => return Err(error.into()),
     }
@@ -200,15 +206,39 @@ fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     if args.engine == EngineName::Datafusion && is_given(platform) {
         anyhow::bail!("--engine datafusion runs in this process: leave out the options that say on what Kappa runs");
     }
-    with_data(&args.subject, platform, async |data| {
+    with_data(&args.subject, platform, async |data, interrupts| {
         let engine = match args.engine {
             EngineName::Datafusion => Engine::Plain(PlainEngine::new(&data).await?),
             EngineName::Kappa => Engine::Kappa(KappaEngine::new(&data, platform).await?),
         };
-        let job = Job::open(&engine, data.fingerprint()?, platform.state.as_deref(), "run")?;
-        let report = runner::run(job, &args.subject.queries.0, &mut io::stdout()).await?;
+        let report = run_on(&engine, &data, args, interrupts).await;
         engine.shutdown().await;
-        Ok(if report.failed == 0 {
+        Ok(match report?.failed {
+            0 => ExitCode::SUCCESS,
+            _ => ExitCode::FAILURE,
+        })
+    })
+}
+
+async fn run_on(
+    engine: &Engine,
+    data: &DataFolder,
+    args: &RunArgs,
+    interrupts: Interrupts,
+) -> anyhow::Result<RunReport> {
+    let job = Job::open(engine, data.fingerprint()?, args.platform.state.as_deref(), "run")?.ended_by(interrupts);
+    runner::run(job, &args.subject.queries.0, &mut io::stdout()).await
+}
+
+fn verify(args: &VerifyArgs) -> anyhow::Result<ExitCode> {
+    let platform = &args.platform;
+    with_data(&args.subject, platform, async |data, interrupts| {
+        let plain = PlainEngine::new(&data).await?;
+        let engine = Engine::Kappa(KappaEngine::new(&data, platform).await?);
+        let verification = verify_on(&engine, &plain, &data, args, interrupts).await;
+        engine.shutdown().await;
+        let verification = verification?;
+        Ok(if verification.equal == verification.total {
             ExitCode::SUCCESS
         } else {
             ExitCode::FAILURE
@@ -216,20 +246,15 @@ fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     })
 }
 
-fn verify(args: &VerifyArgs) -> anyhow::Result<ExitCode> {
-    let platform = &args.platform;
-    with_data(&args.subject, platform, async |data| {
-        let plain = PlainEngine::new(&data).await?;
-        let engine = Engine::Kappa(KappaEngine::new(&data, platform).await?);
-        let job = Job::open(&engine, data.fingerprint()?, platform.state.as_deref(), "verify")?;
-        let verification = verifier::verify(job, &plain, &args.subject.queries.0, &mut io::stdout()).await?;
-        engine.shutdown().await;
-        Ok(if verification.equal == verification.total {
-            ExitCode::SUCCESS
-        } else {
-            ExitCode::FAILURE
-        })
-    })
+async fn verify_on(
+    engine: &Engine,
+    plain: &PlainEngine,
+    data: &DataFolder,
+    args: &VerifyArgs,
+    interrupts: Interrupts,
+) -> anyhow::Result<Verification> {
+    let job = Job::open(engine, data.fingerprint()?, args.platform.state.as_deref(), "verify")?.ended_by(interrupts);
+    verifier::verify(job, plain, &args.subject.queries.0, &mut io::stdout()).await
 }
 
 /// Whether any of the options was given.
@@ -254,28 +279,26 @@ fn is_given(platform: &RunOptions) -> bool {
 
 impl SubjectArgs {
     /// The folder that was given, or the one in the cache.
-    async fn data_folder(&self) -> anyhow::Result<DataFolder> {
+    async fn data_folder(&self, interrupts: &Interrupts) -> anyhow::Result<DataFolder> {
         let scale = self.scale;
         match &self.data {
             Some(folder) => Ok(DataFolder::open(folder, scale)?),
-            None => match cancellable(move |cancelled| DataFolder::cached(scale, cancelled)).await? {
-                Err(FolderError::Generate(data::GenerateError::Cancelled)) => Err(Interrupted.into()),
-                folder => Ok(folder?),
-            },
+            None => {
+                let work = move |cancelled: &AtomicBool| DataFolder::cached(scale, cancelled);
+                match cancellable(interrupts, work).await? {
+                    Err(FolderError::Generate(data::GenerateError::Cancelled)) => Err(interrupts.next().await.into()),
+                    folder => Ok(folder?),
+                }
+            }
         }
     }
 }
 
-/// The user pressed Ctrl-C, and what was begun has been tidied up.
-#[derive(Debug, thiserror::Error)]
-#[error("interrupted")]
-struct Interrupted;
-
-/// Finds or makes the data, then runs the work to its end, or drops it when the user presses Ctrl-C.
+/// Finds or makes the data, then runs the work, which ends by itself when it is interrupted.
 fn with_data(
     subject: &SubjectArgs,
     platform: &RunOptions,
-    work: impl AsyncFnOnce(DataFolder) -> anyhow::Result<ExitCode>,
+    work: impl AsyncFnOnce(DataFolder, Interrupts) -> anyhow::Result<ExitCode>,
 ) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -283,46 +306,33 @@ fn with_data(
         .context("cannot start")?;
     let outcome = runtime.block_on(async {
         platform.check()?;
-        // Generating has its own way of being interrupted: it tidies up first.
-        let data = subject.data_folder().await?;
-        tokio::select! {
-            outcome = work(data) => outcome,
-            () = interruption() => {
-                if platform.state.is_some() {
-                    eprintln!("the same command goes on from here");
-                }
-                Err(Interrupted.into())
-            }
-        }
+        let interrupts = listen()?;
+        let data = subject.data_folder(&interrupts).await?;
+        work(data, interrupts).await
     });
     // What still runs in the background (a query's threads) must not keep the process from ending.
     runtime.shutdown_background();
+    if platform.state.is_some() && outcome.as_ref().is_err_and(|error| error.is::<Interrupt>()) {
+        eprintln!("the same command goes on from here");
+    }
     outcome
 }
 
-/// Waits for Ctrl-C or a request to end.
-async fn interruption() {
-    let terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate());
-    let terminated = async {
-        match terminate {
-            Ok(mut terminate) => terminate.recv().await,
-            Err(_) => std::future::pending().await,
-        }
-    };
-    tokio::select! {
-        pressed = tokio::signal::ctrl_c() => if pressed.is_err() { std::future::pending::<()>().await },
-        _ = terminated => {}
-    }
+fn listen() -> anyhow::Result<Interrupts> {
+    Interrupts::listen().context("cannot listen to signals")
 }
 
-/// Runs blocking work that looks now and then whether the user has pressed Ctrl-C (or the process was asked to end).
-async fn cancellable<T: Send + 'static>(work: impl FnOnce(&AtomicBool) -> T + Send + 'static) -> anyhow::Result<T> {
+/// Runs blocking work that looks now and then whether it has been interrupted. Then it tidies up first.
+async fn cancellable<T: Send + 'static>(
+    interrupts: &Interrupts,
+    work: impl FnOnce(&AtomicBool) -> T + Send + 'static,
+) -> anyhow::Result<T> {
     let cancelled = Arc::new(AtomicBool::new(false));
     let seen_by_work = Arc::clone(&cancelled);
     let mut work = tokio::task::spawn_blocking(move || work(&seen_by_work));
-    let finished = tokio::select! {
-        finished = &mut work => finished,
-        () = interruption() => {
+    let finished = match interrupts.interruptible(&mut work).await {
+        Ok(finished) => finished,
+        Err(_) => {
             cancelled.store(true, Ordering::Relaxed);
             work.await
         }

@@ -1,16 +1,18 @@
 //! The engines a query can run on, behind one interface: SQL in, rows and the time they took out.
 
 use crate::data::{DataFolder, TABLES};
+use crate::interrupt::{Interrupt, Interrupts};
 use anyhow::Context;
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::common::DataFusionError;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::{ParquetReadOptions, SessionConfig, SessionContext};
+use kappa::RunError;
 use kappa::cli::RunOptions;
 use kappa::ids::RunId;
 use kappa::runtime::RunStats;
-use kappa_query::{Execution, QueryResult, RunningQuery};
+use kappa_query::{Execution, QueryError, QueryResult, RunningQuery};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::ops::AddAssign;
@@ -90,7 +92,7 @@ pub struct Started<'a> {
 
 enum Work<'a> {
     Plain(&'a PlainEngine, &'a str),
-    Kappa(RunningQuery),
+    Kappa { query: RunningQuery, can_resume: bool },
     Done(QueryResult),
 }
 
@@ -105,7 +107,7 @@ impl Engine {
 
     /// Runs a statement to its end.
     pub async fn sql(&self, sql: &str) -> anyhow::Result<Answer> {
-        self.start(sql).await?.answer().await
+        self.start(sql).await?.answer(&Interrupts::never()).await?
     }
 
     /// Starts a statement.
@@ -118,18 +120,21 @@ impl Engine {
         Ok(Started { work, at })
     }
 
-    /// Goes on with a run that an earlier process has started. `None` if this engine knows nothing of it.
-    pub async fn resume(&self, run: RunId) -> Option<Started<'_>> {
+    /// Goes on with a run that an earlier process has started. `None` if there is no such run.
+    ///
+    /// # Errors
+    /// If there is one and it cannot be gone on with: somebody works on it, its journal cannot be read, its store is
+    /// away.
+    pub async fn resume(&self, run: RunId) -> anyhow::Result<Option<Started<'_>>> {
         let at = Instant::now();
-        match self {
-            Engine::Plain(_) => None,
-            Engine::Kappa(engine) => {
-                let query = engine.engine.resume(run).await.ok()?;
-                Some(Started {
-                    work: Work::Kappa(query),
-                    at,
-                })
-            }
+        let Engine::Kappa(engine) = self else { return Ok(None) };
+        match engine.engine.resume(run).await {
+            Ok(query) => Ok(Some(Started {
+                work: engine.running(query),
+                at,
+            })),
+            Err(QueryError::Run(error)) if matches!(*error, RunError::Unknown { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -146,26 +151,48 @@ impl Started<'_> {
     /// The run that does it, if it is one.
     pub fn run(&self) -> Option<RunId> {
         match &self.work {
-            Work::Kappa(query) => Some(query.run_id()),
+            Work::Kappa { query, .. } => Some(query.run_id()),
             Work::Plain(..) | Work::Done(_) => None,
         }
     }
 
-    /// Waits for the rows.
-    pub async fn answer(self) -> anyhow::Result<Answer> {
+    /// Waits for the rows, or for the reason why there are none. An interrupt ends what was started and deletes what it
+    /// has stored; a run that can be resumed only stops.
+    ///
+    /// # Errors
+    /// The interrupt.
+    pub async fn answer(self, interrupts: &Interrupts) -> Result<anyhow::Result<Answer>, Interrupt> {
         let result = match self.work {
-            Work::Plain(engine, sql) => return engine.sql(sql).await,
+            Work::Plain(engine, sql) => return interrupts.interruptible(engine.sql(sql)).await,
             Work::Done(result) => result,
-            Work::Kappa(query) => query.wait().await?,
+            Work::Kappa { query, can_resume } => match interrupts.interruptible(query.wait()).await {
+                Ok(Ok(result)) => result,
+                Ok(Err(error)) => return Ok(Err(error.into())),
+                Err(interrupt) => {
+                    end(&query, can_resume).await;
+                    return Err(interrupt);
+                }
+            },
         };
         let QueryResult { schema, batches, stats } = result;
         let effort = stats.map(Effort::from).unwrap_or_default();
-        Ok(Answer {
+        Ok(Ok(Answer {
             schema,
             batches,
             elapsed: self.at.elapsed(),
             effort,
-        })
+        }))
+    }
+}
+
+/// Returns when nothing of the run is going on any more.
+async fn end(query: &RunningQuery, can_resume: bool) {
+    if can_resume {
+        query.interrupt().await;
+    } else {
+        query.cancel();
+        // It fails, as it was cancelled; what it had stored is deleted.
+        let _ = query.wait().await;
     }
 }
 
@@ -190,14 +217,22 @@ impl From<RunStats> for Effort {
 /// Kappa's SQL engine with the 24 tables.
 pub struct KappaEngine {
     engine: kappa_query::Engine,
+    /// A state folder records the runs, so another process can go on with them.
+    can_resume: bool,
 }
 
 impl KappaEngine {
     /// An engine whose queries run as the options say.
     pub async fn new(data: &DataFolder, options: &RunOptions) -> anyhow::Result<Self> {
         let engine = kappa_query::Engine::new(options).await?;
-        engine.register_folder(data.path()).await?;
-        Ok(KappaEngine { engine })
+        if let Err(error) = engine.register_folder(data.path()).await {
+            engine.shutdown().await;
+            return Err(error.into());
+        }
+        Ok(KappaEngine {
+            engine,
+            can_resume: options.state.is_some(),
+        })
     }
 
     async fn start(&self, sql: &str) -> anyhow::Result<Work<'static>> {
@@ -207,8 +242,15 @@ impl KappaEngine {
         };
         Ok(match self.engine.start(statement).await? {
             Execution::Done(result) => Work::Done(result),
-            Execution::Running(query) => Work::Kappa(query),
+            Execution::Running(query) => self.running(query),
         })
+    }
+
+    fn running(&self, query: RunningQuery) -> Work<'static> {
+        Work::Kappa {
+            query,
+            can_resume: self.can_resume,
+        }
     }
 }
 
@@ -286,4 +328,48 @@ impl PlainEngine {
 /// The innermost message, which is what a reader can do something about.
 fn plain_message(error: DataFusionError) -> anyhow::Error {
     anyhow::anyhow!("{}", error.find_root().strip_backtrace())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_run_that_is_not_there_is_not_known_and_one_that_is_in_use_is_an_error() {
+        let state = tempfile::tempdir().unwrap();
+        let options = RunOptions {
+            state: Some(state.path().to_owned()),
+            ..RunOptions::default()
+        };
+        let engine = Engine::Kappa(KappaEngine {
+            engine: kappa_query::Engine::new(&options).await.unwrap(),
+            can_resume: true,
+        });
+        assert!(engine.resume(RunId::generate()).await.unwrap().is_none());
+
+        let started = engine.start("select 1 as one").await.unwrap();
+        let run = started.run().unwrap();
+        let in_use = |error: anyhow::Error| {
+            let message = format!("{error:#}");
+            assert!(message.contains("is in use by another process"), "{message}");
+        };
+        // Its journal is open here, as it would be in another process.
+        in_use(engine.resume(run).await.err().unwrap());
+        let answer = started.answer(&Interrupts::never()).await.unwrap().unwrap();
+        assert_eq!(answer.rows(), 1);
+
+        // What is left of it takes a moment to go.
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let resumed = loop {
+            match engine.resume(run).await {
+                Ok(resumed) => break resumed.unwrap(),
+                Err(error) => in_use(error),
+            }
+            assert!(Instant::now() < deadline, "its journal stays open");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        };
+        let again = resumed.answer(&Interrupts::never()).await.unwrap().unwrap();
+        assert_eq!(again.batches, answer.batches);
+        engine.shutdown().await;
+    }
 }

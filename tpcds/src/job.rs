@@ -1,8 +1,13 @@
 //! A job of many statements on one engine, one after the other, that can be killed and started again.
 
 use crate::engine::{Answer, Engine};
+use crate::interrupt::Interrupts;
 use crate::ledger::{Key, Ledger};
 use crate::queries::Statement;
+use anyhow::Context;
+use kappa::RunError;
+use kappa::store::StoreError;
+use kappa_query::QueryError;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
@@ -11,6 +16,7 @@ pub struct Job<'a, T> {
     engine: &'a Engine,
     data_fingerprint: u64,
     ledger: Ledger<T>,
+    interrupts: Interrupts,
 }
 
 impl<'a, T: Clone + Serialize + for<'de> Deserialize<'de>> Job<'a, T> {
@@ -20,7 +26,18 @@ impl<'a, T: Clone + Serialize + for<'de> Deserialize<'de>> Job<'a, T> {
             engine,
             data_fingerprint,
             ledger: Ledger::open(state, name)?,
+            interrupts: Interrupts::never(),
         })
+    }
+
+    /// The same job, which these interrupts end.
+    pub fn ended_by(self, interrupts: Interrupts) -> Self {
+        Job { interrupts, ..self }
+    }
+
+    /// What ends the job.
+    pub(crate) fn interrupts(&self) -> &Interrupts {
+        &self.interrupts
     }
 
     /// What the job runs on.
@@ -28,39 +45,78 @@ impl<'a, T: Clone + Serialize + for<'de> Deserialize<'de>> Job<'a, T> {
         self.engine
     }
 
-    /// How the statement ended in an earlier process, if it did.
+    /// What came of the statement in an earlier process, if it has succeeded.
     pub(crate) fn outcome(&self, statement: &Statement) -> Option<T> {
         self.ledger.outcome(self.key(statement))
     }
 
-    /// The answer to a statement: of the run that an earlier process has begun, or of a new one.
-    pub(crate) async fn answer(&mut self, statement: &Statement) -> anyhow::Result<Answer> {
+    /// The answer to a statement, or why there is none: of the run that an earlier process has begun, or of a new one.
+    ///
+    /// # Errors
+    /// If the job cannot go on, because it is interrupted or its state cannot be kept.
+    pub(crate) async fn answer(&mut self, statement: &Statement) -> anyhow::Result<anyhow::Result<Answer>> {
+        if let Some(interrupt) = self.interrupts.received() {
+            return Err(interrupt.into());
+        }
         let key = self.key(statement);
         let begun = match self.ledger.run(key) {
-            Some(run) => self.engine.resume(run).await,
-            None => None,
+            Some(run) => self.engine.resume(run).await.with_context(|| {
+                format!("cannot go on where it stopped (to start anew, delete runs/{run} in the state folder)")
+            }),
+            None => Ok(None),
         };
+        // An interrupt waits until the statement has been started: half of a start could not be undone.
         let started = match begun {
-            Some(started) => started,
-            None => self.engine.start(&statement.sql).await?,
+            Ok(Some(started)) => Ok(started),
+            Ok(None) => self.engine.start(&statement.sql).await,
+            Err(error) => Err(error),
+        };
+        let started = match started {
+            Ok(started) => started,
+            Err(error) => return Ok(Err(error)),
         };
         if let Some(run) = started.run() {
             self.ledger.started(key, run)?;
         }
-        started.answer().await
+        let answer = started.answer(&self.interrupts).await?;
+        if answer.as_ref().is_err_and(|error| !can_go_on(error)) {
+            self.ledger.forget(key)?;
+        }
+        Ok(answer)
     }
 
-    /// Records how a statement has ended.
+    /// The answer was not what it should be: the next attempt asks for another one.
+    pub(crate) fn discard(&mut self, statement: &Statement) -> anyhow::Result<()> {
+        self.ledger.forget(self.key(statement))
+    }
+
+    /// Records that a statement has succeeded.
     pub(crate) fn finished(&mut self, statement: &Statement, outcome: &T) -> anyhow::Result<()> {
         self.ledger.finished(self.key(statement), outcome)
     }
 
-    /// All is done; the next job starts from the beginning.
+    /// All statements have succeeded; the next job starts from the beginning.
     pub(crate) fn close(self) -> anyhow::Result<()> {
         self.ledger.close()
     }
 
     fn key(&self, statement: &Statement) -> Key {
         Key::new(&statement.name, &statement.sql, self.data_fingerprint)
+    }
+}
+
+/// Whether the run has only been stopped, or its result is out of reach for now. One that has failed would fail in the
+/// same way for ever.
+fn can_go_on(error: &anyhow::Error) -> bool {
+    match error.downcast_ref::<QueryError>() {
+        Some(QueryError::Store(cause)) => !matches!(cause, StoreError::NotFound { .. }),
+        Some(QueryError::Run(error)) => matches!(
+            **error,
+            RunError::Journal { .. }
+                | RunError::Store { .. }
+                | RunError::Platform { .. }
+                | RunError::Interrupted { .. }
+        ),
+        _ => false,
     }
 }

@@ -1,9 +1,12 @@
 //! What a job of many statements has done so far, so that it can be started again after the process was killed.
 //!
 //! With a state folder, each run survives the process that started it; the ledger says which run belongs to which statement, and which
-//! statements are done. It is a file of JSON lines in that folder, each written before the next step is taken. Whoever starts the same command
-//! again goes on where it stopped: lines of finished statements are shown again, the run that was going on is resumed. A job that has
-//! come to its end removes its ledger.
+//! statements have succeeded. It is a file of JSON lines in that folder. Whoever starts the same command again goes on
+//! where it stopped: what has succeeded is shown again, the run that was going on is resumed, and what has failed is
+//! tried again. A job whose every statement has succeeded removes its ledger.
+//!
+//! The line of a run is written after the run has been started and before it is waited for. A process that is killed
+//! just between leaves a run that no ledger knows: its statement starts anew, and the run stays in the state folder.
 //!
 //! A statement is known by its text and the state of the data, so a ledger never answers for another query or for other data.
 
@@ -32,10 +35,11 @@ impl Key {
 #[derive(Debug, Serialize, Deserialize)]
 enum Entry<T> {
     Started { statement: Key, run: String },
+    Forgotten { statement: Key },
     Finished { statement: Key, outcome: T },
 }
 
-/// The ledger of one job, whose statements end with outcomes of type `T`. Without a folder it forgets everything.
+/// The ledger of one job, whose statements succeed with outcomes of type `T`. Without a folder it forgets everything.
 #[derive(Debug)]
 pub(crate) struct Ledger<T> {
     file: Option<(PathBuf, File)>,
@@ -70,6 +74,9 @@ impl<T: Clone + Serialize + for<'de> Deserialize<'de>> Ledger<T> {
                 Ok(Entry::Started { statement, run }) => {
                     ledger.runs.extend(RunId::parse(&run).map(|run| (statement, run)));
                 }
+                Ok(Entry::Forgotten { statement }) => {
+                    ledger.runs.remove(&statement);
+                }
                 Ok(Entry::Finished { statement, outcome }) => {
                     ledger.outcomes.insert(statement, outcome);
                 }
@@ -84,7 +91,7 @@ impl<T: Clone + Serialize + for<'de> Deserialize<'de>> Ledger<T> {
         Ok(ledger)
     }
 
-    /// How the statement ended, if it did.
+    /// What came of the statement, if it has succeeded.
     pub(crate) fn outcome(&self, statement: Key) -> Option<T> {
         self.outcomes.get(&statement).cloned()
     }
@@ -103,7 +110,15 @@ impl<T: Clone + Serialize + for<'de> Deserialize<'de>> Ledger<T> {
         })
     }
 
-    /// The statement has ended.
+    /// The run that worked on the statement gave nothing that is worth keeping: the next attempt starts another one.
+    pub(crate) fn forget(&mut self, statement: Key) -> anyhow::Result<()> {
+        match self.runs.remove(&statement) {
+            Some(_) => self.append(&Entry::Forgotten { statement }),
+            None => Ok(()),
+        }
+    }
+
+    /// The statement has succeeded.
     pub(crate) fn finished(&mut self, statement: Key, outcome: &T) -> anyhow::Result<()> {
         self.append(&Entry::Finished {
             statement,
@@ -154,6 +169,26 @@ mod tests {
         assert_eq!(ledger.outcome(Key::new("1", "select 3", 7)), None);
         ledger.close().unwrap();
         assert_eq!(open(folder.path()).outcome(first), None);
+    }
+
+    #[test]
+    fn a_run_that_failed_is_forgotten_so_that_its_statement_is_tried_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let (first, second) = (Key::new("1", "select 1", 7), Key::new("2", "select 2", 7));
+        let (failed, going_on) = (RunId::generate(), RunId::generate());
+        let mut ledger = open(folder.path());
+        ledger.started(first, failed).unwrap();
+        ledger.forget(first).unwrap();
+        ledger.started(second, going_on).unwrap();
+        assert_eq!((ledger.run(first), ledger.run(second)), (None, Some(going_on)));
+        drop(ledger);
+
+        let mut ledger = open(folder.path());
+        assert_eq!((ledger.run(first), ledger.run(second)), (None, Some(going_on)));
+        let again = RunId::generate();
+        ledger.started(first, again).unwrap();
+        drop(ledger);
+        assert_eq!(open(folder.path()).run(first), Some(again));
     }
 
     #[test]

@@ -8,6 +8,7 @@
 //! | [`data`] | the 24 tables: how they are made and where they are kept |
 //! | [`cli`] | the command line |
 //! | [`engine`] | what a query runs on |
+//! | [`interrupt`] | Ctrl-C and SIGTERM |
 //! | [`job`] | many statements, one after the other, whatever happens to the process |
 //! | [`queries`] | the 99 templates and their parameters |
 //! | [`reference`] | the right answer, and where it leaves the order open |
@@ -18,6 +19,7 @@ pub mod cli;
 pub mod compare;
 pub mod data;
 pub mod engine;
+pub mod interrupt;
 pub mod job;
 mod ledger;
 pub mod queries;

@@ -21,55 +21,47 @@ pub struct RunReport {
     pub effort: Effort,
 }
 
-/// How one statement ended.
+/// What came of a statement that ran to its end.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub enum Ran {
-    /// With rows.
-    Succeeded {
-        /// How many.
-        rows: usize,
-        /// After this time, counted from the last time the run was begun or resumed.
-        elapsed: Duration,
-        /// With this.
-        effort: Effort,
-    },
-    /// With a message.
-    Failed(String),
+pub struct Ran {
+    rows: usize,
+    /// Counted from the last time the run was begun or resumed.
+    elapsed: Duration,
+    effort: Effort,
 }
 
 /// Runs the queries and writes a line for each statement as soon as it is done, then the total.
 ///
-/// A statement that fails is told and does not keep the others from running.
+/// A statement that fails is told and does not keep the others from running. If the job has a state folder, the next one
+/// runs only such statements again.
 ///
 /// # Errors
-/// If `out` cannot be written, or the job's state not be kept.
+/// If the job is interrupted, `out` cannot be written, or the job's state not be kept.
 pub async fn run(mut job: Job<'_, Ran>, queries: &[&Query], out: &mut impl Write) -> anyhow::Result<RunReport> {
     let mut report = RunReport::default();
     write(out, format_args!("{:>5}  {:>9}  {:>10}\n", "query", "rows", "time"))?;
     for statement in queries.iter().flat_map(|query| query.statements()) {
         let ran = match job.outcome(&statement) {
-            Some(ran) => ran,
-            None => {
-                let ran = run_statement(&mut job, &statement).await;
-                job.finished(&statement, &ran)?;
-                ran
-            }
+            Some(ran) => Ok(ran),
+            None => run_statement(&mut job, &statement).await?,
         };
         let name = &statement.name;
         match ran {
-            Ran::Succeeded { rows, elapsed, effort } => {
+            Ok(Ran { rows, elapsed, effort }) => {
                 write(out, format_args!("{name:>5}  {rows:>9}  {:>10}\n", seconds(elapsed)))?;
                 report.succeeded += 1;
                 report.elapsed += elapsed;
                 report.effort += effort;
             }
-            Ran::Failed(message) => {
-                write(out, format_args!("{name:>5}  FAILED: {message}\n"))?;
+            Err(error) => {
+                write(out, format_args!("{name:>5}  FAILED: {error:#}\n"))?;
                 report.failed += 1;
             }
         }
     }
-    job.close()?;
+    if report.failed == 0 {
+        job.close()?;
+    }
     let statements = match report.succeeded {
         1 => "1 statement".to_owned(),
         several => format!("{several} statements"),
@@ -85,15 +77,19 @@ pub async fn run(mut job: Job<'_, Ran>, queries: &[&Query], out: &mut impl Write
     Ok(report)
 }
 
-async fn run_statement(job: &mut Job<'_, Ran>, statement: &Statement) -> Ran {
-    match job.answer(statement).await {
-        Ok(answer) => Ran::Succeeded {
-            rows: answer.rows(),
-            elapsed: answer.elapsed,
-            effort: answer.effort,
-        },
-        Err(error) => Ran::Failed(format!("{error:#}")),
-    }
+/// Runs one statement. It is recorded if it succeeds; otherwise the result says why it did not.
+async fn run_statement(job: &mut Job<'_, Ran>, statement: &Statement) -> anyhow::Result<anyhow::Result<Ran>> {
+    let answer = match job.answer(statement).await? {
+        Ok(answer) => answer,
+        Err(error) => return Ok(Err(error)),
+    };
+    let ran = Ran {
+        rows: answer.rows(),
+        elapsed: answer.elapsed,
+        effort: answer.effort,
+    };
+    job.finished(statement, &ran)?;
+    Ok(Ok(ran))
 }
 
 /// Writes at once, so that a reader sees each line when it is there.

@@ -31,11 +31,10 @@ impl fmt::Display for Verification {
     }
 }
 
-/// How the comparison of one statement ended.
+/// What is told of one statement.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Verified {
-    is_equal: bool,
-    /// The lines that tell it.
+    /// The lines that tell how the comparison ended.
     text: String,
     /// What the engine took of its platform.
     effort: Effort,
@@ -43,10 +42,11 @@ pub struct Verified {
 
 /// Compares the answers of the job's engine with those of plain DataFusion, and writes a line for each statement, then the summary.
 ///
-/// A statement that fails counts as not equal and does not keep the others from running.
+/// A statement that fails counts as not equal and does not keep the others from running. If the job has a state folder,
+/// the next one compares only those again that were not equal.
 ///
 /// # Errors
-/// If `out` cannot be written, or the job's state not be kept.
+/// If the job is interrupted, `out` cannot be written, or the job's state not be kept.
 pub async fn verify(
     mut job: Job<'_, Verified>,
     plain: &PlainEngine,
@@ -65,45 +65,55 @@ pub async fn verify(
     for query in queries {
         let mut is_equal = true;
         for statement in query.statements() {
-            let verified = match job.outcome(&statement) {
-                Some(verified) => verified,
-                None => {
-                    let verified = verify_statement(&mut job, plain, &statement).await;
-                    job.finished(&statement, &verified)?;
-                    verified
-                }
+            let (is_right, verified) = match job.outcome(&statement) {
+                Some(verified) => (true, verified),
+                None => verify_statement(&mut job, plain, &statement).await?,
             };
-            is_equal &= verified.is_equal;
+            is_equal &= is_right;
             verification.effort += verified.effort;
             write(out, format_args!("{}", verified.text))?;
         }
         verification.total += 1;
         verification.equal += usize::from(is_equal);
     }
-    job.close()?;
+    if verification.equal == verification.total {
+        job.close()?;
+    }
     write(out, format_args!("{verification}\n"))?;
     Ok(verification)
 }
 
-async fn verify_statement(job: &mut Job<'_, Verified>, plain: &PlainEngine, statement: &Statement) -> Verified {
+/// Whether the answer to a statement is right, and what is told of it. Only a right one is recorded.
+async fn verify_statement(
+    job: &mut Job<'_, Verified>,
+    plain: &PlainEngine,
+    statement: &Statement,
+) -> anyhow::Result<(bool, Verified)> {
     let name = &statement.name;
-    let failed = |error: anyhow::Error, effort| Verified {
-        is_equal: false,
-        text: format!("{name:>5}  FAILED     {error:#}\n"),
-        effort,
+    let failed = |error: anyhow::Error, effort: Effort| {
+        let text = format!("{name:>5}  FAILED     {error:#}\n");
+        (false, Verified { text, effort })
     };
-    let answer = match job.answer(statement).await {
+    let answer = match job.answer(statement).await? {
         Ok(answer) => answer,
-        Err(error) => return failed(error, Effort::default()),
+        Err(error) => return Ok(failed(error, Effort::default())),
     };
-    match judge(&answer, plain, statement).await {
-        Ok(judgement) => Verified {
-            is_equal: judgement.verdict == Verdict::Equal,
-            text: judgement.tell(name, &answer),
-            effort: answer.effort,
-        },
-        Err(error) => failed(error.context("no answer to compare with"), answer.effort),
+    let judgement = job.interrupts().interruptible(judge(&answer, plain, statement)).await?;
+    let judgement = match judgement {
+        Ok(judgement) => judgement,
+        Err(error) => return Ok(failed(error.context("no answer to compare with"), answer.effort)),
+    };
+    let verified = Verified {
+        text: judgement.tell(name, &answer),
+        effort: answer.effort,
+    };
+    let is_right = judgement.verdict == Verdict::Equal;
+    if is_right {
+        job.finished(statement, &verified)?;
+    } else {
+        job.discard(statement)?;
     }
+    Ok((is_right, verified))
 }
 
 /// How an answer compares with the right one.

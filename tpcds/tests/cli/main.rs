@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod generate;
+mod interrupted;
 mod plans;
 mod run;
 mod support;
