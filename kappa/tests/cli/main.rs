@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod endings;
+mod examples;
 mod pipeline;
 mod program;
 mod word_count;

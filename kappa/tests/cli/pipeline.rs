@@ -134,7 +134,9 @@ fn r16_ten_megabytes_survive_the_death_of_everything() {
     let expected = expected(&place);
     let state = ["--state", "a state"];
     let input = input("out");
-    let arguments = [&["run", "--input", &input][..], &ROUGH, &state].concat();
+    // One worker at a time, so that the work lasts longer than the lives below on a fast machine, too.
+    let one = ["--workers", "1"];
+    let arguments = [&["run", "--input", &input][..], &ROUGH, &state, &one].concat();
     let mut running = Running::start(place.command("word_count", &arguments));
     let run = running.run_id();
     assert!(
@@ -144,7 +146,7 @@ fn r16_ten_megabytes_survive_the_death_of_everything() {
         "{}",
         running.said
     );
-    for life in [200, 500, 300, 700, 400] {
+    for life in [100, 250, 150, 350, 200] {
         std::thread::sleep(Duration::from_millis(life));
         assert!(
             !running.is_over(),
@@ -153,7 +155,7 @@ fn r16_ten_megabytes_survive_the_death_of_everything() {
         );
         kill_everything(&place);
         assert_eq!(running.end().code, None);
-        let arguments = [&["resume", &run][..], &ROUGH, &state].concat();
+        let arguments = [&["resume", &run][..], &ROUGH, &state, &one].concat();
         running = Running::start(place.command("word_count", &arguments));
     }
     let ended = running.end();
