@@ -4,7 +4,9 @@
 //! memory limit by the kernel, no worker process that outlives this one. A worker serves one invocation at a time and stays warm for
 //! the next; one that was killed, or whose task panicked, is replaced.
 //!
-//! Parent and worker are connected by a Unix socket pair that nobody else can reach.
+//! Parent and worker are connected by a Unix socket pair that nobody else can reach. By it a worker is given its invocations. Its calls come back the same
+//! way, or by [HTTP](crate::link::http) as a lambda's do; a worker that cannot deliver a call so ends with the request in hand, which is reported as
+//! [`InvocationOutcome::Unlinked`].
 
 mod exit;
 mod message;
@@ -16,10 +18,14 @@ mod worker;
 pub use worker::serve_if_worker;
 
 use super::{Platform, PlatformError};
+use crate::ids::Sequence;
 use crate::link::Link;
-use crate::protocol::{Answer, Invocation, InvocationOutcome, Reply};
+use crate::link::http::{Access, HttpServer};
+use crate::protocol::{Answer, Invocation, InvocationOutcome, Reply, Request};
 use crate::store::Store;
 use async_trait::async_trait;
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
 use message::{Configuration, FromWorker, ToWorker};
 use pool::{Busy, Pool};
 use std::io;
@@ -32,6 +38,9 @@ use tokio_util::sync::CancellationToken;
 /// How long a new worker process may take until it serves.
 const START_LIMIT: Duration = Duration::from_secs(60);
 
+/// Most requests of one invocation that wait for their replies at once. An honest worker has two: one in the background.
+const MOST_UNDER_WAY: usize = 64;
+
 /// How the platform `process` is to work.
 #[derive(Clone, Debug)]
 pub struct ProcessOptions {
@@ -41,8 +50,10 @@ pub struct ProcessOptions {
     pub threads: usize,
     /// Memory that each worker process may use, in bytes; the rest of the limit beyond the program's own code and what it only reads. Default: none.
     pub memory_limit: Option<u64>,
-    /// Longest message in bytes, between a worker and the coordinator. Default: 256 MiB.
+    /// Longest message in bytes that goes through a worker's socket. Default: 256 MiB.
     pub message_limit: usize,
+    /// What serves the calls of the workers. Default: nothing; they come through the sockets.
+    pub http: Option<Arc<HttpServer>>,
     /// The program. Default: this one.
     pub program: Option<PathBuf>,
     /// Its arguments. Default: none.
@@ -56,6 +67,7 @@ impl Default for ProcessOptions {
             threads: 2,
             memory_limit: None,
             message_limit: 256 << 20,
+            http: None,
             program: None,
             arguments: Vec::new(),
         }
@@ -65,6 +77,7 @@ impl Default for ProcessOptions {
 /// The platform `process`.
 pub struct Process {
     pool: Pool,
+    http: Option<Arc<HttpServer>>,
     workers: usize,
     closing: CancellationToken,
 }
@@ -91,6 +104,7 @@ impl Process {
         let pool = Pool::new(&options, configuration).map_err(|cause| PlatformError::Unavailable(cause.to_string()))?;
         Ok(Process {
             pool,
+            http: options.http,
             workers: options.workers,
             closing: CancellationToken::new(),
         })
@@ -118,11 +132,24 @@ impl Process {
             }
         }
         let time_limit = invocation.time_limit.unwrap_or(Duration::MAX);
-        match tokio::time::timeout(time_limit, exchange(&mut socket, invocation, &*link, limit)).await {
+        let opened = match &self.http {
+            Some(server) => match server.open(&invocation, link.clone()) {
+                Ok(opened) => Some(opened),
+                Err(cause) => {
+                    return InvocationOutcome::Throttled(format!("no secret can be made at present: {cause}"));
+                }
+            },
+            None => None,
+        };
+        let calls = match &opened {
+            Some(opened) => Calls::ByHttp(opened.access().clone()),
+            None => Calls::BySocket(&*link),
+        };
+        match tokio::time::timeout(time_limit, exchange(&mut socket, invocation, calls, limit)).await {
             Err(_) => InvocationOutcome::TimedOut,
-            Ok(Ok(End::Returned)) => {
+            Ok(Ok(End::Left(outcome))) => {
                 busy.release();
-                InvocationOutcome::Returned
+                outcome
             }
             Ok(Ok(End::Outcome(outcome))) => outcome,
             Ok(Ok(End::Died)) => busy.autopsy().await.outcome(),
@@ -161,49 +188,89 @@ async fn configure(socket: &mut UnixStream, configuration: &Configuration) -> io
 /// How an exchange with a worker ended.
 enum End {
     /// The invocation is over, the worker is as good as before.
-    Returned,
+    Left(InvocationOutcome),
     /// The invocation is over, the worker is not to be used again.
     Outcome(InvocationOutcome),
     /// The worker is gone.
     Died,
 }
 
-/// Hands over an invocation and serves its requests until it ends.
-async fn exchange(socket: &mut UnixStream, invocation: Invocation, link: &dyn Link, limit: usize) -> io::Result<End> {
-    let (task, incarnation) = (invocation.task, invocation.incarnation);
-    match message::encode(&ToWorker::Invoke(invocation), limit)? {
+/// By which way a worker makes its calls.
+enum Calls<'a> {
+    BySocket(&'a dyn Link),
+    ByHttp(Access),
+}
+
+fn nonsense(what: &'static str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, what)
+}
+
+/// Hands over an invocation and serves its requests until it ends. A request that waits for its reply does not keep the next one from being served.
+async fn exchange(socket: &mut UnixStream, invocation: Invocation, calls: Calls<'_>, limit: usize) -> io::Result<End> {
+    let invoked = (invocation.task, invocation.incarnation);
+    let is_own = |request: &Request| match (request.task, request.incarnation) == invoked {
+        true => Ok(()),
+        false => Err(nonsense("a request in another task's name")),
+    };
+    let (link, access) = match calls {
+        Calls::BySocket(link) => (Some(link), None),
+        Calls::ByHttp(access) => (None, Some(access)),
+    };
+    match message::encode(&ToWorker::Invoke(invocation, access), limit)? {
         Ok(frame) => message::write(socket, &frame).await?,
         Err(too_long) => return Ok(End::Outcome(InvocationOutcome::Unstartable(too_long.to_string()))),
     }
+    let (read, mut write) = socket.split();
+    let messages = futures::stream::unfold(read, |mut read| async move {
+        let message = message::read(&mut read, limit).await;
+        Some((message, read))
+    });
+    tokio::pin!(messages);
+    let mut under_way = FuturesUnordered::new();
     loop {
-        let request = match message::read(socket, limit).await? {
-            Some(FromWorker::Request(request)) => request,
-            Some(FromWorker::Ended(None)) => return Ok(End::Returned),
-            Some(FromWorker::Ended(Some(message))) => return Ok(End::Outcome(InvocationOutcome::Crashed(message))),
-            Some(FromWorker::Ready | FromWorker::Unusable(_)) => {
-                return Err(io::Error::new(
-                    io::ErrorKind::InvalidData,
-                    "`ready` in the middle of a task",
-                ));
+        let message = tokio::select! {
+            biased;
+            Some((sequence, reply)) = under_way.next() => {
+                message::write(&mut write, &reply_frame(sequence, reply, limit)?).await?;
+                continue;
             }
-            None => return Ok(End::Died),
+            Some(message) = messages.next() => message?,
         };
-        if (request.task, request.incarnation) != (task, incarnation) {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidData,
-                "a request in another task's name",
-            ));
+        match (message, link) {
+            (Some(FromWorker::Request(request)), Some(link)) => {
+                is_own(&request)?;
+                if under_way.len() >= MOST_UNDER_WAY {
+                    return Err(nonsense("too many requests at once"));
+                }
+                under_way.push(async move { (request.sequence, link.send(request).await) });
+            }
+            (Some(FromWorker::Unlinked(request)), None) => {
+                is_own(&request)?;
+                return Ok(End::Left(InvocationOutcome::Unlinked(request)));
+            }
+            (Some(FromWorker::Ended(None)), _) => return Ok(End::Left(InvocationOutcome::Returned)),
+            (Some(FromWorker::Ended(Some(message))), _) => {
+                return Ok(End::Outcome(InvocationOutcome::Crashed(message)));
+            }
+            (Some(FromWorker::Ready | FromWorker::Unusable(_)), _) => {
+                return Err(nonsense("`ready` in the middle of a task"));
+            }
+            (Some(FromWorker::Request(_)), None) => return Err(nonsense("a request that should have come by HTTP")),
+            (Some(FromWorker::Unlinked(_)), Some(_)) => return Err(nonsense("a request that could have been sent")),
+            (None, _) => return Ok(End::Died),
         }
-        let reply = link.send(request).await;
-        let frame = match message::encode(&ToWorker::Reply(reply), limit)? {
-            Ok(frame) => frame,
-            Err(too_long) => {
-                let refused = Reply::Answer(Answer::Refused(format!("its answer cannot be delivered: {too_long}")));
-                message::encode(&ToWorker::Reply(refused), limit)?
-                    .map_err(|cause| io::Error::other(cause.to_string()))?
-            }
-        };
-        message::write(socket, &frame).await?;
+    }
+}
+
+/// The reply as it is sent. One that is too long is replaced by a refusal, so that the task hears why it fails.
+fn reply_frame(sequence: Sequence, reply: Reply, limit: usize) -> io::Result<Vec<u8>> {
+    match message::encode(&ToWorker::Reply(sequence, reply), limit)? {
+        Ok(frame) => Ok(frame),
+        Err(too_long) => {
+            let refused = Reply::Answer(Answer::Refused(format!("its answer cannot be delivered: {too_long}")));
+            message::encode(&ToWorker::Reply(sequence, refused), limit)?
+                .map_err(|cause| io::Error::other(cause.to_string()))
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use super::task::{Phase, Position};
 use super::{Action, BackOff, RunEvent, Slot, State};
 use crate::error::Failure;
 use crate::ids::{Incarnation, TaskId};
-use crate::protocol::{Answer, Invocation, InvocationOutcome, Reply, Start};
+use crate::protocol::{Answer, Invocation, InvocationOutcome, Reply, Request, Start};
 use std::time::Duration;
 
 impl State {
@@ -126,6 +126,13 @@ impl State {
             outcome: outcome.clone(),
         };
         actions.push(Action::Observed(observed));
+        if let InvocationOutcome::Unlinked(request) = &outcome
+            && (request.task, request.incarnation) == (id, incarnation)
+            && self.is_going_on()
+        {
+            // Nobody waits for the reply any more: the answer is for the task's next invocation.
+            self.request(Request::clone(request), actions);
+        }
 
         let Some(task) = self.tasks.get_mut(&id) else { return };
         if task.phase.current() != Some(incarnation) {
@@ -147,10 +154,19 @@ impl State {
     /// The current invocation of a task that has not ended is gone.
     fn try_again(&mut self, id: TaskId, outcome: InvocationOutcome, actions: &mut Vec<Action>) {
         let Some(task) = self.tasks.get_mut(&id) else { return };
+        if let InvocationOutcome::Unlinked(request) = &outcome
+            && task.last_by == request.incarnation
+            && task.last >= request.sequence
+        {
+            // The request is committed, or a later one of the same invocation is: that is progress, and no failure.
+            task.phase = Phase::Ready;
+            self.ready.push_back(id);
+            return;
+        }
         let attempts = &mut task.attempts;
         let tuning = &self.tuning;
         let (count, limit, back_off) = match &outcome {
-            InvocationOutcome::Returned | InvocationOutcome::Crashed(_) => {
+            InvocationOutcome::Returned | InvocationOutcome::Crashed(_) | InvocationOutcome::Unlinked(_) => {
                 (&mut attempts.crashed, tuning.crash_limit, tuning.after_crash)
             }
             InvocationOutcome::OutOfMemory(_) => (
@@ -184,7 +200,10 @@ impl State {
                 attempts: count,
                 last: format!("killed from outside: {last}"),
             },
-            InvocationOutcome::Returned | InvocationOutcome::Throttled(_) | InvocationOutcome::Unstartable(_) => {
+            InvocationOutcome::Returned
+            | InvocationOutcome::Throttled(_)
+            | InvocationOutcome::Unlinked(_)
+            | InvocationOutcome::Unstartable(_) => {
                 let last = "the worker left without ending the task, or lost its turn by a call out of order";
                 Failure::Crashed {
                     attempts: count,

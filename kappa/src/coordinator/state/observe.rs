@@ -87,6 +87,8 @@ pub struct RunStats {
     pub crashed: u64,
     /// Invocations for which the platform had no room.
     pub throttled: u64,
+    /// Invocations that could not reach the coordinator and left with their request, which the platform delivered.
+    pub unlinked: u64,
     /// Invocations that were sent away because their task had to wait.
     pub suspended: u64,
     /// Invocations that were not their task's first: they went on from a checkpoint, or began again.
@@ -108,6 +110,7 @@ impl RunStats {
             InvocationOutcome::TimedOut => self.timed_out += 1,
             InvocationOutcome::OutOfMemory(_) => self.out_of_memory += 1,
             InvocationOutcome::Throttled(_) => self.throttled += 1,
+            InvocationOutcome::Unlinked(_) => self.unlinked += 1,
         }
     }
 }

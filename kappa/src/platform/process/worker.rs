@@ -4,13 +4,15 @@
 //! nothing; its stdout and stderr are lines on its parent's stderr.
 
 use super::message::{self, CONFIGURATION_LIMIT, Configuration, FromWorker, ToWorker};
+use crate::ids::Sequence;
 use crate::link::Link;
-use crate::protocol::{Answer, Reply, Request};
+use crate::link::http::{Access, HttpClient, Left};
+use crate::protocol::{Answer, Invocation, Reply, Request};
 use crate::store::Store;
 use crate::worker::{WorkerEnd, run_invocation};
 use async_trait::async_trait;
 use parking_lot::Mutex;
-use std::collections::VecDeque;
+use std::collections::HashMap;
 use std::future::pending;
 use std::io;
 use std::os::fd::AsFd;
@@ -19,6 +21,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::oneshot;
+use tokio::task::JoinError;
 
 /// Set for worker processes to the process id of their parent. A worker's own children inherit it, but have another parent.
 pub(super) const WORKER_VARIABLE: &str = "KAPPA_WORKER_OF";
@@ -133,8 +136,8 @@ fn limit_memory(bytes: u64) -> nix::Result<()> {
 /// The connection to the parent, as the running task sees it.
 struct Line {
     write: tokio::sync::Mutex<OwnedWriteHalf>,
-    /// Who waits for a reply, in the order of the requests.
-    waiting: Mutex<VecDeque<oneshot::Sender<Reply>>>,
+    /// Who of the running invocation waits for a reply to which request.
+    waiting: Mutex<HashMap<Sequence, oneshot::Sender<Reply>>>,
     limit: usize,
 }
 
@@ -145,16 +148,14 @@ impl Line {
     }
 
     async fn ask(&self, request: Request) -> io::Result<Reply> {
+        let sequence = request.sequence;
         let frame = match message::encode(&FromWorker::Request(request), self.limit)? {
             Ok(frame) => frame,
             Err(too_long) => return Ok(Reply::Answer(Answer::Refused(too_long.to_string()))),
         };
         let (sender, reply) = oneshot::channel();
-        {
-            let mut write = self.write.lock().await;
-            self.waiting.lock().push_back(sender);
-            message::write(&mut *write, &frame).await?;
-        }
+        self.waiting.lock().insert(sequence, sender);
+        message::write(&mut *self.write.lock().await, &frame).await?;
         reply.await.map_err(io::Error::other)
     }
 }
@@ -172,27 +173,27 @@ impl Link for Line {
 
 /// Serves until the parent closes the socket.
 async fn listen(mut socket: OwnedReadHalf, line: Arc<Line>, store: Arc<dyn Store>) -> io::Result<()> {
+    let client = Arc::new(HttpClient::new());
     loop {
         match message::read(&mut socket, line.limit).await? {
-            Some(ToWorker::Invoke(invocation)) => {
-                let (line, store) = (line.clone(), store.clone());
+            Some(ToWorker::Invoke(invocation, access)) => {
+                // What the last invocation did not wait for is not this one's.
+                line.waiting.lock().clear();
+                let (line, store, client) = (line.clone(), store.clone(), client.clone());
                 tokio::spawn(async move {
-                    // On a task of its own, so that even a panic outside the program's code is reported.
-                    let end = tokio::spawn(run_invocation(invocation, line.clone(), store)).await;
-                    let broken = match end {
-                        Ok(WorkerEnd::Returned) => None,
-                        Ok(WorkerEnd::Panicked(message)) => Some(message),
-                        Err(cause) => Some(cause.to_string()),
+                    let end = match access {
+                        Some(access) => run_by_http(invocation, &client, &access, store).await,
+                        None => FromWorker::Ended(run(invocation, line.clone(), store).await),
                     };
-                    if line.say(&FromWorker::Ended(broken)).await.is_err() {
+                    if line.say(&end).await.is_err() {
                         // Too long; or the parent is gone, and `listen` ends the process.
                         let unsaid = "it broke, with a message that is too long to be passed on".to_string();
                         let _ = line.say(&FromWorker::Ended(Some(unsaid))).await;
                     }
                 });
             }
-            Some(ToWorker::Reply(reply)) => {
-                let waiting = line.waiting.lock().pop_front();
+            Some(ToWorker::Reply(sequence, reply)) => {
+                let waiting = line.waiting.lock().remove(&sequence);
                 if let Some(waiting) = waiting {
                     // It is gone if the task has been stopped meanwhile.
                     let _ = waiting.send(reply);
@@ -202,5 +203,45 @@ async fn listen(mut socket: OwnedReadHalf, line: Arc<Line>, store: Arc<dyn Store
             // Not an orderly shutdown of the runtime: a task that never awaits must not keep this process alive.
             None => std::process::exit(0),
         }
+    }
+}
+
+/// Runs an invocation to its end; says what broke, if anything did. On a task of its own, so that even a panic outside the program's code is reported.
+async fn run(invocation: Invocation, link: Arc<dyn Link>, store: Arc<dyn Store>) -> Option<String> {
+    ended(tokio::spawn(run_invocation(invocation, link, store)).await)
+}
+
+fn ended(end: Result<WorkerEnd, JoinError>) -> Option<String> {
+    match end {
+        Ok(WorkerEnd::Returned) => None,
+        Ok(WorkerEnd::Panicked(message)) => Some(message),
+        Err(cause) => Some(cause.to_string()),
+    }
+}
+
+/// Runs an invocation to its end, or until it cannot deliver a request by HTTP.
+async fn run_by_http(
+    invocation: Invocation,
+    client: &Arc<HttpClient>,
+    access: &Access,
+    store: Arc<dyn Store>,
+) -> FromWorker {
+    let (link, mut left) = match client.link(&invocation, access) {
+        Ok(link) => link,
+        Err(cause) => return FromWorker::Ended(Some(cause.to_string())),
+    };
+    // The link is the invocation's own: where it leaves by is open as long as that runs.
+    let mut running = tokio::spawn(run_invocation(invocation, link, store));
+    let left = tokio::select! {
+        biased;
+        end = &mut running => return FromWorker::Ended(ended(end)),
+        Ok(left) = &mut left => left,
+    };
+    // Nothing of it may run any more when its request is handed over.
+    running.abort();
+    let _ = running.await;
+    match left {
+        Left::Unlinked(request) => FromWorker::Unlinked(request),
+        Left::Broken(reason) => FromWorker::Ended(Some(reason)),
     }
 }
