@@ -9,7 +9,7 @@ use crate::queries::{self, Query, QueryError};
 use crate::{runner, verify as verifier};
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use kappa::cli::{PlatformKind, RunOptions};
+use kappa::cli::{LinkKind, PlatformKind, RunOptions};
 use std::io::{self, Write};
 use std::num::NonZero;
 use std::path::PathBuf;
@@ -239,6 +239,8 @@ fn is_given(platform: &RunOptions) -> bool {
         workers,
         time_limit,
         memory_limit,
+        link,
+        listen,
         store,
         state,
         chaos,
@@ -247,6 +249,8 @@ fn is_given(platform: &RunOptions) -> bool {
         || workers.is_some()
         || time_limit.is_some()
         || memory_limit.is_some()
+        || *link != LinkKind::default()
+        || listen.is_some()
         || store.is_some()
         || state.is_some()
         || chaos.is_some()

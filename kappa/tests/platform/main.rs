@@ -6,6 +6,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 mod chaos;
 mod conformance;
+mod http;
 mod in_process;
 mod process;
+mod proxy;
 mod tasks;

@@ -155,8 +155,8 @@ impl State {
     fn try_again(&mut self, id: TaskId, outcome: InvocationOutcome, actions: &mut Vec<Action>) {
         let Some(task) = self.tasks.get_mut(&id) else { return };
         if let InvocationOutcome::Unlinked(request) = &outcome
-            && task.last_by == request.incarnation
-            && task.last >= request.sequence
+            && (request.task, request.incarnation) == (id, task.last_by)
+            && request.sequence <= task.last
         {
             // The request is committed, or a later one of the same invocation is: that is progress, and no failure.
             task.phase = Phase::Ready;

@@ -4,6 +4,7 @@ mod guarantees;
 pub(in crate::coordinator) mod model;
 mod random;
 mod traps;
+mod unlinked;
 
 use super::*;
 use crate::error::{Failure, TaskError};

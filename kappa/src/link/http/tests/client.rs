@@ -222,7 +222,8 @@ async fn cutting(to: std::net::SocketAddr, cuts: Vec<usize>) -> (std::net::Socke
 async fn a_reply_that_is_cut_anywhere_is_asked_for_again() {
     let place = Place::new(impatient(Duration::from_secs(30)), Recorder::after(Duration::ZERO));
     // Between nothing and all but the last byte: the reply with its head has some 150.
-    for cut in [0, 1, 10, 30, 60, 90, 120, 140] {
+    let cuts = [0, 1, 10, 30, 60, 90, 120, 140];
+    for cut in cuts {
         let (address, passing) = cutting(place.server.address(), vec![cut, cut]).await;
         let mut access = place.opened.access().clone();
         access.url = format!("http://{address}");
@@ -231,11 +232,13 @@ async fn a_reply_that_is_cut_anywhere_is_asked_for_again() {
         assert_eq!(link.send(request(9)).await, answer_to(9), "cut after {cut}");
         let delivered = place.link.count() - before;
         assert!(
-            (2..=3).contains(&delivered),
+            (1..=3).contains(&delivered),
             "cut after {cut}: delivered {delivered} times"
         );
         passing.abort();
     }
+    let all = place.link.count();
+    assert!(all > cuts.len() * 2, "replies were cut, and not only requests: {all}");
 }
 
 #[tokio::test]
