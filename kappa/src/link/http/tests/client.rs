@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::protocol::Payload;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -37,13 +38,18 @@ async fn nowhere() -> std::net::SocketAddr {
 }
 
 #[tokio::test]
-async fn calls_come_through_one_after_the_other_by_one_connection() {
+async fn r18_calls_come_through_one_after_the_other_by_one_connection_also_those_of_the_next_invocation() {
     let place = Place::new(HttpOptions::default(), Recorder::after(Duration::ZERO));
-    let (link, _left) = place.link();
-    for sequence in 1..=100 {
-        assert_eq!(link.send(request(sequence)).await, answer_to(sequence));
+    let between = cutting(&place, &[]).await;
+    let client = Arc::new(HttpClient::new());
+    for part in 0..5 {
+        let (link, _left) = client.link(&invocation(place.run), &between.access).unwrap();
+        for sequence in part * 20 + 1..=part * 20 + 20 {
+            assert_eq!(link.send(request(sequence)).await, answer_to(sequence));
+        }
     }
     assert_eq!(*place.link.requests.lock(), (1..=100).map(request).collect::<Vec<_>>());
+    assert_eq!(between.connections.load(Ordering::SeqCst), 1);
 }
 
 #[tokio::test]
@@ -193,14 +199,32 @@ async fn two_versions_that_do_not_understand_each_other_say_so() {
     speaking.abort();
 }
 
+/// Something between worker and coordinator.
+struct Between {
+    access: Access,
+    connections: Arc<AtomicUsize>,
+    passing: tokio::task::JoinHandle<()>,
+}
+
+impl Drop for Between {
+    fn drop(&mut self) {
+        self.passing.abort();
+    }
+}
+
 /// Passes on what comes; the reply of the first connections only up to so many bytes, then it cuts.
-async fn cutting(to: std::net::SocketAddr, cuts: Vec<usize>) -> (std::net::SocketAddr, tokio::task::JoinHandle<()>) {
+async fn cutting(place: &Place, cuts: &[usize]) -> Between {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
+    let mut access = place.opened.access().clone();
+    access.url = format!("http://{}", listener.local_addr().unwrap());
+    let (to, cuts) = (place.server.address(), cuts.to_vec());
+    let connections = Arc::new(AtomicUsize::new(0));
+    let counted = connections.clone();
     let passing = tokio::spawn(async move {
         let mut cuts = cuts.into_iter();
         loop {
             let (mut theirs, _) = listener.accept().await.unwrap();
+            counted.fetch_add(1, Ordering::SeqCst);
             let mut ours = TcpStream::connect(to).await.unwrap();
             let Some(cut) = cuts.next() else {
                 tokio::spawn(async move { tokio::io::copy_bidirectional(&mut theirs, &mut ours).await });
@@ -215,7 +239,11 @@ async fn cutting(to: std::net::SocketAddr, cuts: Vec<usize>) -> (std::net::Socke
             }
         }
     });
-    (address, passing)
+    Between {
+        access,
+        connections,
+        passing,
+    }
 }
 
 #[tokio::test]
@@ -224,18 +252,15 @@ async fn a_reply_that_is_cut_anywhere_is_asked_for_again() {
     // Between nothing and all but the last byte: the reply with its head has some 150.
     let cuts = [0, 1, 10, 30, 60, 90, 120, 140];
     for cut in cuts {
-        let (address, passing) = cutting(place.server.address(), vec![cut, cut]).await;
-        let mut access = place.opened.access().clone();
-        access.url = format!("http://{address}");
+        let between = cutting(&place, &[cut, cut]).await;
         let before = place.link.count();
-        let (link, _left) = link_to(place.run, &access);
+        let (link, _left) = link_to(place.run, &between.access);
         assert_eq!(link.send(request(9)).await, answer_to(9), "cut after {cut}");
         let delivered = place.link.count() - before;
         assert!(
             (1..=3).contains(&delivered),
             "cut after {cut}: delivered {delivered} times"
         );
-        passing.abort();
     }
     let all = place.link.count();
     assert!(all > cuts.len() * 2, "replies were cut, and not only requests: {all}");
