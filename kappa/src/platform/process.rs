@@ -24,8 +24,8 @@ use crate::link::http::{Access, HttpServer};
 use crate::protocol::{Answer, Invocation, InvocationOutcome, Reply, Request};
 use crate::store::Store;
 use async_trait::async_trait;
-use futures::StreamExt;
-use futures::stream::FuturesUnordered;
+use futures::stream::{self, FuturesUnordered};
+use futures::{FutureExt, StreamExt};
 use message::{Configuration, FromWorker, ToWorker};
 use pool::{Busy, Pool};
 use std::io;
@@ -33,13 +33,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::UnixStream;
+use tokio::net::unix::WriteHalf;
 use tokio_util::sync::CancellationToken;
 
 /// How long a new worker process may take until it serves.
 const START_LIMIT: Duration = Duration::from_secs(60);
 
-/// Most requests of one invocation that wait for their replies at once. An honest worker has two: one in the background.
-const MOST_UNDER_WAY: usize = 64;
+/// How many requests of one invocation are served at once. A well-behaved one makes two: the call that it waits for, and a checkpoint in the
+/// background.
+const REQUESTS_UNDER_WAY: usize = 16;
 
 /// How the platform `process` is to work.
 #[derive(Clone, Debug)]
@@ -201,11 +203,7 @@ enum Calls<'a> {
     ByHttp(Access),
 }
 
-fn nonsense(what: &'static str) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, what)
-}
-
-/// Hands over an invocation and serves its requests until it ends. A request that waits for its reply does not keep the next one from being served.
+/// Hands over an invocation and serves its requests until it ends. Several may be under way at once, and be answered in any order.
 async fn exchange(socket: &mut UnixStream, invocation: Invocation, calls: Calls<'_>, limit: usize) -> io::Result<End> {
     let invoked = (invocation.task, invocation.incarnation);
     let is_own = |request: &Request| match (request.task, request.incarnation) == invoked {
@@ -221,17 +219,16 @@ async fn exchange(socket: &mut UnixStream, invocation: Invocation, calls: Calls<
         Err(too_long) => return Ok(End::Outcome(InvocationOutcome::Unstartable(too_long.to_string()))),
     }
     let (read, mut write) = socket.split();
-    let messages = futures::stream::unfold(read, |mut read| async move {
-        let message = message::read(&mut read, limit).await;
+    let messages = stream::unfold(read, async |mut read| {
+        let message = message::read::<FromWorker>(&mut read, limit).await;
         Some((message, read))
     });
-    tokio::pin!(messages);
-    let mut under_way = FuturesUnordered::new();
+    let mut messages = std::pin::pin!(messages);
+    let mut replies = FuturesUnordered::new();
     loop {
         let message = tokio::select! {
-            biased;
-            Some((sequence, reply)) = under_way.next() => {
-                message::write(&mut write, &reply_frame(sequence, reply, limit)?).await?;
+            Some((sequence, reply)) = replies.next() => {
+                answer(&mut write, sequence, reply, limit).await?;
                 continue;
             }
             Some(message) = messages.next() => message?,
@@ -239,10 +236,11 @@ async fn exchange(socket: &mut UnixStream, invocation: Invocation, calls: Calls<
         match (message, link) {
             (Some(FromWorker::Request(request)), Some(link)) => {
                 is_own(&request)?;
-                if under_way.len() >= MOST_UNDER_WAY {
-                    return Err(nonsense("too many requests at once"));
+                if replies.len() >= REQUESTS_UNDER_WAY {
+                    return Err(nonsense("one request after the other without waiting for replies"));
                 }
-                under_way.push(async move { (request.sequence, link.send(request).await) });
+                let sequence = request.sequence;
+                replies.push(link.send(request).map(move |reply| (sequence, reply)));
             }
             (Some(FromWorker::Unlinked(request)), None) => {
                 is_own(&request)?;
@@ -262,16 +260,20 @@ async fn exchange(socket: &mut UnixStream, invocation: Invocation, calls: Calls<
     }
 }
 
-/// The reply as it is sent. One that is too long is replaced by a refusal, so that the task hears why it fails.
-fn reply_frame(sequence: Sequence, reply: Reply, limit: usize) -> io::Result<Vec<u8>> {
-    match message::encode(&ToWorker::Reply(sequence, reply), limit)? {
-        Ok(frame) => Ok(frame),
+fn nonsense(what: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, what)
+}
+
+async fn answer(write: &mut WriteHalf<'_>, sequence: Sequence, reply: Reply, limit: usize) -> io::Result<()> {
+    let frame = match message::encode(&ToWorker::Reply(sequence, reply), limit)? {
+        Ok(frame) => frame,
         Err(too_long) => {
             let refused = Reply::Answer(Answer::Refused(format!("its answer cannot be delivered: {too_long}")));
             message::encode(&ToWorker::Reply(sequence, refused), limit)?
-                .map_err(|cause| io::Error::other(cause.to_string()))
+                .map_err(|cause| io::Error::other(cause.to_string()))?
         }
-    }
+    };
+    message::write(write, &frame).await
 }
 
 #[async_trait]

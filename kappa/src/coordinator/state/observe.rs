@@ -17,6 +17,8 @@ pub enum RunEvent {
         parent: Option<TaskId>,
         /// Its function's full name.
         function: String,
+        /// The name it was given.
+        name: Option<String>,
     },
     /// An invocation was handed to the platform.
     InvocationStarted {
@@ -55,6 +57,40 @@ pub enum RunEvent {
         /// After this back-off.
         delay: Duration,
     },
+    /// A task has begun to sleep.
+    Sleeping {
+        /// The task.
+        task: TaskId,
+        /// For so long.
+        duration: Duration,
+    },
+    /// An object is at its external place.
+    Published {
+        /// Put there by this task.
+        task: TaskId,
+        /// The place.
+        url: String,
+        /// Its length in bytes.
+        bytes: u64,
+    },
+    /// A task was cancelled by another one, with all its descendants; the ends of those that were alive follow.
+    Cancelled {
+        /// The task.
+        task: TaskId,
+        /// Who cancelled it.
+        by: TaskId,
+    },
+    /// A task failed and is begun again, from its beginning.
+    BegunAgain {
+        /// The task.
+        task: TaskId,
+        /// The number of the new attempt: 2, 3, ...
+        attempt: u32,
+        /// After this delay.
+        delay: Duration,
+        /// Why the attempt before failed.
+        error: TaskError,
+    },
     /// A task ended.
     TaskEnded {
         /// The task.
@@ -87,8 +123,6 @@ pub struct RunStats {
     pub crashed: u64,
     /// Invocations for which the platform had no room.
     pub throttled: u64,
-    /// Invocations that could not reach the coordinator and left with their request, which the platform delivered.
-    pub unlinked: u64,
     /// Invocations that were sent away because their task had to wait.
     pub suspended: u64,
     /// Invocations that were not their task's first: they went on from a checkpoint, or began again.
@@ -99,6 +133,20 @@ pub struct RunStats {
     pub checkpoint_bytes: u64,
     /// How many times the coordinator came back.
     pub recoveries: u64,
+    /// Invocations whose worker could not reach the coordinator, so that its call came with its end.
+    pub unlinked: u64,
+    /// Calls for whose answers nobody waited, and which were committed together with a later one.
+    pub deferred: u64,
+    /// Checkpoints that came too late, because a later call of the same task had been committed.
+    pub superseded: u64,
+    /// How many times a task slept.
+    pub sleeps: u64,
+    /// Objects put to external places.
+    pub published: u64,
+    /// Tasks cancelled by other tasks; they count as failed too.
+    pub cancelled: u64,
+    /// How many times a failed task was begun again.
+    pub begun_again: u64,
 }
 
 impl RunStats {

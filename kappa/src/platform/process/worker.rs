@@ -11,6 +11,7 @@ use crate::protocol::{Answer, Invocation, Reply, Request};
 use crate::store::Store;
 use crate::worker::{WorkerEnd, run_invocation};
 use async_trait::async_trait;
+use bytes::{Buf, BytesMut};
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::future::pending;
@@ -19,6 +20,7 @@ use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use tokio::io::AsyncWriteExt;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::oneshot;
 use tokio::task::JoinError;
@@ -94,11 +96,7 @@ fn serve() -> io::Result<()> {
         .build()?;
     runtime.block_on(async {
         let (read, write) = tokio::net::UnixStream::from_std(socket)?.into_split();
-        let line = Line {
-            write: tokio::sync::Mutex::new(write),
-            waiting: Mutex::default(),
-            limit: configuration.message_limit,
-        };
+        let line = Line::new(write, configuration.message_limit);
         match prepared {
             Ok(store) => {
                 line.say(&FromWorker::Ready).await?;
@@ -135,16 +133,43 @@ fn limit_memory(bytes: u64) -> nix::Result<()> {
 
 /// The connection to the parent, as the running task sees it.
 struct Line {
-    write: tokio::sync::Mutex<OwnedWriteHalf>,
-    /// Who of the running invocation waits for a reply to which request.
+    outgoing: tokio::sync::Mutex<Outgoing>,
+    /// Who waits for a reply, by the number of the request.
     waiting: Mutex<HashMap<Sequence, oneshot::Sender<Reply>>>,
     limit: usize,
 }
 
+/// Frames on their way to the parent. A task that is stopped while it sends leaves no half frame behind: whoever speaks next sends the rest first.
+struct Outgoing {
+    write: OwnedWriteHalf,
+    unsent: BytesMut,
+}
+
+impl Outgoing {
+    async fn send(&mut self, frame: &[u8]) -> io::Result<()> {
+        self.unsent.extend_from_slice(frame);
+        while !self.unsent.is_empty() {
+            // Either some bytes are taken, or it is cancelled and none are.
+            let sent = self.write.write(&self.unsent).await?;
+            self.unsent.advance(sent);
+        }
+        Ok(())
+    }
+}
+
 impl Line {
+    fn new(write: OwnedWriteHalf, limit: usize) -> Self {
+        let unsent = BytesMut::new();
+        Line {
+            outgoing: tokio::sync::Mutex::new(Outgoing { write, unsent }),
+            waiting: Mutex::default(),
+            limit,
+        }
+    }
+
     async fn say(&self, message: &FromWorker) -> io::Result<()> {
         let frame = message::encode(message, self.limit)?.map_err(|cause| io::Error::other(cause.to_string()))?;
-        message::write(&mut *self.write.lock().await, &frame).await
+        self.outgoing.lock().await.send(&frame).await
     }
 
     async fn ask(&self, request: Request) -> io::Result<Reply> {
@@ -154,8 +179,11 @@ impl Line {
             Err(too_long) => return Ok(Reply::Answer(Answer::Refused(too_long.to_string()))),
         };
         let (sender, reply) = oneshot::channel();
-        self.waiting.lock().insert(sequence, sender);
-        message::write(&mut *self.write.lock().await, &frame).await?;
+        {
+            let mut outgoing = self.outgoing.lock().await;
+            self.waiting.lock().insert(sequence, sender);
+            outgoing.send(&frame).await?;
+        }
         reply.await.map_err(io::Error::other)
     }
 }

@@ -7,6 +7,7 @@ fn call(task: u64, incarnation: Incarnation, sequence: Sequence, call: Call) -> 
         task: TaskId(task),
         incarnation,
         sequence,
+        deferred: Vec::new(),
         continuation: Payload::Inline(Bytes::from(format!("{task} after {sequence}"))),
         call,
     }

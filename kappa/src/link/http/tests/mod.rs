@@ -66,6 +66,7 @@ fn request(sequence: u64) -> Request {
         task: TaskId(3),
         incarnation: 1,
         sequence,
+        deferred: Vec::new(),
         continuation: Payload::Inline(Bytes::from_static(b"here")),
         call: Call::Checkpoint,
     }
