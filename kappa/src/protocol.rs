@@ -244,8 +244,9 @@ pub enum InvocationOutcome {
     OutOfMemory(String),
     /// The platform has no room at present; nothing was started.
     Throttled(String),
+    /// The worker could not reach the coordinator, and left with the request that it could not deliver. The platform has checked that the request is one
+    /// of this invocation.
+    Unlinked(Box<Request>),
     /// The platform cannot start it and never will (for example: the executable is gone).
     Unstartable(String),
-    /// The worker could not reach the coordinator and left with this request, which is now to be applied; a new invocation goes on.
-    Unlinked(Box<Request>),
 }

@@ -12,7 +12,7 @@ use crate::runner::{self, RunReport};
 use crate::verify::{self as verifier, Verification};
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use kappa::cli::{PlatformKind, RunOptions};
+use kappa::cli::{LinkKind, PlatformKind, RunOptions};
 use std::io::{self, Write};
 use std::num::NonZero;
 use std::path::PathBuf;
@@ -264,6 +264,8 @@ fn is_given(platform: &RunOptions) -> bool {
         workers,
         time_limit,
         memory_limit,
+        link,
+        listen,
         store,
         state,
         chaos,
@@ -272,6 +274,8 @@ fn is_given(platform: &RunOptions) -> bool {
         || workers.is_some()
         || time_limit.is_some()
         || memory_limit.is_some()
+        || *link != LinkKind::default()
+        || listen.is_some()
         || store.is_some()
         || state.is_some()
         || chaos.is_some()

@@ -9,5 +9,5 @@ mod parse;
 mod progress;
 mod run;
 
-pub use options::{OptionsError, PlatformKind, RunOptions};
+pub use options::{LinkKind, OptionsError, PlatformKind, RunOptions};
 pub use run::main;

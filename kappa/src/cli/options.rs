@@ -2,6 +2,7 @@
 
 use super::parse;
 use crate::Kappa;
+use crate::link::http::{HttpOptions, HttpServer};
 use crate::platform::chaos::{Chaos, Spec};
 use crate::platform::in_process::{InProcess, InProcessOptions};
 use crate::platform::process::{Process, ProcessOptions};
@@ -9,6 +10,8 @@ use crate::platform::{Platform, PlatformError};
 use crate::runtime::BuildError;
 use crate::store::{Store, StoreError, Temporary};
 use clap::{Args, ValueEnum};
+use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,6 +36,14 @@ pub struct RunOptions {
     #[arg(long, value_name = "SIZE", value_parser = parse::bytes)]
     pub memory_limit: Option<u64>,
 
+    /// How worker processes make their calls (platform `process` only)
+    #[arg(long, value_enum, default_value_t, value_name = "LINK")]
+    pub link: LinkKind,
+
+    /// Address for calls by HTTP, for example `0.0.0.0:7000`; whoever reaches it needs the run's secret [default: loopback, a free port]
+    #[arg(long, value_name = "ADDR")]
+    pub listen: Option<SocketAddr>,
+
     /// Where large values are kept: `memory:` or `file:DIR` [default: memory, or a folder that is removed at the end]
     #[arg(long, value_name = "URL")]
     pub store: Option<String>,
@@ -56,12 +67,25 @@ pub enum PlatformKind {
     Process,
 }
 
+/// The ways from a worker process to the coordinator that a command line can name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum LinkKind {
+    /// The Unix socket by which it is given its work
+    #[default]
+    Socket,
+    /// HTTP, as lambdas do
+    Http,
+}
+
 /// Why there is nothing to run on.
 #[derive(Debug, thiserror::Error)]
 pub enum OptionsError {
     /// Options that do not go together.
     #[error("{0}")]
     Conflict(&'static str),
+    /// Calls cannot be served by HTTP.
+    #[error("cannot serve calls by HTTP: {0}")]
+    Http(io::Error),
     /// The store cannot be opened.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -107,6 +131,14 @@ impl RunOptions {
                 "--memory-limit needs --platform process: memory can only be limited for a process of its own",
             ));
         }
+        if self.link == LinkKind::Http && self.platform != PlatformKind::Process {
+            return Err(OptionsError::Conflict(
+                "--link http needs --platform process: the other platforms have no worker processes",
+            ));
+        }
+        if self.listen.is_some() && self.link != LinkKind::Http {
+            return Err(OptionsError::Conflict("--listen needs --link http"));
+        }
         if self.state.is_some() && self.store.as_deref() == Some("memory:") {
             return Err(OptionsError::Conflict(
                 "--state needs a store that outlives this process: leave out --store, or use file:DIR",
@@ -146,6 +178,11 @@ impl RunOptions {
                     ..ProcessOptions::default()
                 };
                 options.workers = workers.unwrap_or(options.workers);
+                if self.link == LinkKind::Http {
+                    let mut http = HttpOptions::default();
+                    http.listen = self.listen.unwrap_or(http.listen);
+                    options.http = Some(Arc::new(HttpServer::start(http).map_err(OptionsError::Http)?));
+                }
                 Ok(Arc::new(Process::new(options, store)?))
             }
         }

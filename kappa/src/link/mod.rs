@@ -1,4 +1,12 @@
 //! How a worker reaches the coordinator.
+//!
+//! | way | used by |
+//! |---|---|
+//! | directly | the platform `in-process` |
+//! | a Unix socket | the platform `process`, which owns both of its ends |
+//! | [`http`] | lambdas elsewhere; the platform `process`, if it is to rehearse that |
+
+pub mod http;
 
 use crate::protocol::{Reply, Request};
 use async_trait::async_trait;

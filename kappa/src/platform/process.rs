@@ -4,7 +4,9 @@
 //! memory limit by the kernel, no worker process that outlives this one. A worker serves one invocation at a time and stays warm for
 //! the next; one that was killed, or whose task panicked, is replaced.
 //!
-//! Parent and worker are connected by a Unix socket pair that nobody else can reach.
+//! Parent and worker are connected by a Unix socket pair that nobody else can reach. By it a worker is given its invocations. Its calls come back the same
+//! way, or by [HTTP](crate::link::http) as a lambda's do; a worker that cannot deliver a call so ends with the request in hand, which is reported as
+//! [`InvocationOutcome::Unlinked`].
 
 mod exit;
 mod message;
@@ -18,7 +20,8 @@ pub use worker::serve_if_worker;
 use super::{Platform, PlatformError};
 use crate::ids::Sequence;
 use crate::link::Link;
-use crate::protocol::{Answer, Invocation, InvocationOutcome, Reply};
+use crate::link::http::{Access, HttpServer};
+use crate::protocol::{Answer, Invocation, InvocationOutcome, Reply, Request};
 use crate::store::Store;
 use async_trait::async_trait;
 use futures::stream::{self, FuturesUnordered};
@@ -49,8 +52,10 @@ pub struct ProcessOptions {
     pub threads: usize,
     /// Memory that each worker process may use, in bytes; the rest of the limit beyond the program's own code and what it only reads. Default: none.
     pub memory_limit: Option<u64>,
-    /// Longest message in bytes, between a worker and the coordinator. Default: 256 MiB.
+    /// Longest message in bytes that goes through a worker's socket. Default: 256 MiB.
     pub message_limit: usize,
+    /// What serves the calls of the workers. Default: nothing; they come through the sockets.
+    pub http: Option<Arc<HttpServer>>,
     /// The program. Default: this one.
     pub program: Option<PathBuf>,
     /// Its arguments. Default: none.
@@ -64,6 +69,7 @@ impl Default for ProcessOptions {
             threads: 2,
             memory_limit: None,
             message_limit: 256 << 20,
+            http: None,
             program: None,
             arguments: Vec::new(),
         }
@@ -73,6 +79,7 @@ impl Default for ProcessOptions {
 /// The platform `process`.
 pub struct Process {
     pool: Pool,
+    http: Option<Arc<HttpServer>>,
     workers: usize,
     closing: CancellationToken,
 }
@@ -99,6 +106,7 @@ impl Process {
         let pool = Pool::new(&options, configuration).map_err(|cause| PlatformError::Unavailable(cause.to_string()))?;
         Ok(Process {
             pool,
+            http: options.http,
             workers: options.workers,
             closing: CancellationToken::new(),
         })
@@ -126,11 +134,24 @@ impl Process {
             }
         }
         let time_limit = invocation.time_limit.unwrap_or(Duration::MAX);
-        match tokio::time::timeout(time_limit, exchange(&mut socket, invocation, &*link, limit)).await {
+        let opened = match &self.http {
+            Some(server) => match server.open(&invocation, link.clone()) {
+                Ok(opened) => Some(opened),
+                Err(cause) => {
+                    return InvocationOutcome::Throttled(format!("no secret can be made at present: {cause}"));
+                }
+            },
+            None => None,
+        };
+        let calls = match &opened {
+            Some(opened) => Calls::ByHttp(opened.access().clone()),
+            None => Calls::BySocket(&*link),
+        };
+        match tokio::time::timeout(time_limit, exchange(&mut socket, invocation, calls, limit)).await {
             Err(_) => InvocationOutcome::TimedOut,
-            Ok(Ok(End::Returned)) => {
+            Ok(Ok(End::Left(outcome))) => {
                 busy.release();
-                InvocationOutcome::Returned
+                outcome
             }
             Ok(Ok(End::Outcome(outcome))) => outcome,
             Ok(Ok(End::Died)) => busy.autopsy().await.outcome(),
@@ -169,17 +190,31 @@ async fn configure(socket: &mut UnixStream, configuration: &Configuration) -> io
 /// How an exchange with a worker ended.
 enum End {
     /// The invocation is over, the worker is as good as before.
-    Returned,
+    Left(InvocationOutcome),
     /// The invocation is over, the worker is not to be used again.
     Outcome(InvocationOutcome),
     /// The worker is gone.
     Died,
 }
 
+/// By which way a worker makes its calls.
+enum Calls<'a> {
+    BySocket(&'a dyn Link),
+    ByHttp(Access),
+}
+
 /// Hands over an invocation and serves its requests until it ends. Several may be under way at once, and be answered in any order.
-async fn exchange(socket: &mut UnixStream, invocation: Invocation, link: &dyn Link, limit: usize) -> io::Result<End> {
-    let (task, incarnation) = (invocation.task, invocation.incarnation);
-    match message::encode(&ToWorker::Invoke(invocation), limit)? {
+async fn exchange(socket: &mut UnixStream, invocation: Invocation, calls: Calls<'_>, limit: usize) -> io::Result<End> {
+    let invoked = (invocation.task, invocation.incarnation);
+    let is_own = |request: &Request| match (request.task, request.incarnation) == invoked {
+        true => Ok(()),
+        false => Err(nonsense("a request in another task's name")),
+    };
+    let (link, access) = match calls {
+        Calls::BySocket(link) => (Some(link), None),
+        Calls::ByHttp(access) => (None, Some(access)),
+    };
+    match message::encode(&ToWorker::Invoke(invocation, access), limit)? {
         Ok(frame) => message::write(socket, &frame).await?,
         Err(too_long) => return Ok(End::Outcome(InvocationOutcome::Unstartable(too_long.to_string()))),
     }
@@ -198,23 +233,30 @@ async fn exchange(socket: &mut UnixStream, invocation: Invocation, link: &dyn Li
             }
             Some(message) = messages.next() => message?,
         };
-        let request = match message {
-            Some(FromWorker::Request(request)) => request,
-            Some(FromWorker::Ended(None)) => return Ok(End::Returned),
-            Some(FromWorker::Ended(Some(message))) => return Ok(End::Outcome(InvocationOutcome::Crashed(message))),
-            Some(FromWorker::Ready | FromWorker::Unusable(_)) => {
+        match (message, link) {
+            (Some(FromWorker::Request(request)), Some(link)) => {
+                is_own(&request)?;
+                if replies.len() >= REQUESTS_UNDER_WAY {
+                    return Err(nonsense("one request after the other without waiting for replies"));
+                }
+                let sequence = request.sequence;
+                replies.push(link.send(request).map(move |reply| (sequence, reply)));
+            }
+            (Some(FromWorker::Unlinked(request)), None) => {
+                is_own(&request)?;
+                return Ok(End::Left(InvocationOutcome::Unlinked(request)));
+            }
+            (Some(FromWorker::Ended(None)), _) => return Ok(End::Left(InvocationOutcome::Returned)),
+            (Some(FromWorker::Ended(Some(message))), _) => {
+                return Ok(End::Outcome(InvocationOutcome::Crashed(message)));
+            }
+            (Some(FromWorker::Ready | FromWorker::Unusable(_)), _) => {
                 return Err(nonsense("`ready` in the middle of a task"));
             }
-            None => return Ok(End::Died),
-        };
-        if (request.task, request.incarnation) != (task, incarnation) {
-            return Err(nonsense("a request in another task's name"));
+            (Some(FromWorker::Request(_)), None) => return Err(nonsense("a request that should have come by HTTP")),
+            (Some(FromWorker::Unlinked(_)), Some(_)) => return Err(nonsense("a request that could have been sent")),
+            (None, _) => return Ok(End::Died),
         }
-        if replies.len() >= REQUESTS_UNDER_WAY {
-            return Err(nonsense("one request after the other without waiting for replies"));
-        }
-        let sequence = request.sequence;
-        replies.push(link.send(request).map(move |reply| (sequence, reply)));
     }
 }
 

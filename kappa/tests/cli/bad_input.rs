@@ -61,6 +61,26 @@ fn a_command_line_that_makes_no_sense_is_exit_code_2_with_the_reason() {
             &["--memory-limit needs --platform process"],
         ),
         (
+            &["run", "--input", good, "--link", "http"],
+            &["--link http needs --platform process"],
+        ),
+        (
+            &[
+                "run",
+                "--input",
+                good,
+                "--platform",
+                "process",
+                "--listen",
+                "127.0.0.1:7",
+            ],
+            &["--listen needs --link http"],
+        ),
+        (
+            &["run", "--input", good, "--link", "http", "--listen", "everywhere"],
+            &["--listen", "everywhere"],
+        ),
+        (
             &["run", "--input", good, "--chaos", "kill=2"],
             &["between 0 and 1", "kill=0.3,seed=7"],
         ),

@@ -118,6 +118,15 @@ fn ten_megabytes_give_what_the_pipeline_gives_also_under_chaos() {
     for what in ["killed", "resumed"] {
         assert!(told(&ended.stderr, what) >= 3, "{what}: {}", ended.stderr);
     }
+
+    let by_http = input("by_http");
+    let arguments = [&["run", "--input", &by_http][..], &ROUGH, &["--link", "http"]].concat();
+    let ended = place.run("word_count", &arguments);
+    assert_eq!(ended.value(), sums(&expected));
+    assert!(
+        found(&place, "by_http") == expected,
+        "the count with calls by HTTP differs"
+    );
 }
 
 /// The coordinator and all its workers at once.

@@ -7,6 +7,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 mod background;
 mod chaos;
 mod conformance;
+mod http;
 mod in_process;
 mod process;
+mod proxy;
 mod tasks;

@@ -50,7 +50,7 @@ fn parenting() {
     });
 }
 
-fn options() -> ProcessOptions {
+pub(crate) fn options() -> ProcessOptions {
     let arguments = ["--exact", "process::serving", "--nocapture"];
     ProcessOptions {
         workers: 2,

@@ -4,6 +4,7 @@
 //! given; nothing is allocated for a length that was only announced.
 
 use crate::ids::Sequence;
+use crate::link::http::Access;
 use crate::protocol::{Invocation, Reply, Request};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -15,9 +16,9 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 pub(super) enum ToWorker {
     /// The first message. Answered by `Ready` or `Unusable`.
     Configure(Configuration),
-    /// Run this to its end. One at a time. Answered by `Ended`, after any number of requests.
-    Invoke(Invocation),
-    /// The reply to the running invocation's request with this number.
+    /// Run this to its end. One at a time. Answered by `Ended` or `Unlinked`, after any number of requests. With an access, requests go by HTTP.
+    Invoke(Invocation, Option<Access>),
+    /// The reply to the running invocation's request of this number.
     Reply(Sequence, Reply),
 }
 
@@ -32,6 +33,8 @@ pub(super) enum FromWorker {
     Request(Request),
     /// The invocation is over; with a message if the program broke.
     Ended(Option<String>),
+    /// The invocation is over because this request could not be delivered by HTTP.
+    Unlinked(Box<Request>),
 }
 
 /// How a worker is to work.

@@ -6,7 +6,8 @@
 use super::message::{self, CONFIGURATION_LIMIT, Configuration, FromWorker, ToWorker};
 use crate::ids::Sequence;
 use crate::link::Link;
-use crate::protocol::{Answer, Reply, Request};
+use crate::link::http::{Access, HttpClient, Left};
+use crate::protocol::{Answer, Invocation, Reply, Request};
 use crate::store::Store;
 use crate::worker::{WorkerEnd, run_invocation};
 use async_trait::async_trait;
@@ -22,6 +23,7 @@ use std::thread::JoinHandle;
 use tokio::io::AsyncWriteExt;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::oneshot;
+use tokio::task::JoinError;
 
 /// Set for worker processes to the process id of their parent. A worker's own children inherit it, but have another parent.
 pub(super) const WORKER_VARIABLE: &str = "KAPPA_WORKER_OF";
@@ -199,20 +201,19 @@ impl Link for Line {
 
 /// Serves until the parent closes the socket.
 async fn listen(mut socket: OwnedReadHalf, line: Arc<Line>, store: Arc<dyn Store>) -> io::Result<()> {
+    let client = Arc::new(HttpClient::new());
     loop {
         match message::read(&mut socket, line.limit).await? {
-            Some(ToWorker::Invoke(invocation)) => {
+            Some(ToWorker::Invoke(invocation, access)) => {
+                // What the last invocation did not wait for is not this one's.
                 line.waiting.lock().clear();
-                let (line, store) = (line.clone(), store.clone());
+                let (line, store, client) = (line.clone(), store.clone(), client.clone());
                 tokio::spawn(async move {
-                    // On a task of its own, so that even a panic outside the program's code is reported.
-                    let end = tokio::spawn(run_invocation(invocation, line.clone(), store)).await;
-                    let broken = match end {
-                        Ok(WorkerEnd::Returned) => None,
-                        Ok(WorkerEnd::Panicked(message)) => Some(message),
-                        Err(cause) => Some(cause.to_string()),
+                    let end = match access {
+                        Some(access) => run_by_http(invocation, &client, &access, store).await,
+                        None => FromWorker::Ended(run(invocation, line.clone(), store).await),
                     };
-                    if line.say(&FromWorker::Ended(broken)).await.is_err() {
+                    if line.say(&end).await.is_err() {
                         // Too long; or the parent is gone, and `listen` ends the process.
                         let unsaid = "it broke, with a message that is too long to be passed on".to_string();
                         let _ = line.say(&FromWorker::Ended(Some(unsaid))).await;
@@ -230,5 +231,45 @@ async fn listen(mut socket: OwnedReadHalf, line: Arc<Line>, store: Arc<dyn Store
             // Not an orderly shutdown of the runtime: a task that never awaits must not keep this process alive.
             None => std::process::exit(0),
         }
+    }
+}
+
+/// Runs an invocation to its end; says what broke, if anything did. On a task of its own, so that even a panic outside the program's code is reported.
+async fn run(invocation: Invocation, link: Arc<dyn Link>, store: Arc<dyn Store>) -> Option<String> {
+    ended(tokio::spawn(run_invocation(invocation, link, store)).await)
+}
+
+fn ended(end: Result<WorkerEnd, JoinError>) -> Option<String> {
+    match end {
+        Ok(WorkerEnd::Returned) => None,
+        Ok(WorkerEnd::Panicked(message)) => Some(message),
+        Err(cause) => Some(cause.to_string()),
+    }
+}
+
+/// Runs an invocation to its end, or until it cannot deliver a request by HTTP.
+async fn run_by_http(
+    invocation: Invocation,
+    client: &Arc<HttpClient>,
+    access: &Access,
+    store: Arc<dyn Store>,
+) -> FromWorker {
+    let (link, mut left) = match client.link(&invocation, access) {
+        Ok(link) => link,
+        Err(cause) => return FromWorker::Ended(Some(cause.to_string())),
+    };
+    // The link is the invocation's own: where it leaves by is open as long as that runs.
+    let mut running = tokio::spawn(run_invocation(invocation, link, store));
+    let left = tokio::select! {
+        biased;
+        end = &mut running => return FromWorker::Ended(ended(end)),
+        Ok(left) = &mut left => left,
+    };
+    // Nothing of it may run any more when its request is handed over.
+    running.abort();
+    let _ = running.await;
+    match left {
+        Left::Unlinked(request) => FromWorker::Unlinked(request),
+        Left::Broken(reason) => FromWorker::Ended(Some(reason)),
     }
 }

@@ -5,6 +5,7 @@ pub(in crate::coordinator) mod model;
 mod operations;
 mod random;
 mod traps;
+mod unlinked;
 
 use super::*;
 use crate::error::{Failure, TaskError};
