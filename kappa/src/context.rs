@@ -7,6 +7,7 @@
 //! `#[kappa::task]` generates around `.await` gives it to [`Context::perform`] with the frame of the suspended function.
 
 mod calls;
+mod coarse;
 mod due;
 mod operation;
 mod shared;

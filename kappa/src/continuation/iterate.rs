@@ -50,6 +50,20 @@ impl<I: ResumableIterator> IntoResumable for I {
     }
 }
 
+/// What a `for` loop in a `#[kappa::task(auto)]` can go over: [`IntoResumable`], with a message that says why.
+#[diagnostic::on_unimplemented(
+    message = "a `for` loop in a `#[kappa::task(auto)]` cannot go over `{Self}`",
+    label = "the state of this iteration cannot be saved",
+    note = "`auto` makes the back edge of every loop a suspension point: go over an integer range, a collection by value (`vec`, `vec.clone()`) or an \
+            index (`for i in 0..vec.len()`), or implement `kappa::continuation::ResumableIterator`",
+    note = "or move the loop into a closure or a function of its own; or leave out `auto` and write `cx.checkpoint_if_due().await` into the loops that \
+            need it"
+)]
+pub trait IntoResumableInLoop: IntoResumable {}
+
+#[diagnostic::do_not_recommend]
+impl<I: IntoResumable> IntoResumableInLoop for I {}
+
 /// An integer that a range can step over.
 pub trait Step: Copy + PartialOrd + Save {
     /// The next greater value, if there is one.

@@ -2,6 +2,7 @@
 
 mod calls;
 mod control;
+mod corners;
 mod expressions;
 mod harness;
 mod liveness;

@@ -3,7 +3,7 @@
 use super::{Dest, Lower, Target};
 use crate::graph::{BlockId, Choice, End};
 use crate::names::{Found, Var};
-use crate::points::{must_split, must_split_block, suspends};
+use crate::points::{Rules, must_split, must_split_block, suspends};
 use quote::{quote, quote_spanned};
 use syn::spanned::Spanned;
 use syn::{
@@ -31,7 +31,7 @@ impl Lower<'_> {
 
     /// Goes to `then` or `other`; the variables that the condition binds are declared for `then`.
     pub(super) fn condition(&mut self, condition: Expr, then: BlockId, other: BlockId) {
-        if !must_split(&condition, self.cx) {
+        if !must_split(&condition, self.rules) {
             let mut condition = condition;
             let mut binds = Vec::new();
             let found = self.native_condition(&mut condition, &mut binds);
@@ -110,10 +110,16 @@ impl Lower<'_> {
     pub(super) fn match_into(&mut self, choice: ExprMatch, dest: Dest) {
         let after = self.block(Some(self.current));
         let mut scrutinee = self.value(*choice.expr);
-        let has_guard = |arm: &syn::Arm| arm.guard.as_ref().is_some_and(|(_, guard)| must_split(guard, self.cx));
-        if choice.arms.iter().any(has_guard) && !matches!(scrutinee, Expr::Path(_)) {
+        let has_guard = |arm: &syn::Arm| {
+            arm.guard
+                .as_ref()
+                .is_some_and(|(_, guard)| must_split(guard, self.rules))
+        };
+        if choice.arms.iter().any(has_guard) {
             // Looked at more than once.
-            scrutinee = self.temporary(scrutinee);
+            let guards = choice.arms.iter().filter_map(|arm| arm.guard.as_ref());
+            let guards: Vec<Expr> = guards.map(|(_, guard)| (**guard).clone()).collect();
+            scrutinee = self.settle(scrutinee, &guards);
         }
         let mut from = self.current;
         let mut choices = Vec::new();
@@ -125,7 +131,7 @@ impl Lower<'_> {
             let binds = self.names.declare_pattern(&mut pattern, false);
             let target = self.block(None);
             match arm.guard {
-                Some((_, guard)) if must_split(&guard, self.cx) => {
+                Some((_, guard)) if must_split(&guard, self.rules) => {
                     choices.push(Choice {
                         pattern: quote!(#pattern),
                         guard: None,
@@ -231,11 +237,27 @@ impl Lower<'_> {
         let (head, after) = (self.block(None), self.block(Some(self.current)));
         self.jump(head);
         self.start(head);
-        self.enter_target(expr.label.as_ref(), after, Some(head), dest);
+        let back = self.back_edge(head);
+        self.enter_target(expr.label.as_ref(), after, Some(back), dest);
         self.block_into(expr.body, Dest::Discard);
         self.targets.pop();
-        self.jump(head);
+        self.go_back(back, head);
         self.start(after);
+    }
+
+    /// Where the end of a loop's body and `continue` go: to the head of the loop, or with `auto` to a block before it.
+    fn back_edge(&mut self, head: BlockId) -> BlockId {
+        if self.rules.auto { self.block(None) } else { head }
+    }
+
+    /// The end of a loop's body, and its back edge.
+    fn go_back(&mut self, back: BlockId, head: BlockId) {
+        self.jump(back);
+        if back != head {
+            self.start(back);
+            self.due_point();
+            self.jump(head);
+        }
     }
 
     pub(super) fn while_into(&mut self, expr: ExprWhile, dest: Dest) {
@@ -243,13 +265,14 @@ impl Lower<'_> {
         self.jump(head);
         self.start(head);
         self.names.enter();
-        self.enter_target(expr.label.as_ref(), after, Some(head), Dest::Discard);
+        let back = self.back_edge(head);
+        self.enter_target(expr.label.as_ref(), after, Some(back), Dest::Discard);
         self.condition(*expr.cond, body, after);
         self.start(body);
         self.block_into(expr.body, Dest::Discard);
         self.targets.pop();
         self.names.leave();
-        self.jump(head);
+        self.go_back(back, head);
         self.start(after);
         self.unit(dest);
     }
@@ -264,7 +287,7 @@ impl Lower<'_> {
         } = expr;
         let mut iterable = self.value(*iterable);
         let span = iterable.span();
-        if !must_split_block(&body, self.cx) {
+        if !self.rules.auto && !must_split_block(&body, self.rules) {
             // Only what it goes over had to be taken apart.
             let mut rest: Expr = syn::parse_quote!(#label for #pat in #iterable #body);
             if let Expr::ForLoop(rest) = &mut rest {
@@ -276,20 +299,36 @@ impl Lower<'_> {
         let found = self.names.resolve_expr(&mut iterable);
         let iterator = self.names.temporary(span);
         let ident = self.names.bindings[iterator].ident.clone();
-        let (start, next) = if suspends(&body, self.cx) {
-            (
-                quote_spanned!(span=> ::kappa::__private::IntoResumable::into_resumable(#iterable)),
-                quote_spanned!(span=> ::kappa::__private::ResumableIterator::next(&mut #ident)),
-            )
-        } else {
-            (
-                quote_spanned!(span=> ::core::iter::IntoIterator::into_iter(#iterable)),
-                quote_spanned!(span=> ::core::iter::Iterator::next(&mut #ident)),
-            )
-        };
-        self.emit_let(quote!(let mut #ident = #start;), found, vec![iterator]);
         let (head, inside, after) = (self.block(None), self.block(None), self.block(Some(self.current)));
-        self.jump(head);
+        let written = Rules {
+            auto: false,
+            ..self.rules
+        };
+        let next = if suspends(&body, written) {
+            let start = quote_spanned!(span=> ::kappa::__private::IntoResumable::into_resumable(#iterable));
+            self.emit_let(quote!(let mut #ident = #start;), found, vec![iterator]);
+            self.jump(head);
+            quote_spanned!(span=> ::kappa::__private::ResumableIterator::next(&mut #ident))
+        } else if self.rules.auto {
+            let start = quote_spanned!(span=> ::kappa::__private::into_resumable_in_loop(#iterable));
+            self.emit_let(quote!(let mut #ident = #start;), found, vec![iterator]);
+            self.jump(head);
+            quote_spanned!(span=> ::kappa::__private::ResumableIterator::next(&mut #ident))
+        } else {
+            // A `match`, as in Rust's own expansion of `for`: what is borrowed from a temporary value lives as long as the loop.
+            self.end(End::Match {
+                scrutinee: quote_spanned!(span=> ::core::iter::IntoIterator::into_iter(#iterable)),
+                found,
+                choices: vec![Choice {
+                    pattern: quote!(mut #ident),
+                    guard: None,
+                    found: Found::default(),
+                    binds: vec![iterator],
+                    target: head,
+                }],
+            });
+            quote_spanned!(span=> ::core::iter::Iterator::next(&mut #ident))
+        };
         self.start(head);
         self.names.enter();
         let mut pattern = *pat;
@@ -303,11 +342,12 @@ impl Lower<'_> {
             other: after,
         });
         self.start(inside);
-        self.enter_target(label.as_ref(), after, Some(head), Dest::Discard);
+        let back = self.back_edge(head);
+        self.enter_target(label.as_ref(), after, Some(back), Dest::Discard);
         self.block_into(body, Dest::Discard);
         self.targets.pop();
         self.names.leave();
-        self.jump(head);
+        self.go_back(back, head);
         self.start(after);
         self.unit(dest);
     }
