@@ -29,8 +29,12 @@ fn epoch() -> Instant {
     *EPOCH.get_or_init(Instant::now)
 }
 
-/// A moment as [`has_come`] takes it.
+/// A moment as [`has_come`] takes it: one tick early, because what is written is up to one tick old.
 pub(super) fn moment(at: Instant) -> u64 {
+    millis(at).saturating_sub(1)
+}
+
+fn millis(at: Instant) -> u64 {
     let since = at.saturating_duration_since(epoch()).as_millis();
     u64::try_from(since).map_or(STOPPED - 1, |since| since.min(STOPPED - 1))
 }
@@ -70,7 +74,7 @@ fn write() {
             if now >= stop {
                 break;
             }
-            NOW.store(moment(now), Ordering::Relaxed);
+            NOW.store(millis(now), Ordering::Relaxed);
             std::thread::sleep(TICK);
         }
         let Ok(mut wanted) = WANTED.lock() else { return };

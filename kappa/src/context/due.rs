@@ -26,7 +26,7 @@ impl Due {
         let at = started + interval;
         Due {
             at,
-            moment: coarse::moment(at),
+            moment: Self::moment(at, interval),
             interval,
             last_call,
         }
@@ -40,7 +40,12 @@ impl Due {
             Some(last_call) if last_call > now => self.at = self.at.min(last_call),
             _ => {}
         }
-        self.moment = coarse::moment(self.at);
+        self.moment = Self::moment(self.at, self.interval);
+    }
+
+    fn moment(at: Instant, interval: Duration) -> u64 {
+        // Without any time, everything is due at once, however exact the clock is.
+        if interval.is_zero() { 0 } else { coarse::moment(at) }
     }
 
     /// Costs about a nanosecond when nothing is due.

@@ -28,8 +28,8 @@ pub trait ResumableIterator {
 #[diagnostic::on_unimplemented(
     message = "a `for` loop with a suspension point in its body cannot go over `{Self}`",
     label = "the state of this iteration cannot be saved",
-    note = "go over an integer range, a collection by value (`vec`, `vec.clone()`), an index (`for i in 0..vec.len()`), or implement \
-            `kappa::continuation::ResumableIterator`"
+    note = "go over an integer range, a collection by value (`vec`, `vec.clone()`), an index (`for i in 0..vec.len()`), what an iterator gives, \
+            collected (`.map(..).collect::<Vec<_>>()`), or implement `kappa::continuation::ResumableIterator`"
 )]
 pub trait IntoResumable {
     /// What the loop's pattern is matched with.
@@ -41,6 +41,7 @@ pub trait IntoResumable {
     fn into_resumable(self) -> Self::Iterator;
 }
 
+#[diagnostic::do_not_recommend]
 impl<I: ResumableIterator> IntoResumable for I {
     type Item = I::Item;
     type Iterator = I;
@@ -54,8 +55,9 @@ impl<I: ResumableIterator> IntoResumable for I {
 #[diagnostic::on_unimplemented(
     message = "a `for` loop in a `#[kappa::task(auto)]` cannot go over `{Self}`",
     label = "the state of this iteration cannot be saved",
-    note = "`auto` makes the back edge of every loop a suspension point: go over an integer range, a collection by value (`vec`, `vec.clone()`) or an \
-            index (`for i in 0..vec.len()`), or implement `kappa::continuation::ResumableIterator`",
+    note = "`auto` makes the back edge of every loop a suspension point: go over an integer range, a collection by value (`vec`, `vec.clone()`), an \
+            index (`for i in 0..vec.len()`), what an iterator gives, collected (`.map(..).collect::<Vec<_>>()`), or implement \
+            `kappa::continuation::ResumableIterator`",
     note = "or move the loop into a closure or a function of its own; or leave out `auto` and write `cx.checkpoint_if_due().await` into the loops that \
             need it"
 )]

@@ -1,5 +1,6 @@
 //! The continuation compiler: every task here is run straight and then resumed from every one of its checkpoints, with equal results.
 
+mod auto;
 mod calls;
 mod control;
 mod corners;
