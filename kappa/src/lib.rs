@@ -130,7 +130,7 @@ pub mod __private {
     /// Starts the iteration of a `for` loop in a task with `auto`.
     #[inline]
     pub fn into_resumable_in_loop<I: IntoResumableInLoop>(iterable: I) -> I::Iterator {
-        iterable.into_resumable()
+        iterable.into_resumable_in_loop()
     }
 
     /// Says at the right place if a type cannot be sent.

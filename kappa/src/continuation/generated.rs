@@ -23,12 +23,18 @@ impl<T> Witness<T> {
     }
 }
 
-/// A type whose compound assignment is built into Rust.
+/// The right side of a compound assignment that is built into Rust, if its left side is an `L`.
 #[diagnostic::on_unimplemented(
-    message = "the left side of this assignment is computed, which Rust does before the right side for `{Self}`, but after it for numbers",
+    message = "the left side of this assignment is computed, which Rust does before the right side for `{L}`, but after it for numbers",
     label = "a suspension point on the right needs this to be settled before",
     note = "put the index, or whatever else is computed inside the left side, into a variable before"
 )]
+pub trait BuiltIn<L> {}
+
+#[diagnostic::do_not_recommend]
+impl<L: Primitive, R: Primitive> BuiltIn<L> for R {}
+
+/// A type whose operators are built into Rust.
 pub trait Primitive {}
 
 macro_rules! primitive {
@@ -39,6 +45,6 @@ primitive!(u8 u16 u32 u64 u128 usize i8 i16 i32 i64 i128 isize f32 f64 bool);
 
 /// The left side of a compound assignment, evaluated after the right side. Rust does so if both are primitive, and only then.
 #[inline]
-pub fn in_place<'a, L: Primitive, R: Primitive>(left: &'a mut L, _right: &R) -> &'a mut L {
+pub fn in_place<'a, L, R: BuiltIn<L>>(left: &'a mut L, _right: &R) -> &'a mut L {
     left
 }
