@@ -93,8 +93,7 @@ pub mod __private {
     pub use crate::context::{Context, Kind, Operation, Shared};
     pub use crate::continuation::generated::{Witness, in_place};
     pub use crate::continuation::{
-        Entry, Frame, Function, IntoResumable, IntoResumableInLoop, Reader, ResumableIterator, Save, SaveInLoop,
-        Unsaved, Writer,
+        Entry, Frame, Function, IntoResumable, Reader, ResumableIterator, Save, SaveInLoop, Unsaved, Writer,
     };
     pub use crate::task::{Registration, Returned, Sendable, TaskCall, TaskFunction};
     pub use inventory;
@@ -125,12 +124,6 @@ pub mod __private {
     #[inline]
     pub fn save_in_loop<T: SaveInLoop>(slot: &Option<T>, to: &mut Writer) -> Result<(), Unsaved> {
         save(slot, to)
-    }
-
-    /// Starts the iteration of a `for` loop in a task with `auto`.
-    #[inline]
-    pub fn into_resumable_in_loop<I: IntoResumableInLoop>(iterable: I) -> I::Iterator {
-        iterable.into_resumable_in_loop()
     }
 
     /// Says at the right place if a type cannot be sent.

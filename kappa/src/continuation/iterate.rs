@@ -32,7 +32,9 @@ pub trait ResumableIterator {
     message = "a `for` loop with a suspension point in its body cannot go over `{Self}`",
     label = "the state of this iteration cannot be saved",
     note = "go over an integer range, a collection by value (`vec`, `vec.clone()`), an index (`for i in 0..vec.len()`), what an iterator gives, \
-            collected (`.map(..).collect::<Vec<_>>()`), or implement `kappa::continuation::ResumableIterator`"
+            collected (`.map(..).collect::<Vec<_>>()`), or implement `kappa::continuation::ResumableIterator`",
+    note = "in a `#[kappa::task(auto)]`, every loop has a suspension point: move this one into a closure or a function of its own, or leave out `auto` \
+            and write `cx.checkpoint_if_due().await` into the loops that need it"
 )]
 pub trait IntoResumable {
     /// What the loop's pattern is matched with.
@@ -51,34 +53,6 @@ impl<I: ResumableIterator> IntoResumable for I {
 
     fn into_resumable(self) -> I {
         self
-    }
-}
-
-/// What a `for` loop in a `#[kappa::task(auto)]` can go over: [`IntoResumable`], with a message that says why.
-#[diagnostic::on_unimplemented(
-    message = "a `for` loop in a `#[kappa::task(auto)]` cannot go over `{Self}`",
-    label = "the state of this iteration cannot be saved",
-    note = "`auto` makes the back edge of every loop a suspension point: go over an integer range, a collection by value (`vec`, `vec.clone()`), an \
-            index (`for i in 0..vec.len()`), what an iterator gives, collected (`.map(..).collect::<Vec<_>>()`), or implement \
-            `kappa::continuation::ResumableIterator`",
-    note = "or move the loop into a closure or a function of its own; or leave out `auto` and write `cx.checkpoint_if_due().await` into the loops that \
-            need it"
-)]
-pub trait IntoResumableInLoop {
-    /// The iteration's state.
-    type Iterator: ResumableIterator;
-
-    /// Starts the iteration.
-    fn into_resumable_in_loop(self) -> Self::Iterator;
-}
-
-#[diagnostic::do_not_recommend]
-impl<I: IntoResumable> IntoResumableInLoop for I {
-    type Iterator = I::Iterator;
-
-    #[inline]
-    fn into_resumable_in_loop(self) -> I::Iterator {
-        self.into_resumable()
     }
 }
 

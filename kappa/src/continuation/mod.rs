@@ -15,8 +15,6 @@ mod iterate;
 mod save;
 
 pub use frame::{Continuation, Entry, Frame, Function, Live, SavedFrame, encode};
-#[doc(hidden)]
-pub use iterate::IntoResumableInLoop;
 pub use iterate::{IntoResumable, Items, ResumableIterator, Step, Steps, StepsFrom, Strides};
 #[doc(hidden)]
 pub use save::SaveInLoop;

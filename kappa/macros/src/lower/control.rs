@@ -3,7 +3,7 @@
 use super::{Dest, Lower, Target};
 use crate::graph::{BlockId, Choice, End};
 use crate::names::{Found, Var};
-use crate::points::{Rules, must_split, must_split_block, suspends};
+use crate::points::{must_split, must_split_block, suspends};
 use quote::{quote, quote_spanned};
 use syn::spanned::Spanned;
 use syn::{
@@ -300,17 +300,8 @@ impl Lower<'_> {
         let iterator = self.names.temporary(span);
         let ident = self.names.bindings[iterator].ident.clone();
         let (head, inside, after) = (self.block(None), self.block(None), self.block(Some(self.current)));
-        let written = Rules {
-            auto: false,
-            ..self.rules
-        };
-        let next = if suspends(&body, written) {
+        let next = if suspends(&body, self.rules) || self.rules.auto {
             let start = quote_spanned!(span=> ::kappa::__private::IntoResumable::into_resumable(#iterable));
-            self.emit_let(quote!(let mut #ident = #start;), found, vec![iterator]);
-            self.jump(head);
-            quote_spanned!(span=> ::kappa::__private::ResumableIterator::next(&mut #ident))
-        } else if self.rules.auto {
-            let start = quote_spanned!(span=> ::kappa::__private::into_resumable_in_loop(#iterable));
             self.emit_let(quote!(let mut #ident = #start;), found, vec![iterator]);
             self.jump(head);
             quote_spanned!(span=> ::kappa::__private::ResumableIterator::next(&mut #ident))
