@@ -221,6 +221,17 @@ twins! {
         x * 10 + y
     }
 
+    async fn only_a_namesake_is_assigned(cx, value: Option<i64>) -> i64 {
+        let (mut x, mut y, mut z) = (5, 6, 7);
+        let mut sum = 0;
+        cx.checkpoint().await;
+        match value { Some(mut x) => { x = 1; sum += x; } None => { x = 3; } }
+        if let Some(mut y) = value { y = 9; sum += y; } else { y = 8; }
+        if value.is_some() { let mut z; z = 4; sum += z; } else { z = 2; }
+        cx.checkpoint().await;
+        sum * 1000 + x * 100 + y * 10 + z
+    }
+
     async fn assigned_on_every_way(cx, n: i64) -> i64 {
         let a; let b; let c; let d; let e; let f;
         cx.checkpoint().await;
@@ -353,6 +364,7 @@ fn assignments() {
     }
     for value in [None, Some(1), Some(5)] {
         same!(assigned_under_a_name_that_is_shadowed(value), 1);
+        same!(only_a_namesake_is_assigned(value), 2);
         same!(let_else_that_assigns_and_leaves(value), 2);
     }
     for n in 0..4 {
