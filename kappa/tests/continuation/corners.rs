@@ -316,6 +316,15 @@ twins! {
         sum
     }
 
+    async fn a_shared_value_needs_what_its_parts_are_made_of(cx, text: String) -> i64 {
+        let words = cx.shared(|| text.split(' ').map(str::to_string).collect::<Vec<_>>());
+        let lengths = cx.shared(|| words.iter().map(|word| word.len() as i64).collect::<Vec<_>>());
+        let total = cx.shared(|| lengths.iter().sum::<i64>());
+        let double = cx.shared(|| *total * 2);
+        cx.checkpoint().await;
+        *double
+    }
+
     async fn moved_and_assigned_in_one_branch(cx, n: i64) -> Vec<String> {
         let mut text = format!("n{n}");
         let mut out = vec![];
@@ -382,4 +391,8 @@ fn scopes_of_items_and_temporary_values() {
         1
     );
     same!(shared_values_made_of_one_another("one two three".to_string(), 3), 3);
+    same!(
+        a_shared_value_needs_what_its_parts_are_made_of("one two".to_string()),
+        1
+    );
 }

@@ -8,6 +8,7 @@ mod expressions;
 mod harness;
 mod liveness;
 mod patterns;
+mod quiet;
 mod refusals;
 mod twin;
 mod versions;

@@ -3,11 +3,6 @@
 //! `TRYBUILD=overwrite` writes the expected messages anew.
 
 #[test]
-fn what_is_fine_as_plain_rust_is_a_task_without_a_warning() {
-    trybuild::TestCases::new().pass("tests/continuation/accepted/*.rs");
-}
-
-#[test]
 fn what_cannot_be_resumed_is_refused_at_the_right_place_with_the_way_out() {
     trybuild::TestCases::new().compile_fail("tests/continuation/refused/*.rs");
 }

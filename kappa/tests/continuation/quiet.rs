@@ -1,19 +1,25 @@
-//! Code that rustc has nothing to say about as plain `async` Rust has none to say about as a task.
+//! What rustc and clippy have nothing to say about as plain `async` Rust, they have nothing to say about as a task.
 
-#![deny(warnings, future_incompatible, let_underscore, nonstandard_style, rust_2018_idioms, unused)]
-#![deny(missing_copy_implementations, missing_debug_implementations, missing_docs, unreachable_pub, unused_qualifications)]
+#![deny(let_underscore, nonstandard_style, rust_2018_idioms, unused)]
+#![deny(
+    missing_copy_implementations,
+    missing_debug_implementations,
+    missing_docs,
+    unreachable_pub,
+    unused_qualifications
+)]
 #![deny(clippy::all, clippy::pedantic, clippy::nursery)]
 
 use kappa::prelude::*;
 use std::collections::BTreeMap;
 
 /// A program.
-pub mod program {
+pub(crate) mod program {
     use kappa::prelude::*;
 
     /// Says its argument after a while.
     #[kappa::task]
-    pub async fn echo(cx: &mut Context, value: i64) -> i64 {
+    pub(crate) async fn echo(cx: &mut Context, value: i64) -> i64 {
         cx.checkpoint().await;
         value
     }
@@ -82,6 +88,10 @@ async fn every_loop(_cx: &mut Context, n: u64) -> u64 {
     }
 }
 
-fn main() {
-    drop((everything(1, vec![2]), every_loop(3)));
+#[test]
+fn tasks_under_strict_lints_do_what_they_say() {
+    use crate::harness::everywhere;
+    let (end, checkpoints) = everywhere(everything(2, vec![1, 4, 4, 7]));
+    assert_eq!((end, checkpoints), (Ok(22), 16));
+    assert_eq!(everywhere(every_loop(5)), (Ok(10), 7));
 }
