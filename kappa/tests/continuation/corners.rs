@@ -205,7 +205,9 @@ twins! {
         let mut last = 7;
         let mut count = 0;
         cx.checkpoint().await;
-        list.iter().for_each(|x| { last = *x; count += 1; });
+        let mut ignored = 0;
+        cx.checkpoint().await;
+        list.iter().for_each(|x| { last = *x; count += 1; ignored = *x; });
         cx.checkpoint().await;
         last * 10 + count
     }
