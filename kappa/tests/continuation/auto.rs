@@ -93,7 +93,7 @@ twins! { auto:
         for _ in 0..0 {}
         while n > 100 {}
         loop { break; }
-        for x in Vec::<i64>::new() { drop(x); }
+        for x in Vec::<i64>::new() { assert!(x < 0); }
         n
     }
 

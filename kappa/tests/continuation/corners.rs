@@ -201,6 +201,14 @@ twins! {
         a + b * 10 + c * 100 + d * 1000 + e * 10_000
     }
 
+    async fn an_item_behind_a_reference_is_copied_before(cx, list: Vec<i64>) -> i64 {
+        let rest = &list[1..];
+        // `rest` cannot be saved, and need not be.
+        let sum = rest[0] + cx.call(echo(list[0])).await;
+        let last = list.iter().max().unwrap_or(&0);
+        sum * 100 + (*last - cx.call(echo(1)).await)
+    }
+
     async fn assigned_in_a_closure(cx, list: Vec<i64>) -> i64 {
         let mut last = 7;
         let mut count = 0;
@@ -362,6 +370,7 @@ fn r05_receivers_and_places() {
     same!(r05_what_is_printed_is_not_moved(4), 2);
     same!(r05_a_computed_index_of_a_number(4), 3);
     same!(r05_a_settled_index_of_a_string(4), 3);
+    same!(an_item_behind_a_reference_is_copied_before(vec![1, 2, 3]), 2);
     same!(parts_of_values_that_are_not_in_variables(4), 6);
     for n in [1, 4] {
         same!(a_guard_looks_at_a_part(n), 3);
