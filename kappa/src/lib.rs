@@ -38,6 +38,16 @@ pub use error::{Error, Failure, Result, TaskError};
 /// Makes an `async fn` a task function: a function of the same name that takes the arguments without `cx` and gives a call value, for
 /// `cx.call`, `cx.spawn` and [`Kappa::run`].
 ///
+/// # What is saved
+///
+/// At a suspension point (`cx.<operation>(..).await`) the variables that are needed later are stored; each must be
+/// `Serialize + DeserializeOwned + Send + Sync`, and rustc says so at the variable if one is not. Two things are worth knowing:
+///
+/// * A `&'static str` is a reference like any other. The compiler's words for it are "implementation of `Deserialize` is not general enough"; use a
+///   `String`, or make the text again after the suspension point.
+/// * A value is stored by what it holds. Two `Arc`s of one mutex are two mutexes after a resume: share between tasks with queues, and make what must
+///   be shared inside a task with `cx.shared(|| ..)`.
+///
 /// # `#[kappa::task(auto)]`
 ///
 /// Puts `cx.checkpoint_if_due().await` at the back edge of every loop of the body (`loop`, `while`, `while let`, `for`; `continue` passes there

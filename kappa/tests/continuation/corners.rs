@@ -313,6 +313,11 @@ twins! {
         let mut state = (named("x"), 3);
         let first = match pairs[0] { (a, b) if cx.call(echo(a)).await > 2 => a * 10 + b, (a, _) => a };
         let second = match state.0.tally { tally if cx.call(echo(tally.x)).await > 4 => 1, Tally { x, .. } => x * 7 };
+        let mut stack = vec![n, 9];
+        let mut at = 0;
+        let popped = match stack.pop() { Some(x) if cx.call(echo(x)).await > n * 3 => x, Some(x) if x > 8 => -x, _ => 0 };
+        let indexed = match pairs[{ at += 1; at - 1 }] { (a, _) if cx.call(echo(a)).await > 7 => 1, (a, b) => a + b };
+        state.1 += popped + indexed + at as i64 + stack.len() as i64;
         state.1 += match state.1 { m if cx.call(echo(m)).await == 3 => m, _ => 100 };
         first * 1000 + second * 100 + state.1
     }
@@ -372,7 +377,7 @@ fn r05_receivers_and_places() {
     same!(r05_a_settled_index_of_a_string(4), 3);
     same!(an_item_behind_a_reference_is_copied_before(vec![1, 2, 3]), 2);
     same!(parts_of_values_that_are_not_in_variables(4), 6);
-    for n in [1, 4] {
+    for n in [1, 2, 4] {
         same!(a_guard_looks_at_a_part(n), 3);
     }
 }

@@ -26,7 +26,7 @@ fn at(index: i64) -> usize {
 
 // Cargo compiles this file again when one of them changes.
 const _: [Option<&str>; 2] = [option_env!("KAPPA_SEED"), option_env!("KAPPA_PROGRAMS")];
-kappa_random_programs::random_programs!(1, 120);
+kappa_random_programs::random_programs!(1, 96);
 
 mod auto {
     use super::*;
