@@ -7,6 +7,7 @@ mod corners;
 mod expressions;
 mod harness;
 mod liveness;
+mod mixed;
 mod patterns;
 mod quiet;
 mod refusals;
