@@ -14,12 +14,12 @@ use kappa::prelude::*;
 use std::collections::BTreeMap;
 
 /// A program.
-pub(crate) mod program {
+mod program {
     use kappa::prelude::*;
 
     /// Says its argument after a while.
     #[kappa::task]
-    pub(crate) async fn echo(cx: &mut Context, value: i64) -> i64 {
+    pub(super) async fn echo(cx: &mut Context, value: i64) -> i64 {
         cx.checkpoint().await;
         value
     }
