@@ -44,6 +44,19 @@ pub(crate) struct Choice {
     pub(crate) target: BlockId,
 }
 
+impl Choice {
+    /// `_ => target`
+    pub(crate) fn otherwise(target: BlockId) -> Self {
+        Choice {
+            pattern: quote::quote!(_),
+            guard: None,
+            found: Found::default(),
+            binds: Vec::new(),
+            target,
+        }
+    }
+}
+
 /// How a block ends.
 pub(crate) enum End {
     /// Not yet known, or never reached.

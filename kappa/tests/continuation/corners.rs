@@ -322,6 +322,23 @@ twins! {
         first * 1000 + second * 100 + state.1
     }
 
+    async fn is_long(cx, text: String) -> bool {
+        cx.checkpoint().await;
+        text.len() > 3
+    }
+
+    async fn r03_a_guard_says_no_and_the_value_is_still_there(cx, text: String, n: i64) -> (String, i64) {
+        let text = match text {
+            text if text.is_empty() => "empty".to_string(),
+            text if cx.call(is_long(text.clone())).await => text + "!",
+            mut other if n > 2 && cx.call(is_long(other.repeat(2))).await => { other.push('?'); other }
+            text => text + ".",
+        };
+        let mut n = n;
+        let m = match n { 1 => 7, n if cx.call(echo(n)).await > 2 => n * 10, _ => { n += 1; n } };
+        (text, m * 100 + n)
+    }
+
     async fn shared_values_made_of_one_another(cx, text: String, n: i64) -> i64 {
         let words = cx.shared(|| text.split(' ').map(str::to_string).collect::<Vec<_>>());
         let lengths = cx.shared(|| words.iter().map(|word| word.len() as i64).collect::<Vec<_>>());
@@ -377,6 +394,11 @@ fn r05_receivers_and_places() {
     same!(r05_a_settled_index_of_a_string(4), 3);
     same!(an_item_behind_a_reference_is_copied_before(vec![1, 2, 3]), 2);
     same!(parts_of_values_that_are_not_in_variables(4), 6);
+    for text in ["", "ab", "c", "long"] {
+        for n in 0..4 {
+            same!(r03_a_guard_says_no_and_the_value_is_still_there(text.to_string(), n), 0);
+        }
+    }
     for n in [1, 2, 4] {
         same!(a_guard_looks_at_a_part(n), 3);
     }

@@ -7,7 +7,8 @@ use crate::points::{must_split, must_split_block, suspends};
 use quote::{quote, quote_spanned};
 use syn::spanned::Spanned;
 use syn::{
-    BinOp, Expr, ExprBreak, ExprContinue, ExprForLoop, ExprIf, ExprLoop, ExprMatch, ExprWhile, Label, Lifetime, UnOp,
+    BinOp, Expr, ExprBreak, ExprContinue, ExprForLoop, ExprIf, ExprLoop, ExprMatch, ExprWhile, Label, Lifetime, Pat,
+    UnOp,
 };
 
 impl Lower<'_> {
@@ -121,6 +122,8 @@ impl Lower<'_> {
             let guards: Vec<Expr> = guards.map(|(_, guard)| (**guard).clone()).collect();
             scrutinee = self.settle(scrutinee, &guards);
         }
+        // Before the arms declare variables, which may have the same names.
+        let scrutinee_found = self.names.resolve_expr(&mut scrutinee);
         let mut from = self.current;
         let mut choices = Vec::new();
         let mut is_rest = false;
@@ -132,32 +135,37 @@ impl Lower<'_> {
             let target = self.block(None);
             match arm.guard {
                 Some((_, guard)) if must_split(&guard, self.rules) => {
-                    choices.push(Choice {
-                        pattern: quote!(#pattern),
-                        guard: None,
-                        found: Found::default(),
-                        binds,
-                        target,
-                    });
                     let (body, rest) = (self.block(None), self.block(None));
-                    let wildcard = Choice {
-                        pattern: quote!(_),
-                        guard: None,
-                        found: Found::default(),
-                        binds: vec![],
-                        target: rest,
-                    };
-                    choices.push(wildcard);
                     self.current = from;
-                    let mut scrutinee = scrutinee.clone();
-                    let found = self.names.resolve_expr(&mut scrutinee);
-                    let choices = std::mem::take(&mut choices);
-                    self.end(End::Match {
-                        scrutinee: quote!(#scrutinee),
-                        found,
-                        choices,
-                    });
-                    self.start(target);
+                    if is_plain_name(&pattern) {
+                        // If the guard says no, the scrutinee must still be there.
+                        if !choices.is_empty() {
+                            choices.push(Choice::otherwise(target));
+                            self.end(End::Match {
+                                scrutinee: quote!(#scrutinee),
+                                found: scrutinee_found.clone(),
+                                choices: std::mem::take(&mut choices),
+                            });
+                            self.start(target);
+                        }
+                        let copy = quote_spanned!(pattern.span()=> ::core::clone::Clone::clone(&#scrutinee));
+                        self.emit_let(quote!(let #pattern = #copy;), scrutinee_found.clone(), binds);
+                    } else {
+                        choices.push(Choice {
+                            pattern: quote!(#pattern),
+                            guard: None,
+                            found: Found::default(),
+                            binds,
+                            target,
+                        });
+                        choices.push(Choice::otherwise(rest));
+                        self.end(End::Match {
+                            scrutinee: quote!(#scrutinee),
+                            found: scrutinee_found.clone(),
+                            choices: std::mem::take(&mut choices),
+                        });
+                        self.start(target);
+                    }
                     self.condition(*guard, body, rest);
                     self.start(body);
                     self.into(*arm.body, dest);
@@ -201,22 +209,15 @@ impl Lower<'_> {
         if is_rest && !choices.is_empty() {
             // The arms above it have been ruled out, which rustc cannot see.
             let never = self.block(None);
-            choices.push(Choice {
-                pattern: quote!(_),
-                guard: None,
-                found: Found::default(),
-                binds: vec![],
-                target: never,
-            });
+            choices.push(Choice::otherwise(never));
             self.start(never);
             self.emit(quote!(::core::unreachable!();), Found::default());
             self.end(End::Stop);
             self.current = from;
         }
-        let found = self.names.resolve_expr(&mut scrutinee);
         self.end(End::Match {
             scrutinee: quote!(#scrutinee),
-            found,
+            found: scrutinee_found,
             choices,
         });
         self.start(after);
@@ -389,4 +390,9 @@ impl Lower<'_> {
         }
         self.dead();
     }
+}
+
+/// Whether a pattern is a new variable for the whole value. (One that begins with a capital letter may be a constant.)
+fn is_plain_name(pattern: &Pat) -> bool {
+    matches!(pattern, Pat::Ident(name) if name.by_ref.is_none() && name.subpat.is_none() && !name.ident.to_string().starts_with(char::is_uppercase))
 }
