@@ -1,5 +1,5 @@
 //! What the compiled form costs: a checkpoint of three frames with 1 KB live into a link that keeps it in memory, and a loop without suspension
-//! points inside a task beside the same loop in a plain function.
+//! points inside a task beside the same loop in a plain function, and with the ones that `#[kappa::task(auto)]` puts into it.
 
 #![allow(missing_docs)] // `criterion_group!` makes a function without any
 
@@ -134,6 +134,23 @@ async fn task_loop(cx: &mut Context, n: u64, times: u64) -> u64 {
     total
 }
 
+#[kappa::task(auto)]
+async fn auto_loop(cx: &mut Context, n: u64, times: u64) -> u64 {
+    let mut total = 0;
+    for _ in 0..times {
+        let mut state = n;
+        let mut sum = 0_u64;
+        for i in 0..n {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            sum = sum.wrapping_add(state ^ i);
+        }
+        total ^= black_box(sum);
+    }
+    total
+}
+
 fn benchmarks(criterion: &mut Criterion) {
     criterion.bench_function("checkpoint, three frames, 1 KB live", |bencher| {
         bencher.iter_custom(|times| {
@@ -152,6 +169,16 @@ fn benchmarks(criterion: &mut Criterion) {
         bencher.iter_custom(|times| {
             let started = Instant::now();
             black_box(run(task_loop(LENGTH, times)));
+            started.elapsed()
+        });
+    });
+    group.finish();
+    let mut group = criterion.benchmark_group("ten million steps with a checkpoint that is not due in each");
+    group.sample_size(20).measurement_time(Duration::from_secs(6));
+    group.bench_function("task(auto)", |bencher| {
+        bencher.iter_custom(|times| {
+            let started = Instant::now();
+            black_box(run(auto_loop(LENGTH, times)));
             started.elapsed()
         });
     });

@@ -8,6 +8,7 @@
 
 mod background;
 mod calls;
+mod coarse;
 mod due;
 mod operation;
 mod options;

@@ -35,6 +35,62 @@ pub mod worker;
 pub use cli::main;
 pub use context::Context;
 pub use error::{Culprit, Error, Failure, Result, TaskError};
+/// Makes an `async fn` a task function: a function of the same name that takes the arguments without `cx` and gives a call value, for
+/// `cx.call`, `cx.spawn` and [`Kappa::run`].
+///
+/// # What is saved
+///
+/// At a suspension point (`cx.<operation>(..).await`) the variables that are needed later are stored; each must be
+/// `Serialize + DeserializeOwned + Send + Sync`, and rustc says so at the variable if one is not. Two things are worth knowing:
+///
+/// * A `&'static str` is a reference like any other. The compiler's words for it are "implementation of `Deserialize` is not general enough"; use a
+///   `String`, or make the text again after the suspension point.
+/// * A value is stored by what it holds. Two `Arc`s of one mutex are two mutexes after a resume: share between tasks with queues, and make what must
+///   be shared inside a task with `cx.shared(|| ..)`.
+///
+/// # `#[kappa::task(auto)]`
+///
+/// Puts `cx.checkpoint_if_due().await` at the back edge of every loop of the body (`loop`, `while`, `while let`, `for`; `continue` passes there
+/// too), so that a task that computes for longer than a time limit goes on where it was. While no checkpoint is due, that costs a pass through a
+/// loop about a nanosecond.
+///
+/// ```
+/// use kappa::prelude::*;
+///
+/// #[kappa::task(auto)]
+/// async fn longest_collatz(cx: &mut Context, limit: u64) -> u64 {
+///     let mut longest = 0;
+///     for start in 1..limit {
+///         let (mut n, mut steps) = (start, 0);
+///         while n != 1 {
+///             n = if n % 2 == 0 { n / 2 } else { 3 * n + 1 };
+///             steps += 1;
+///         } // if it has to, the task goes on from here in another lambda
+///         longest = longest.max(steps);
+///     }
+///     longest
+/// }
+/// ```
+///
+/// What is needed for another pass of a loop must then be something that can be saved, and a `for` loop must go over something whose state can be:
+/// a range, or a collection by value. What does not fit does not compile:
+///
+/// ```compile_fail
+/// use kappa::prelude::*;
+///
+/// #[kappa::task(auto)]
+/// async fn total(cx: &mut Context, numbers: Vec<u64>) -> u64 {
+///     let mut total = 0;
+///     for number in &numbers {
+///         total += number;
+///     }
+///     total
+/// }
+/// ```
+///
+/// Loops inside closures, nested functions, `async` and `unsafe` blocks, and macros whose arguments are not plain expressions are left as they are;
+/// that is where a short loop over references belongs (`numbers.iter().sum()`). Or leave out `auto`, and write `cx.checkpoint_if_due().await` where
+/// it is needed.
 pub use kappa_macros::task;
 pub use platform::process::serve_if_worker;
 pub use protocol::Retry;
@@ -46,8 +102,9 @@ pub use task::{Queue, Task, TaskCall};
 #[doc(hidden)]
 pub mod __private {
     pub use crate::context::{Context, Kind, Operation, Shared};
+    pub use crate::continuation::generated::{Witness, in_place};
     pub use crate::continuation::{
-        Entry, Frame, Function, IntoResumable, Reader, ResumableIterator, Save, Unsaved, Writer,
+        Entry, Frame, Function, IntoResumable, Reader, ResumableIterator, Save, SaveInLoop, Unsaved, Writer,
     };
     pub use crate::error::Failed;
     pub use crate::task::{Registration, Returned, Sendable, TaskCall, TaskFunction};
@@ -67,6 +124,18 @@ pub mod __private {
     pub fn restore<T: Save>(slot: &mut Option<T>, from: &mut Reader<'_>) -> Result<(), Unsaved> {
         *slot = Some(T::restore(from)?);
         Ok(())
+    }
+
+    /// As [`restore`], at a suspension point that `auto` has made.
+    #[inline]
+    pub fn restore_in_loop<T: SaveInLoop>(slot: &mut Option<T>, from: &mut Reader<'_>) -> Result<(), Unsaved> {
+        restore(slot, from)
+    }
+
+    /// As [`save`], at a suspension point that `auto` has made.
+    #[inline]
+    pub fn save_in_loop<T: SaveInLoop>(slot: &Option<T>, to: &mut Writer) -> Result<(), Unsaved> {
+        save(slot, to)
     }
 
     /// Says at the right place if a type cannot be sent.

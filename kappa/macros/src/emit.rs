@@ -24,6 +24,18 @@ pub(crate) struct Emitter<'a> {
     hosts: BTreeMap<BlockId, BlockId>,
     /// Blocks that some block inside the same arm jumps back to.
     loops: BTreeSet<BlockId>,
+    /// The variables that some arm assigns anew without taking what was there before. Nothing flows from the one place to the other, so without a
+    /// witness their types would be inferred one by one: `let mut x = 1_u8; ..; x = 255;` would make an `i32` of the second.
+    witnessed: Vars,
+}
+
+/// What an arm starts with.
+struct Start {
+    /// Taken out of their slots.
+    taken: Vars,
+    /// Assigned here, declared in another arm.
+    missing: Vars,
+    place: Place,
 }
 
 /// What holds at one place of an arm's code.
@@ -51,6 +63,7 @@ impl<'a> Emitter<'a> {
             points: points.len(),
             hosts: BTreeMap::new(),
             loops: BTreeSet::new(),
+            witnessed: Vars::new(),
         };
         for (at, &point) in points.iter().enumerate() {
             emitter.arms.insert(point, at as u32 + 1);
@@ -64,6 +77,12 @@ impl<'a> Emitter<'a> {
         for &block in &graph.reachable {
             emitter.place(block);
         }
+        emitter.witnessed = emitter
+            .arms
+            .keys()
+            .filter(|arm| graph.reachable.contains(arm))
+            .flat_map(|&arm| emitter.start(arm).missing)
+            .collect();
         emitter
     }
 
@@ -111,6 +130,20 @@ impl<'a> Emitter<'a> {
         (Ident::new(&self.slot(var).to_string(), span), span)
     }
 
+    fn witness(&self, var: Var) -> Ident {
+        format_ident!("__type{}", var, span = Span::call_site())
+    }
+
+    /// Gives the variables the types they have elsewhere, in code that is never reached.
+    fn same_types<'v>(&self, vars: impl IntoIterator<Item = &'v Var>) -> TokenStream {
+        let witnessed = vars.into_iter().filter(|var| self.witnessed.contains(var));
+        let checks = witnessed.map(|&var| {
+            let (witness, ident) = (self.witness(var), &self.bindings[var].ident);
+            quote!(loop { break; #witness.is(&#ident); })
+        });
+        quote!(#(#checks)*)
+    }
+
     fn operation(&self, point: BlockId) -> Ident {
         format_ident!("__operation{}", self.arms[&point], span = Span::call_site())
     }
@@ -132,6 +165,8 @@ impl<'a> Emitter<'a> {
     pub(crate) fn body(&self, parameters: &[Var], name: &TokenStream) -> TokenStream {
         let slots = self.slots();
         let slot_names = slots.iter().map(|&var| self.slot(var));
+        let witnesses = self.witnessed.iter().map(|&var| self.witness(var));
+        let parameter_types = self.same_types(parameters);
         let operations = self
             .points_in_order()
             .map(|point| self.operation(point))
@@ -154,10 +189,12 @@ impl<'a> Emitter<'a> {
         let arms = arms.into_iter().map(|(_, code)| code);
         quote! {
             #(let mut #slot_names = ::core::option::Option::None;)*
+            #(let #witnesses = ::kappa::__private::Witness::new();)*
             #(let mut #operations = ::core::option::Option::None;)*
             let mut __saved = ::core::option::Option::None;
             let mut __block: u32 = match __entry {
                 ::kappa::__private::Entry::Begin((#(#parameter_names,)*)) => {
+                    #parameter_types
                     #(#parameters_to_slots)*
                     0
                 }
@@ -211,7 +248,7 @@ impl<'a> Emitter<'a> {
         vars
     }
 
-    fn arm(&self, root: BlockId, name: &TokenStream) -> TokenStream {
+    fn start(&self, root: BlockId) -> Start {
         let members: Vec<BlockId> = self
             .graph
             .reachable
@@ -221,11 +258,6 @@ impl<'a> Emitter<'a> {
             .collect();
         let mentioned: Vars = members.iter().flat_map(|&block| self.mentioned(block)).collect();
         let taken: Vars = self.graph.live_in[root].intersection(&mentioned).copied().collect();
-        let take = taken.iter().map(|&var| {
-            let (slot, ident) = (self.slot(var), &self.bindings[var].ident);
-            let mutable = self.bindings[var].mutable.then(|| quote!(mut));
-            quote!(let #mutable #ident = ::kappa::__private::take(&mut #slot);)
-        });
         let mut place = Place {
             root,
             used: Rc::new(members.iter().flat_map(|&block| self.used(block)).collect()),
@@ -234,16 +266,25 @@ impl<'a> Emitter<'a> {
             breaks: BTreeSet::new(),
             continues: BTreeSet::new(),
         };
-        // Assigned here, declared in another arm.
         let mut missing = Vars::new();
         self.missing(root, &place, &mut missing);
         place.visible.extend(&missing);
+        Start { taken, missing, place }
+    }
+
+    fn arm(&self, root: BlockId, name: &TokenStream) -> TokenStream {
+        let Start { taken, missing, place } = self.start(root);
+        let take = taken.iter().map(|&var| {
+            let (slot, ident) = (self.slot(var), &self.bindings[var].ident);
+            let mutable = self.bindings[var].mutable.then(|| quote!(mut));
+            quote!(let #mutable #ident = ::kappa::__private::take(&mut #slot);)
+        });
         let missing = missing.iter().map(|&var| {
-            let ident = &self.bindings[var].ident;
-            quote!(let mut #ident;)
+            let (witness, ident) = (self.witness(var), &self.bindings[var].ident);
+            quote!(let mut #ident; loop { break; #ident = #witness.value(); })
         });
         let point = match self.graph.blocks[root].end {
-            End::Point { result, .. } => Some(self.point(root, result, name)),
+            End::Point { result, auto, .. } => Some(self.point(root, result, auto, name)),
             _ => None,
         };
         let code = self.node(root, &place);
@@ -251,7 +292,7 @@ impl<'a> Emitter<'a> {
     }
 
     /// Restores, performs, and has the result under its name.
-    fn point(&self, point: BlockId, result: Var, name: &TokenStream) -> TokenStream {
+    fn point(&self, point: BlockId, result: Var, auto: bool, name: &TokenStream) -> TokenStream {
         let cx = self.cx;
         let number = self.arms[&point];
         let operation = self.operation(point);
@@ -263,11 +304,13 @@ impl<'a> Emitter<'a> {
             .collect();
         let save = stored.iter().map(|&var| {
             let (slot, span) = self.spanned_slot(var);
-            quote_spanned!(span=> ::kappa::__private::save(&#slot, __to)?;)
+            let save = Ident::new(if auto { "save_in_loop" } else { "save" }, span);
+            quote_spanned!(span=> ::kappa::__private::#save(&#slot, __to)?;)
         });
         let restore = stored.iter().map(|&var| {
             let (slot, span) = self.spanned_slot(var);
-            quote_spanned!(span=> ::kappa::__private::restore(&mut #slot, __from)?;)
+            let restore = Ident::new(if auto { "restore_in_loop" } else { "restore" }, span);
+            quote_spanned!(span=> ::kappa::__private::#restore(&mut #slot, __from)?;)
         });
         let rebuild = live.iter().filter_map(|&var| {
             let (make, uses) = self.bindings[var].shared.as_ref()?;
@@ -289,12 +332,13 @@ impl<'a> Emitter<'a> {
                 #slot = ::core::option::Option::Some(#ident);
             }})
         });
+        let result_types = self.same_types([&result]);
         let result = &self.bindings[result].ident;
         quote! {
             if let ::core::option::Option::Some(__frame) = __saved.take() {
                 let __restored = (|__from: &mut ::kappa::__private::Reader<'_>| -> ::core::result::Result<(), ::kappa::__private::Unsaved> {
                     #(#restore)*
-                    ::core::result::Result::Ok(())
+                    __from.end()
                 })(&mut __frame.reader());
                 if let ::core::result::Result::Err(__cause) = __restored {
                     #cx.unusable::<()>(#name, __cause).await;
@@ -314,6 +358,7 @@ impl<'a> Emitter<'a> {
                 };
                 #cx.perform(#operation.take(), &__frame).await
             };
+            #result_types
         }
     }
 
@@ -354,10 +399,12 @@ impl<'a> Emitter<'a> {
         }
         let mut atoms = TokenStream::new();
         for atom in &block.atoms {
-            if atom.deferred && place.used.is_disjoint(&atom.declares.iter().copied().collect()) {
+            let is_used = |var: &Var| place.used.contains(var) || self.witnessed.contains(var);
+            if atom.deferred && !atom.declares.iter().any(is_used) {
                 continue;
             }
             atoms.extend(atom.code.clone());
+            atoms.extend(self.same_types(&atom.declares));
             place.visible.extend(&atom.declares);
             place.declared.extend(&atom.declares);
         }
@@ -440,6 +487,12 @@ impl<'a> Emitter<'a> {
         let mut place = place.clone();
         place.visible.extend(binds);
         place.declared.extend(binds);
+        let types = self.same_types(binds);
+        let code = self.jump_from(target, &place);
+        quote!(#types #code)
+    }
+
+    fn jump_from(&self, target: BlockId, place: &Place) -> TokenStream {
         if place.breaks.contains(&target) {
             let label = self.label("after", target);
             return quote!(break #label;);
@@ -452,12 +505,12 @@ impl<'a> Emitter<'a> {
             return quote!(continue #label;);
         }
         if self.arms.contains_key(&target) {
-            return self.leave(target, &place);
+            return self.leave(target, place);
         }
         if self.hosts.contains_key(&target) || place.continues.contains(&target) {
             return quote!(::core::compile_error!("kappa: this control flow is not supported; please report it"););
         }
-        self.node(target, &place)
+        self.node(target, place)
     }
 
     /// Goes to another arm: the variables that are live there go into their slots.

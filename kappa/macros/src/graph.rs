@@ -44,6 +44,19 @@ pub(crate) struct Choice {
     pub(crate) target: BlockId,
 }
 
+impl Choice {
+    /// `_ => target`
+    pub(crate) fn otherwise(target: BlockId) -> Self {
+        Choice {
+            pattern: quote::quote!(_),
+            guard: None,
+            found: Found::default(),
+            binds: Vec::new(),
+            target,
+        }
+    }
+}
+
 /// How a block ends.
 pub(crate) enum End {
     /// Not yet known, or never reached.
@@ -81,6 +94,8 @@ pub(crate) enum End {
     Point {
         result: Var,
         next: BlockId,
+        /// Not written by the user: `auto` put it there.
+        auto: bool,
     },
     /// Its last atom never gets to its end.
     Stop,
@@ -159,7 +174,8 @@ impl Graph {
         let reverse_postorder = reverse_postorder(&blocks);
         let mut reachable = reverse_postorder.clone();
         reachable.sort_by_key(|&block| blocks[block].order);
-        let live_in = liveness(&blocks, &reverse_postorder, bindings);
+        let mut live_in = liveness(&blocks, &reverse_postorder, bindings);
+        forget_unassigned(&blocks, &reverse_postorder, &mut live_in);
         let dominator = dominators(&blocks, &reverse_postorder);
         Graph {
             blocks,
@@ -314,16 +330,16 @@ fn liveness(blocks: &[Block], order: &[BlockId], bindings: &[Binding]) -> Vec<Va
                     live.extend(&live_in[*point]);
                     live.extend(&found.uses);
                 }
-                End::Point { result, next } => {
+                End::Point { result, next, .. } => {
                     live.extend(&live_in[*next]);
                     live.remove(result);
-                    // What is rebuilt after a resume needs what it is made of.
-                    let made_of: Vec<Var> = live
-                        .iter()
-                        .filter_map(|&var| bindings[var].shared.as_ref())
-                        .flat_map(|(_, uses)| uses.clone())
-                        .collect();
-                    live.extend(made_of);
+                    // What is rebuilt after a resume needs what it is made of, which may be rebuilt itself.
+                    let mut pending: Vec<Var> = live.iter().copied().collect();
+                    while let Some(var) = pending.pop() {
+                        if let Some((_, made_of)) = &bindings[var].shared {
+                            pending.extend(made_of.iter().filter(|&&part| live.insert(part)));
+                        }
+                    }
                 }
             }
             for atom in block.atoms.iter().rev() {
@@ -340,6 +356,40 @@ fn liveness(blocks: &[Block], order: &[BlockId], bindings: &[Binding]) -> Vec<Va
         if !changed {
             return live_in;
         }
+    }
+}
+
+/// A variable declared by `let x;` holds nothing before some code on the way has mentioned it, so it is not live there. Liveness alone would say so
+/// only if it saw an assignment on every way on.
+fn forget_unassigned(blocks: &[Block], order: &[BlockId], live_in: &mut [Vars]) {
+    let atoms = || order.iter().flat_map(|&block| &blocks[block].atoms);
+    let deferred: Vars = atoms()
+        .filter(|atom| atom.deferred)
+        .flat_map(|atom| atom.declares.clone())
+        .collect();
+    let mut mentioned = vec![Vars::new(); blocks.len()];
+    let mut changed = true;
+    while std::mem::take(&mut changed) {
+        for &id in order {
+            let mut here = mentioned[id].clone();
+            for atom in &blocks[id].atoms {
+                if atom.deferred {
+                    here.retain(|var| !atom.declares.contains(var));
+                }
+                here.extend(&atom.found.mentions);
+                here.extend(&atom.found.assigned);
+            }
+            here.extend(blocks[id].end_found().mentions);
+            here.retain(|var| deferred.contains(var));
+            for target in blocks[id].targets() {
+                let before = mentioned[target].len();
+                mentioned[target].extend(&here);
+                changed |= mentioned[target].len() > before;
+            }
+        }
+    }
+    for &id in order {
+        live_in[id].retain(|var| !deferred.contains(var) || mentioned[id].contains(var));
     }
 }
 

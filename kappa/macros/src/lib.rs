@@ -19,17 +19,33 @@ mod names;
 mod points;
 mod task;
 
-/// Makes an `async fn` a task function: a function of the same name that takes the arguments without `cx` and gives a call value, for `cx.call`,
-/// `cx.spawn` and `Kappa::run`.
+/// Described where the crate `kappa` exports it.
 #[proc_macro_attribute]
 pub fn task(attribute: proc_macro::TokenStream, item: proc_macro::TokenStream) -> proc_macro::TokenStream {
-    if let Some(option) = proc_macro2::TokenStream::from(attribute).into_iter().next() {
-        return syn::Error::new(option.span(), "`#[kappa::task]` takes no options")
-            .into_compile_error()
-            .into();
-    }
+    let auto = match option(attribute.into()) {
+        Ok(auto) => auto,
+        Err(error) => return error.into_compile_error().into(),
+    };
     let function = syn::parse_macro_input!(item as syn::ItemFn);
-    task::expand(function)
+    task::expand(function, auto)
         .unwrap_or_else(syn::Error::into_compile_error)
         .into()
+}
+
+/// Whether the attribute says `auto`.
+fn option(attribute: proc_macro2::TokenStream) -> syn::Result<bool> {
+    let mut tokens = attribute.into_iter();
+    let Some(first) = tokens.next() else { return Ok(false) };
+    let is_auto = matches!(&first, proc_macro2::TokenTree::Ident(ident) if ident == "auto");
+    match (is_auto, tokens.next()) {
+        (true, None) => Ok(true),
+        (true, Some(more)) => Err(syn::Error::new(
+            more.span(),
+            "nothing can follow `auto`: write `#[kappa::task(auto)]`",
+        )),
+        (false, _) => Err(syn::Error::new(
+            first.span(),
+            "`#[kappa::task]` has one option, `auto`, which puts `checkpoint_if_due` at the back edge of every loop",
+        )),
+    }
 }

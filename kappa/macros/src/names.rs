@@ -3,10 +3,12 @@
 //! Every binding of the code that is taken apart gets an id. Two variables of the same name are two bindings; the one that shadows the other, and
 //! any whose name is also used for something that is not a variable, gets a name of its own in the generated code, because there scopes are flat.
 
+use crate::points::KnownMacro;
 use proc_macro2::{Ident, Literal, Span, TokenStream, TokenTree};
+use quote::ToTokens;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use syn::visit_mut::{self, VisitMut};
-use syn::{Block, Expr, ExprPath, FieldPat, FieldValue, Macro, Pat, PatIdent};
+use syn::{Block, Expr, ExprPath, FieldPat, FieldValue, LitStr, Macro, Pat, PatIdent};
 
 /// A variable of the code that is taken apart, or a temporary of the compiler.
 pub(crate) type Var = usize;
@@ -43,6 +45,7 @@ impl Names {
         let mut collector = Resolver {
             names: &names,
             inner: vec![HashSet::new()],
+            captured: false,
             found: Found::default(),
             all: HashSet::new(),
         };
@@ -154,6 +157,7 @@ impl Names {
         let mut resolver = Resolver {
             names: self,
             inner: vec![HashSet::new()],
+            captured: false,
             found: Found::default(),
             all: HashSet::new(),
         };
@@ -174,6 +178,8 @@ pub(crate) struct Found {
     pub(crate) assigned: Vars,
     /// Mentioned in any way.
     pub(crate) mentions: Vars,
+    /// Assigned as a whole somewhere.
+    pub(crate) changed: Vars,
     free: HashSet<String>,
 }
 
@@ -190,6 +196,7 @@ impl Found {
         self.uses.extend(other.uses);
         self.mentions.extend(other.mentions);
         self.assigned.extend(other.assigned);
+        self.changed.extend(other.changed);
         self
     }
 }
@@ -261,6 +268,8 @@ impl VisitMut for PatternRenamer<'_> {
 struct Resolver<'a> {
     names: &'a Names,
     inner: Vec<HashSet<String>>,
+    /// Inside a closure or an `async` block: whatever is assigned there is captured, so it must be there already.
+    captured: bool,
     found: Found,
     /// Every identifier seen, so that new names can avoid them.
     all: HashSet<String>,
@@ -323,15 +332,84 @@ impl Resolver<'_> {
         }
     }
 
+    /// The left side of an assignment: what a variable held before is not needed if it is assigned as a whole.
+    fn assign(&mut self, place: &mut Expr) {
+        match place {
+            Expr::Path(path) if path.qself.is_none() && path.path.get_ident().is_some() => {
+                if let Some(var) = self.mention(&mut path.path.segments[0].ident) {
+                    self.found.changed.insert(var);
+                    if self.captured {
+                        self.uses(var);
+                    }
+                }
+            }
+            Expr::Paren(inner) => self.assign(&mut inner.expr),
+            Expr::Group(inner) => self.assign(&mut inner.expr),
+            Expr::Tuple(tuple) => tuple.elems.iter_mut().for_each(|part| self.assign(part)),
+            Expr::Array(array) => array.elems.iter_mut().for_each(|part| self.assign(part)),
+            Expr::Call(call) => call.args.iter_mut().for_each(|part| self.assign(part)),
+            Expr::Struct(literal) => literal.fields.iter_mut().for_each(|field| {
+                Self::without_shorthand(field, |place| self.assign(place));
+            }),
+            Expr::Range(_) | Expr::Infer(_) => {}
+            other => self.visit_expr_mut(other),
+        }
+    }
+
+    /// `Point { x }` becomes `Point { x: x_2 }` if the variable gets another name.
+    fn without_shorthand(field: &mut FieldValue, visit: impl FnOnce(&mut Expr)) {
+        let before = match &field.expr {
+            Expr::Path(path) => path.path.get_ident().cloned(),
+            _ => None,
+        };
+        visit(&mut field.expr);
+        if field.colon_token.is_none()
+            && let (Some(before), Expr::Path(path)) = (before, &field.expr)
+            && !path.path.is_ident(&before)
+        {
+            field.colon_token = Some(Default::default());
+        }
+    }
+
+    /// A macro whose arguments are expressions.
+    fn known_macro(&mut self, known: &mut KnownMacro) {
+        let name_of = |value: &Expr| match value {
+            Expr::Assign(named) => named.left.to_token_stream().to_string(),
+            _ => String::new(),
+        };
+        let own_names: Vec<String> = known.values.iter().map(name_of).collect();
+        for (at, value) in known.values.iter_mut().enumerate() {
+            match value {
+                Expr::Lit(literal) if known.format == Some(at) => {
+                    if let syn::Lit::Str(text) = &literal.lit
+                        && let Some(renamed) = self.format_string(&text.value(), &own_names)
+                    {
+                        literal.lit = syn::Lit::Str(LitStr::new(&renamed, text.span()));
+                    }
+                }
+                // `name = value` in a format macro.
+                Expr::Assign(named) if known.format.is_some() => self.visit_expr_mut(&mut named.right),
+                value => self.visit_expr_mut(value),
+            }
+        }
+    }
+
+    /// What a macro makes of its tokens is not known: everything that can be a variable counts as one.
     fn tokens(&mut self, tokens: TokenStream) -> TokenStream {
         let trees: Vec<TokenTree> = tokens.into_iter().collect();
         let mut result = Vec::with_capacity(trees.len());
         for at in 0..trees.len() {
-            let is_dot = |at: Option<usize>| matches!(at.and_then(|at| trees.get(at)), Some(TokenTree::Punct(punct)) if punct.as_char() == '.');
+            let is = |c: char, at: Option<usize>| matches!(at.and_then(|at| trees.get(at)), Some(TokenTree::Punct(punct)) if punct.as_char() == c);
             let tree = match trees[at].clone() {
                 TokenTree::Ident(mut ident) => {
-                    let is_field = is_dot(at.checked_sub(1)) && !is_dot(at.checked_sub(2));
-                    if !is_field && let Some(var) = self.mention(&mut ident) {
+                    let (before, twice_before) = (at.checked_sub(1), at.checked_sub(2));
+                    let is_field = is('.', before) && !is('.', twice_before);
+                    let is_in_path =
+                        (is(':', before) && is(':', twice_before)) || (is(':', Some(at + 1)) && is(':', Some(at + 2)));
+                    let is_label = is('\'', before);
+                    if !(is_field || is_in_path || is_label)
+                        && let Some(var) = self.mention(&mut ident)
+                    {
                         self.uses(var);
                     }
                     TokenTree::Ident(ident)
@@ -349,16 +427,29 @@ impl Resolver<'_> {
         result.into_iter().collect()
     }
 
-    /// A string literal in a macro: it may be a format string with variables inside.
+    /// A string literal in a macro that is not known: it may be a format string.
     fn literal(&mut self, literal: Literal) -> Literal {
-        let Ok(text) = syn::parse_str::<syn::LitStr>(&literal.to_string()) else {
+        let Ok(text) = syn::parse_str::<LitStr>(&literal.to_string()) else {
             return literal;
         };
-        let text = text.value();
+        match self.format_string(&text.value(), &[]) {
+            Some(renamed) => {
+                let mut replaced = Literal::string(&renamed);
+                replaced.set_span(literal.span());
+                replaced
+            }
+            None => literal,
+        }
+    }
+
+    /// A format string: the variables inside count as used. Gives the string with their new names if they have others; `own_names` are arguments.
+    fn format_string(&mut self, text: &str, own_names: &[String]) -> Option<String> {
         let mut renamed = String::with_capacity(text.len());
         let mut changed = false;
         let mut in_argument = false;
-        let mut rest = text.as_str();
+        // Right behind `{`.
+        let mut at_start = false;
+        let mut rest = text;
         while let Some(c) = rest.chars().next() {
             if !in_argument && (rest.starts_with("{{") || rest.starts_with("}}")) {
                 renamed.push_str(&rest[..2]);
@@ -370,22 +461,28 @@ impl Resolver<'_> {
                     .find(|c: char| c != '_' && !c.is_alphanumeric())
                     .unwrap_or(rest.len());
                 let name = &rest[..end];
-                let next = rest[end..].chars().next();
-                let previous = renamed.chars().last();
+                let next = rest[end..].trim_start().chars().next();
                 // `{name}`, `{name:..}`, and `name$` as width or precision.
-                let is_variable = (previous == Some('{') && matches!(next, Some('}' | ':'))) || next == Some('$');
-                match is_variable.then(|| self.outer(name)).flatten() {
+                let is_variable = (at_start && matches!(next, Some('}' | ':'))) || rest[end..].starts_with('$');
+                let var = match is_variable && !own_names.iter().any(|own| own == name) {
+                    true => self.outer(name).or_else(|| self.outer(&format!("r#{name}"))),
+                    false => None,
+                };
+                match var {
                     Some(var) => {
                         self.uses(var);
                         let ident = self.names.bindings[var].ident.to_string();
+                        let ident = ident.trim_start_matches("r#");
                         changed |= ident != name;
-                        renamed.push_str(&ident);
+                        renamed.push_str(ident);
                     }
                     None => renamed.push_str(name),
                 }
                 rest = &rest[end..];
+                at_start = false;
                 continue;
             }
+            at_start = c == '{';
             in_argument = match c {
                 '{' => true,
                 '}' => false,
@@ -394,12 +491,7 @@ impl Resolver<'_> {
             renamed.push(c);
             rest = &rest[c.len_utf8()..];
         }
-        if !changed {
-            return literal;
-        }
-        let mut replaced = Literal::string(&renamed);
-        replaced.set_span(literal.span());
-        replaced
+        changed.then_some(renamed)
     }
 }
 
@@ -423,29 +515,11 @@ impl VisitMut for Resolver<'_> {
 
     fn visit_expr_assign_mut(&mut self, assign: &mut syn::ExprAssign) {
         self.visit_expr_mut(&mut assign.right);
-        if let Expr::Path(path) = &mut *assign.left
-            && path.qself.is_none()
-            && path.path.get_ident().is_some()
-        {
-            // Assigned as a whole: what was there before is not needed.
-            self.mention(&mut path.path.segments[0].ident);
-        } else {
-            self.visit_expr_mut(&mut assign.left);
-        }
+        self.assign(&mut assign.left);
     }
 
     fn visit_field_value_mut(&mut self, field: &mut FieldValue) {
-        let before = match &field.expr {
-            Expr::Path(path) => path.path.get_ident().cloned(),
-            _ => None,
-        };
-        self.visit_expr_mut(&mut field.expr);
-        if field.colon_token.is_none()
-            && let (Some(before), Expr::Path(path)) = (before, &field.expr)
-            && !path.path.is_ident(&before)
-        {
-            field.colon_token = Some(Default::default());
-        }
+        Self::without_shorthand(field, |value| self.visit_expr_mut(value));
     }
 
     fn visit_block_mut(&mut self, block: &mut Block) {
@@ -473,8 +547,16 @@ impl VisitMut for Resolver<'_> {
             for input in &closure.inputs {
                 this.declare(input, true);
             }
+            let captured = std::mem::replace(&mut this.captured, true);
             this.visit_expr_mut(&mut closure.body);
+            this.captured = captured;
         });
+    }
+
+    fn visit_expr_async_mut(&mut self, block: &mut syn::ExprAsync) {
+        let captured = std::mem::replace(&mut self.captured, true);
+        self.visit_block_mut(&mut block.block);
+        self.captured = captured;
     }
 
     fn visit_arm_mut(&mut self, arm: &mut syn::Arm) {
@@ -518,8 +600,14 @@ impl VisitMut for Resolver<'_> {
     }
 
     fn visit_macro_mut(&mut self, call: &mut Macro) {
-        // `matches!(x, Some(x) if ..)` and the like cannot be told from expressions: every visible variable that is named counts as used.
-        call.tokens = self.tokens(std::mem::take(&mut call.tokens));
+        match KnownMacro::parse(call) {
+            Some(mut known) => {
+                self.known_macro(&mut known);
+                call.tokens = known.tokens(&known.values);
+            }
+            // `matches!(x, Some(x) if ..)` and the like cannot be told from expressions.
+            None => call.tokens = self.tokens(std::mem::take(&mut call.tokens)),
+        }
     }
 
     fn visit_item_mut(&mut self, _: &mut syn::Item) {}

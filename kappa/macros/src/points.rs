@@ -1,7 +1,7 @@
 //! What a suspension point is, where one hides in a syntax tree, and which macros can be looked into.
 //!
 //! A suspension point is `cx.<operation>(..).await`, possibly with further method calls before `.await`, where `cx` is the name of the task's
-//! context parameter. Every other `.await` is ordinary.
+//! context parameter. Every other `.await` is ordinary. With `#[kappa::task(auto)]`, the way back to the head of every loop is one too.
 
 use proc_macro2::{Ident, Span, TokenStream, TokenTree};
 use syn::parse::Parser;
@@ -60,9 +60,18 @@ fn is_context(expr: &Expr, cx: &Ident) -> bool {
     }
 }
 
+/// What makes a suspension point in one task.
+#[derive(Clone, Copy)]
+pub(crate) struct Rules<'a> {
+    /// The name of the context.
+    pub(crate) cx: &'a Ident,
+    /// `#[kappa::task(auto)]`: every loop has one at its back edge.
+    pub(crate) auto: bool,
+}
+
 /// Looks for something in the code that belongs to the function itself: not in closures, `async` blocks or items inside it.
 pub(crate) struct Finder<'a> {
-    cx: &'a Ident,
+    rules: Rules<'a>,
     /// Span of the first suspension point.
     pub(crate) point: Option<Span>,
     /// Whether a `break` or `continue` leaves the code that was visited.
@@ -72,9 +81,9 @@ pub(crate) struct Finder<'a> {
 }
 
 impl<'a> Finder<'a> {
-    pub(crate) fn new(cx: &'a Ident) -> Self {
+    pub(crate) fn new(rules: Rules<'a>) -> Self {
         Finder {
-            cx,
+            rules,
             point: None,
             escapes: false,
             loops: 0,
@@ -92,6 +101,13 @@ impl<'a> Finder<'a> {
         }
     }
 
+    /// With `auto`, a loop is a suspension point.
+    fn found_loop(&mut self, span: Span) {
+        if self.rules.auto {
+            self.point = self.point.or(Some(span));
+        }
+    }
+
     fn jump(&mut self, label: Option<&Lifetime>) {
         self.escapes |= match label {
             Some(label) => !self.labels.iter().any(|inner| inner.ident == label.ident),
@@ -102,7 +118,7 @@ impl<'a> Finder<'a> {
 
 impl<'ast> Visit<'ast> for Finder<'_> {
     fn visit_expr_await(&mut self, awaited: &'ast ExprAwait) {
-        if self.point.is_none() && operation(awaited, self.cx).is_some() {
+        if self.point.is_none() && operation(awaited, self.rules.cx).is_some() {
             self.point = Some(awaited.span());
         }
         visit::visit_expr_await(self, awaited);
@@ -118,10 +134,12 @@ impl<'ast> Visit<'ast> for Finder<'_> {
     }
 
     fn visit_expr_loop(&mut self, expr: &'ast syn::ExprLoop) {
+        self.found_loop(expr.loop_token.span);
         self.within(expr.label.as_ref(), true, |this| this.visit_block(&expr.body));
     }
 
     fn visit_expr_while(&mut self, expr: &'ast syn::ExprWhile) {
+        self.found_loop(expr.while_token.span);
         self.within(expr.label.as_ref(), true, |this| {
             this.visit_expr(&expr.cond);
             this.visit_block(&expr.body);
@@ -129,6 +147,7 @@ impl<'ast> Visit<'ast> for Finder<'_> {
     }
 
     fn visit_expr_for_loop(&mut self, expr: &'ast syn::ExprForLoop) {
+        self.found_loop(expr.for_token.span);
         self.visit_expr(&expr.expr);
         self.within(expr.label.as_ref(), true, |this| this.visit_block(&expr.body));
     }
@@ -141,12 +160,19 @@ impl<'ast> Visit<'ast> for Finder<'_> {
 
     fn visit_expr_async(&mut self, _: &'ast syn::ExprAsync) {}
 
+    fn visit_expr_unsafe(&mut self, block: &'ast syn::ExprUnsafe) {
+        // Nothing in it is taken apart, so its loops are left alone.
+        let auto = std::mem::replace(&mut self.rules.auto, false);
+        visit::visit_expr_unsafe(self, block);
+        self.rules.auto = auto;
+    }
+
     fn visit_item(&mut self, _: &'ast syn::Item) {}
 
     fn visit_macro(&mut self, call: &'ast Macro) {
         if let Some(arguments) = KnownMacro::parse(call) {
             let mut inner = Finder {
-                cx: self.cx,
+                rules: self.rules,
                 point: None,
                 escapes: false,
                 loops: self.loops,
@@ -162,22 +188,22 @@ impl<'ast> Visit<'ast> for Finder<'_> {
 }
 
 /// Whether an expression must be taken apart: it holds a suspension point, or leaves a loop that is taken apart.
-pub(crate) fn must_split(expr: &Expr, cx: &Ident) -> bool {
-    let mut finder = Finder::new(cx);
+pub(crate) fn must_split(expr: &Expr, rules: Rules<'_>) -> bool {
+    let mut finder = Finder::new(rules);
     finder.visit_expr(expr);
     finder.point.is_some() || finder.escapes
 }
 
 /// Whether a block must be taken apart.
-pub(crate) fn must_split_block(block: &syn::Block, cx: &Ident) -> bool {
-    let mut finder = Finder::new(cx);
+pub(crate) fn must_split_block(block: &syn::Block, rules: Rules<'_>) -> bool {
+    let mut finder = Finder::new(rules);
     finder.visit_block(block);
     finder.point.is_some() || finder.escapes
 }
 
 /// Whether a block holds a suspension point.
-pub(crate) fn suspends(block: &syn::Block, cx: &Ident) -> bool {
-    let mut finder = Finder::new(cx);
+pub(crate) fn suspends(block: &syn::Block, rules: Rules<'_>) -> bool {
+    let mut finder = Finder::new(rules);
     finder.visit_block(block);
     finder.point.is_some()
 }
@@ -201,6 +227,8 @@ pub(crate) struct KnownMacro {
     pub(crate) eager: usize,
     /// What is between the arguments: `,` or (for `vec![value; count]`) `;`.
     pub(crate) repeat: bool,
+    /// Which argument is the format string.
+    pub(crate) format: Option<usize>,
 }
 
 impl KnownMacro {
@@ -213,6 +241,13 @@ impl KnownMacro {
             "assert_eq" | "assert_ne" | "debug_assert_eq" | "debug_assert_ne" => (MacroUse::Borrow, 2),
             "vec" | "dbg" => (MacroUse::Move, usize::MAX),
             _ => return None,
+        };
+        let format = match name.as_str() {
+            "vec" | "dbg" => None,
+            "write" | "writeln" => Some(1),
+            _ if eager == usize::MAX => Some(0),
+            // Behind what is asserted.
+            _ => Some(eager),
         };
         if name == "vec" {
             let repeat = |input: syn::parse::ParseStream<'_>| {
@@ -227,6 +262,7 @@ impl KnownMacro {
                     mode,
                     eager,
                     repeat: true,
+                    format,
                 });
             }
         }
@@ -238,6 +274,7 @@ impl KnownMacro {
             mode,
             eager,
             repeat: false,
+            format,
         })
     }
 
@@ -250,6 +287,15 @@ impl KnownMacro {
             quote::quote!(#(#values),*)
         }
     }
+}
+
+/// Whether a macro by its name never gets to its end.
+pub(crate) fn never_returns(call: &Macro) -> bool {
+    call.path.segments.last().is_some_and(|segment| {
+        ["panic", "unreachable", "todo", "unimplemented", "bail"]
+            .iter()
+            .any(|name| segment.ident == name)
+    })
 }
 
 /// Whether tokens that cannot be parsed seem to hold a suspension point; gives the span of the context's name.

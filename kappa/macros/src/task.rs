@@ -4,6 +4,7 @@ use crate::emit::Emitter;
 use crate::graph::Graph;
 use crate::lower::Lower;
 use crate::names::Names;
+use crate::points::Rules;
 use crate::{check, points};
 use proc_macro2::{Ident, TokenStream, TokenTree};
 use quote::{ToTokens, format_ident, quote, quote_spanned};
@@ -17,10 +18,11 @@ pub(crate) struct Parameter {
     pub(crate) ty: Type,
 }
 
-pub(crate) fn expand(function: ItemFn) -> Result<TokenStream> {
+pub(crate) fn expand(function: ItemFn, auto: bool) -> Result<TokenStream> {
     let (cx, context, parameters) = check::signature(&function.sig)?;
     let checked = check::body(&function.block, &cx);
-    let fingerprint = fingerprint(function.to_token_stream());
+    let rules = Rules { cx: &cx, auto };
+    let fingerprint = fingerprint(function.to_token_stream(), auto);
 
     let ItemFn { attrs, vis, sig, block } = function;
     let name = &sig.ident;
@@ -54,7 +56,7 @@ pub(crate) fn expand(function: ItemFn) -> Result<TokenStream> {
     let arguments_span = types.first().map_or(name.span(), |ty| ty.span());
     let arguments = quote_spanned!(arguments_span=> (#(#types,)*));
     // A body with errors leaves a function that can be named, so that nothing else fails because of it.
-    let body = match checked.and_then(|()| body(*block, &cx, &parameters)) {
+    let body = match checked.and_then(|()| body(*block, rules, &parameters)) {
         Ok(body) => body,
         Err(error) => {
             let error = error.into_compile_error();
@@ -75,7 +77,7 @@ pub(crate) fn expand(function: ItemFn) -> Result<TokenStream> {
 
         #(#configured)*
         #[doc(hidden)]
-        #[allow(dead_code, non_camel_case_types, unreachable_pub)]
+        #[allow(dead_code, missing_copy_implementations, missing_debug_implementations, non_camel_case_types, unreachable_pub)]
         #vis struct #task {}
 
         #(#configured)*
@@ -131,8 +133,9 @@ pub(crate) fn expand(function: ItemFn) -> Result<TokenStream> {
     })
 }
 
-fn body(block: syn::Block, cx: &Ident, parameters: &[Parameter]) -> Result<TokenStream> {
-    if !points::suspends(&block, cx) {
+fn body(block: syn::Block, rules: Rules<'_>, parameters: &[Parameter]) -> Result<TokenStream> {
+    let cx = rules.cx;
+    if !points::suspends(&block, rules) {
         let parameters = parameters.iter().map(|Parameter { ident, mutable, .. }| {
             let mutable = mutable.then(|| quote!(mut));
             quote!(#mutable #ident)
@@ -152,7 +155,7 @@ fn body(block: syn::Block, cx: &Ident, parameters: &[Parameter]) -> Result<Token
         .map(|parameter| parameter.ident.clone())
         .chain([cx.clone()])
         .collect();
-    let mut lower = Lower::new(cx, Names::new(&block, &idents));
+    let mut lower = Lower::new(rules, Names::new(&block, &idents));
     let variables: Vec<_> = parameters
         .iter()
         .map(|parameter| lower.names.declare(&parameter.ident, parameter.mutable))
@@ -203,8 +206,12 @@ pub(crate) fn plain_type(ty: &Type) -> &Type {
     }
 }
 
-/// FNV-1a over the function's tokens. White space, comments and the place in the file do not count.
-fn fingerprint(tokens: TokenStream) -> u64 {
+/// The version of what the compiler makes of a text. It goes up whenever the same text gets other suspension points or other frames.
+const COMPILER: u64 = 2;
+
+/// FNV-1a over the function's tokens, and whatever else decides about the layout of its frames. White space, comments and the place in the file do
+/// not count.
+fn fingerprint(tokens: TokenStream, auto: bool) -> u64 {
     fn text(hash: u64, text: &str) -> u64 {
         text.bytes().chain([0]).fold(hash, |hash, byte| {
             (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
@@ -230,7 +237,8 @@ fn fingerprint(tokens: TokenStream) -> u64 {
         }
         hash
     }
-    walk(0xcbf2_9ce4_8422_2325, tokens)
+    let start = text(0xcbf2_9ce4_8422_2325, &format!("{COMPILER} {auto}"));
+    walk(start, tokens)
 }
 
 /// The name and mutability of a parameter that is a plain variable.

@@ -3,11 +3,14 @@
 use super::save::Save;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, HashSet, LinkedList, VecDeque};
-use std::iter::{Enumerate, Rev, Skip, StepBy, Take, Zip};
+use std::collections::{
+    BTreeMap, BTreeSet, BinaryHeap, HashMap, HashSet, LinkedList, VecDeque, btree_map, btree_set, hash_map, hash_set,
+    vec_deque,
+};
+use std::iter::{Chain, Enumerate, Rev, Skip, StepBy, Take, Zip};
 use std::ops::{Range, RangeFrom, RangeInclusive};
-use std::str::Chars;
-use std::vec;
+use std::str::{Bytes, CharIndices, Chars};
+use std::{array, vec};
 
 /// An iterator whose state can be saved between two items: it also has to be [`Save`], which every `Serialize + DeserializeOwned` type is.
 ///
@@ -28,8 +31,10 @@ pub trait ResumableIterator {
 #[diagnostic::on_unimplemented(
     message = "a `for` loop with a suspension point in its body cannot go over `{Self}`",
     label = "the state of this iteration cannot be saved",
-    note = "go over an integer range, a collection by value (`vec`, `vec.clone()`), an index (`for i in 0..vec.len()`), or implement \
-            `kappa::continuation::ResumableIterator`"
+    note = "go over an integer range, a collection by value (`vec`, `vec.clone()`), an index (`for i in 0..vec.len()`), what an iterator gives, \
+            collected (`.map(..).collect::<Vec<_>>()`), or implement `kappa::continuation::ResumableIterator`",
+    note = "in a `#[kappa::task(auto)]`, every loop has a suspension point: move this one into a closure or a function of its own, or leave out `auto` \
+            and write `cx.checkpoint_if_due().await` into the loops that need it"
 )]
 pub trait IntoResumable {
     /// What the loop's pattern is matched with.
@@ -41,6 +46,7 @@ pub trait IntoResumable {
     fn into_resumable(self) -> Self::Iterator;
 }
 
+#[diagnostic::do_not_recommend]
 impl<I: ResumableIterator> IntoResumable for I {
     type Item = I::Item;
     type Iterator = I;
@@ -56,10 +62,14 @@ pub trait Step: Copy + PartialOrd + Save {
     fn up(self) -> Option<Self>;
     /// The next smaller value, if there is one.
     fn down(self) -> Option<Self>;
+    /// How far it is up to a value that is not smaller.
+    fn distance(self, to: Self) -> u128;
+    /// The value that far up; there is one.
+    fn forward(self, distance: u128) -> Self;
 }
 
 macro_rules! steps {
-    ($($integer:ty)*) => {$(
+    ($($integer:ty as $unsigned:ty,)*) => {$(
         impl Step for $integer {
             #[inline]
             fn up(self) -> Option<Self> {
@@ -70,11 +80,34 @@ macro_rules! steps {
             fn down(self) -> Option<Self> {
                 self.checked_sub(1)
             }
+
+            // Two's complement: wrapping is what makes the distance between a negative and a positive value right.
+            fn distance(self, to: Self) -> u128 {
+                to.wrapping_sub(self) as $unsigned as u128
+            }
+
+            #[inline]
+            fn forward(self, distance: u128) -> Self {
+                self.wrapping_add(distance as $integer)
+            }
         }
     )*};
 }
 
-steps!(u8 u16 u32 u64 u128 usize i8 i16 i32 i64 i128 isize);
+steps!(
+    u8 as u8,
+    u16 as u16,
+    u32 as u32,
+    u64 as u64,
+    u128 as u128,
+    usize as usize,
+    i8 as u8,
+    i16 as u16,
+    i32 as u32,
+    i64 as u64,
+    i128 as u128,
+    isize as usize,
+);
 
 /// A range of integers that is being gone over: the first and the last value that are left; `None` once there are no more.
 ///
@@ -285,6 +318,7 @@ items! {
     [T] BinaryHeap<T> => T;
     [T, const N: usize] [T; N] => T;
     [T] Option<T> => T;
+    [T, E] Result<T, E> => T;
     [T, S] HashSet<T, S> => T;
     [T] BTreeSet<T> => T;
     [K, V, S] HashMap<K, V, S> => (K, V);
@@ -295,20 +329,82 @@ items! {
     [T] Skip<vec::IntoIter<T>> => T;
     [T] Take<vec::IntoIter<T>> => T;
     [A, B] Zip<vec::IntoIter<A>, vec::IntoIter<B>> => (A, B);
+    [T] vec::Drain<'_, T> => T;
+    [T, const N: usize] array::IntoIter<T, N> => T;
+    [T, const N: usize] Rev<array::IntoIter<T, N>> => T;
+    [T, const N: usize] Enumerate<array::IntoIter<T, N>> => (usize, T);
+    [T] vec_deque::IntoIter<T> => T;
+    [T] Rev<vec_deque::IntoIter<T>> => T;
+    [T] Enumerate<vec_deque::IntoIter<T>> => (usize, T);
+    [K, V] hash_map::IntoIter<K, V> => (K, V);
+    [K, V] hash_map::IntoKeys<K, V> => K;
+    [K, V] hash_map::IntoValues<K, V> => V;
+    [K, V] btree_map::IntoIter<K, V> => (K, V);
+    [K, V] Rev<btree_map::IntoIter<K, V>> => (K, V);
+    [K, V] Enumerate<btree_map::IntoIter<K, V>> => (usize, (K, V));
+    [K, V] btree_map::IntoKeys<K, V> => K;
+    [K, V] btree_map::IntoValues<K, V> => V;
+    [T] btree_set::IntoIter<T> => T;
+    [T] Rev<btree_set::IntoIter<T>> => T;
+    [T] Enumerate<btree_set::IntoIter<T>> => (usize, T);
+    [T] hash_set::IntoIter<T> => T;
+    [T] Chain<vec::IntoIter<T>, vec::IntoIter<T>> => T;
+    [T] StepBy<vec::IntoIter<T>> => T;
+    [T] Rev<Enumerate<vec::IntoIter<T>>> => (usize, T);
+    [T] Enumerate<Rev<vec::IntoIter<T>>> => (usize, T);
     [] Chars<'_> => char;
+    [] Rev<Chars<'_>> => char;
+    [] Enumerate<Chars<'_>> => (usize, char);
+    [] CharIndices<'_> => (usize, char);
+    [] Bytes<'_> => u8;
 }
 
-impl<A: Step> IntoResumable for StepBy<Range<A>>
-where
-    StepBy<Range<A>>: Iterator<Item = A>,
-{
-    type Item = A;
-    type Iterator = Items<A>;
+/// A range that is gone over in larger steps: the next value, how far it is from one to the next, and how many are left.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Strides<A> {
+    next: Option<A>,
+    stride: u128,
+    left: u64,
+}
 
-    fn into_resumable(self) -> Items<A> {
-        Items::of(self)
+impl<A: Step> ResumableIterator for Strides<A> {
+    type Item = A;
+
+    #[inline]
+    fn next(&mut self) -> Option<A> {
+        let next = self.next?;
+        self.left -= 1;
+        self.next = (self.left > 0).then(|| next.forward(self.stride));
+        Some(next)
     }
 }
+
+macro_rules! strides {
+    ($($range:ty)*) => {$(
+        impl<A: Step> IntoResumable for StepBy<$range>
+        where
+            StepBy<$range>: Iterator<Item = A>,
+        {
+            type Item = A;
+            type Iterator = Strides<A>;
+
+            fn into_resumable(self) -> Strides<A> {
+                let mut ends = self;
+                let (first, second) = (ends.next(), ends.next());
+                // The hint is exact for integers. More than it can say nobody lives to go over.
+                let more = ends.size_hint().0 as u64;
+                let known = u64::from(first.is_some()) + u64::from(second.is_some());
+                Strides {
+                    next: first,
+                    stride: first.zip(second).map_or(0, |(first, second)| first.distance(second)),
+                    left: more.saturating_add(known),
+                }
+            }
+        }
+    )*};
+}
+
+strides!(Range<A> RangeInclusive<A>);
 
 #[cfg(test)]
 mod tests {
@@ -345,6 +441,12 @@ mod tests {
         assert_eq!(through((2..2_u64).rev()), [0_u64; 0]);
         assert_eq!(through((2..=4_u8).rev()), [4, 3, 2]);
         assert_eq!(through((0..10).step_by(4)), [0, 4, 8]);
+        assert_eq!(through((0..=8).step_by(4)), [0, 4, 8]);
+        assert_eq!(through((3..4).step_by(9)), [3]);
+        assert_eq!(through((3..3).step_by(9)), [0_i32; 0]);
+        assert_eq!(through((-100..=100_i8).step_by(100)), [-100, 0, 100]);
+        assert_eq!(through((i8::MIN..=i8::MAX).step_by(255)), [i8::MIN, i8::MAX]);
+        assert_eq!(through((0..=u64::MAX).step_by(usize::MAX)), [0, u64::MAX]);
     }
 
     #[test]
@@ -364,5 +466,21 @@ mod tests {
         assert_eq!(through(BTreeMap::from([(2, 'b'), (1, 'a')])), [(1, 'a'), (2, 'b')]);
         assert_eq!(through("äb".chars()), ['ä', 'b']);
         assert_eq!(through(vec![5, 6].into_iter().enumerate()), [(0, 5), (1, 6)]);
+        assert_eq!(through(Ok::<_, String>(4)), [4]);
+        assert_eq!(through("ab".bytes()), [b'a', b'b']);
+        assert_eq!(through("äb".char_indices()), [(0, 'ä'), (2, 'b')]);
+        assert_eq!(through(vec![5, 6].into_iter().rev().enumerate()), [(0, 6), (1, 5)]);
+        assert_eq!(through(VecDeque::from([1, 2]).into_iter().rev()), [2, 1]);
+        assert_eq!(through(BTreeMap::from([(2, 'b'), (1, 'a')]).into_values()), ['a', 'b']);
+        assert_eq!(through(vec![1, 2, 3].drain(1..)), [2, 3]);
+    }
+
+    #[test]
+    fn a_long_range_in_steps_is_not_collected() {
+        let mut steps = (0..u64::MAX).step_by(2).into_resumable();
+        assert_eq!((steps.next(), steps.next()), (Some(0), Some(2)));
+        let mut writer = crate::continuation::Writer::default();
+        steps.save(&mut writer).unwrap();
+        assert!(writer.bytes.len() < 64, "{} bytes", writer.bytes.len());
     }
 }

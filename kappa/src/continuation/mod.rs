@@ -9,9 +9,13 @@
 //! [`SavedFrame`]s, and each function takes its own.
 
 mod frame;
+#[doc(hidden)]
+pub mod generated;
 mod iterate;
 mod save;
 
 pub use frame::{Continuation, Entry, Frame, Function, Live, SavedFrame, encode};
-pub use iterate::{IntoResumable, Items, ResumableIterator, Step, Steps, StepsFrom};
+pub use iterate::{IntoResumable, Items, ResumableIterator, Step, Steps, StepsFrom, Strides};
+#[doc(hidden)]
+pub use save::SaveInLoop;
 pub use save::{Reader, Save, Unsaved, Writer};

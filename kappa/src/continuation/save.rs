@@ -11,7 +11,7 @@ use std::fmt;
     label = "this variable is needed after a suspension point",
     note = "what is live across a `cx.<operation>(..).await` is stored, so it must be `Serialize + DeserializeOwned + Send + Sync`",
     note = "a reference: keep an index or a clone instead; a lock guard: end its scope before the suspension point; a file or connection: \
-            open it again afterwards, or make it with `cx.shared(|| ..)`"
+            open it again afterwards, or make it with `cx.shared(|| ..)`; a closure: write it after the suspension point"
 )]
 pub trait Save: Sized {
     /// Appends the value.
@@ -39,6 +39,19 @@ impl<T: Serialize + DeserializeOwned + Send + Sync> Save for T {
     }
 }
 
+/// What `#[kappa::task(auto)]` asks of a variable that is needed for another pass of a loop: [`Save`], with a message that says why.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is needed for another pass of a loop in a `#[kappa::task(auto)]`, but it cannot be saved",
+    label = "this variable is needed after the suspension point at the end of the loop",
+    note = "`auto` makes the back edge of every loop a suspension point, and what is live there must be `Serialize + DeserializeOwned + Send + Sync`",
+    note = "move the loop into a closure or a function of its own, or keep an index or a clone instead of a reference; or leave out `auto` and write \
+            `cx.checkpoint_if_due().await` into the loops that need it"
+)]
+pub trait SaveInLoop: Save {}
+
+#[diagnostic::do_not_recommend]
+impl<T: Save> SaveInLoop for T {}
+
 /// Where frames are written to: one growing buffer.
 #[derive(Debug, Default)]
 pub struct Writer {
@@ -49,6 +62,21 @@ pub struct Writer {
 #[derive(Debug)]
 pub struct Reader<'a> {
     pub(crate) bytes: &'a [u8],
+}
+
+impl Reader<'_> {
+    /// The end of the frame.
+    ///
+    /// # Errors
+    /// There is more: it was written by other code.
+    pub fn end(&self) -> Result<(), Unsaved> {
+        match self.bytes.len() {
+            0 => Ok(()),
+            more => Err(Unsaved {
+                what: format!("the checkpoint holds {more} bytes more than the function has live variables for"),
+            }),
+        }
+    }
 }
 
 /// A value that could not be written or read back.

@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Debug;
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 /// What the tasks of a run see: queues and finished tasks.
 #[derive(Clone, Default)]
@@ -39,6 +40,8 @@ pub(crate) struct Harness {
     checkpoints: Mutex<Vec<Checkpoint>>,
     committed: Mutex<BTreeMap<TaskId, u64>>,
     store: Arc<MemoryStore>,
+    /// No `checkpoint_if_due` is ever due; otherwise each is.
+    never_due: bool,
 }
 
 struct HarnessLink(Arc<Harness>);
@@ -145,7 +148,7 @@ impl Harness {
             function,
             start,
             last_sequence,
-            time_limit: None,
+            time_limit: if self.never_due { None } else { Some(Duration::ZERO) },
         };
         let end = run_invocation(invocation, Arc::new(HarnessLink(self.clone())), self.store.clone()).await;
         assert_eq!(end, WorkerEnd::Returned);
@@ -159,24 +162,27 @@ fn ended<F: TaskFunction>(harness: &Harness, task: TaskId) -> Ended<F::Value> {
     harness.result(task).map(|bytes| postcard::from_bytes(&bytes).unwrap())
 }
 
-/// Runs a task straight, then resumes it from every one of its checkpoints, and its children from theirs; expects the same end each time. Gives the
-/// end and the number of checkpoints.
+/// Runs a task straight, once without and once with every `checkpoint_if_due`; then resumes it from every one of its checkpoints, and its children
+/// from theirs. Expects the same end each time. Gives the end and the number of checkpoints.
 pub(crate) fn everywhere<F: TaskFunction>(call: TaskCall<F>) -> (Ended<F::Value>, usize)
 where
     F::Value: PartialEq + Debug + Clone,
 {
     futures::executor::block_on(async {
-        let harness = Arc::new(Harness::default());
         let (function, arguments) = call.into_spec_bytes().unwrap();
-        harness
-            .invoke(
-                TaskId::ROOT,
-                function.into(),
-                0,
-                Start::Begin(Payload::Inline(arguments.into())),
-            )
-            .await;
+        let straight = async |never_due: bool| {
+            let harness = Arc::new(Harness {
+                never_due,
+                ..Harness::default()
+            });
+            let start = Start::Begin(Payload::Inline(arguments.clone().into()));
+            harness.invoke(TaskId::ROOT, function.into(), 0, start).await;
+            harness
+        };
+        let harness = straight(false).await;
         let direct = ended::<F>(&harness, TaskId::ROOT);
+        let without = ended::<F>(&*straight(true).await, TaskId::ROOT);
+        assert_eq!(without, direct, "{}: without the checkpoints that are due", F::NAME);
         let checkpoints = std::mem::take(&mut *harness.checkpoints.lock().unwrap());
         let count = checkpoints
             .iter()
@@ -187,6 +193,7 @@ where
             let child_result = harness.result(task);
             let again = Arc::new(Harness {
                 store: harness.store.clone(),
+                never_due: at % 2 == 0,
                 ..Harness::default()
             });
             *again.model.lock().unwrap() = checkpoint.model;

@@ -1,13 +1,17 @@
 //! The continuation compiler: every task here is run straight and then resumed from every one of its checkpoints, with equal results.
 
+mod auto;
 mod background;
 mod calls;
 mod control;
+mod corners;
 mod expressions;
 mod harness;
 mod liveness;
+mod mixed;
 mod operations;
 mod patterns;
+mod quiet;
 mod refusals;
 mod twin;
 mod versions;

@@ -1,5 +1,5 @@
 //! Every function in `twins! { .. }` exists twice, with the same text: as a task, and as plain `async` Rust in which an operation is an ordinary
-//! future. Rust itself says what a task must give.
+//! future. Rust itself says what a task must give. `twins! { auto: .. }` makes tasks with `#[kappa::task(auto)]`.
 
 use kappa::ids::TaskId;
 use kappa::{Failure, TaskError};
@@ -137,14 +137,15 @@ macro_rules! values {
 values! { () bool i64 u64 u8 String Vec<i64> Vec<u64> Vec<String> Vec<u8> Option<i64> (i64, i64) (String, i64) (Vec<String>, i64) (Vec<i64>, i64) (i64, i64, i64) }
 
 macro_rules! twins {
-    ($($(#[$attribute:meta])* async fn $name:ident($cx:ident $(, $argument:ident : $ty:ty)*) -> $output:ty { $($body:tt)* })*) => {
+    (auto: $($functions:tt)*) => { crate::twin::twins! { @[kappa::task(auto)] $($functions)* } };
+    (@[$task:meta] $($(#[$attribute:meta])* async fn $name:ident($cx:ident $(, $argument:ident : $ty:ty)*) -> $output:ty { $($body:tt)* })*) => {
         #[allow(unknown_lints, for_loops_over_fallibles, irrefutable_let_patterns)]
         mod tasks {
             #[allow(unused_imports)]
             use super::*;
             $(
                 $(#[$attribute])*
-                #[kappa::task]
+                #[$task]
                 pub(crate) async fn $name($cx: &mut kappa::Context $(, $argument: $ty)*) -> $output { $($body)* }
             )*
         }
@@ -164,6 +165,7 @@ macro_rules! twins {
             )*
         }
     };
+    ($($functions:tt)*) => { crate::twin::twins! { @[kappa::task] $($functions)* } };
 }
 pub(crate) use twins;
 

@@ -20,9 +20,24 @@ fn three(a: i64, b: i64, c: i64) -> i64 {
     a.wrapping_mul(3).wrapping_add(b).wrapping_mul(5).wrapping_sub(c)
 }
 
+fn at(index: i64) -> usize {
+    index.rem_euclid(4) as usize
+}
+
 // Cargo compiles this file again when one of them changes.
 const _: [Option<&str>; 2] = [option_env!("KAPPA_SEED"), option_env!("KAPPA_PROGRAMS")];
-kappa_random_programs::random_programs!(1, 120);
+kappa_random_programs::random_programs!(1, 96);
+
+mod auto {
+    use super::*;
+
+    kappa_random_programs::random_programs!(2, 24, auto);
+
+    #[test]
+    fn random_programs_with_a_checkpoint_in_every_loop_give_what_plain_rust_gives() {
+        all();
+    }
+}
 
 #[test]
 fn random_programs_resumed_from_every_checkpoint_give_what_plain_rust_gives() {

@@ -7,7 +7,8 @@ use crate::points::{must_split, must_split_block, suspends};
 use quote::{quote, quote_spanned};
 use syn::spanned::Spanned;
 use syn::{
-    BinOp, Expr, ExprBreak, ExprContinue, ExprForLoop, ExprIf, ExprLoop, ExprMatch, ExprWhile, Label, Lifetime, UnOp,
+    BinOp, Expr, ExprBreak, ExprContinue, ExprForLoop, ExprIf, ExprLoop, ExprMatch, ExprWhile, Label, Lifetime, Pat,
+    UnOp,
 };
 
 impl Lower<'_> {
@@ -31,7 +32,7 @@ impl Lower<'_> {
 
     /// Goes to `then` or `other`; the variables that the condition binds are declared for `then`.
     pub(super) fn condition(&mut self, condition: Expr, then: BlockId, other: BlockId) {
-        if !must_split(&condition, self.cx) {
+        if !must_split(&condition, self.rules) {
             let mut condition = condition;
             let mut binds = Vec::new();
             let found = self.native_condition(&mut condition, &mut binds);
@@ -110,11 +111,19 @@ impl Lower<'_> {
     pub(super) fn match_into(&mut self, choice: ExprMatch, dest: Dest) {
         let after = self.block(Some(self.current));
         let mut scrutinee = self.value(*choice.expr);
-        let has_guard = |arm: &syn::Arm| arm.guard.as_ref().is_some_and(|(_, guard)| must_split(guard, self.cx));
-        if choice.arms.iter().any(has_guard) && !matches!(scrutinee, Expr::Path(_)) {
+        let has_guard = |arm: &syn::Arm| {
+            arm.guard
+                .as_ref()
+                .is_some_and(|(_, guard)| must_split(guard, self.rules))
+        };
+        if choice.arms.iter().any(has_guard) {
             // Looked at more than once.
-            scrutinee = self.temporary(scrutinee);
+            let guards = choice.arms.iter().filter_map(|arm| arm.guard.as_ref());
+            let guards: Vec<Expr> = guards.map(|(_, guard)| (**guard).clone()).collect();
+            scrutinee = self.settle(scrutinee, &guards);
         }
+        // Before the arms declare variables, which may have the same names.
+        let scrutinee_found = self.names.resolve_expr(&mut scrutinee);
         let mut from = self.current;
         let mut choices = Vec::new();
         let mut is_rest = false;
@@ -125,33 +134,38 @@ impl Lower<'_> {
             let binds = self.names.declare_pattern(&mut pattern, false);
             let target = self.block(None);
             match arm.guard {
-                Some((_, guard)) if must_split(&guard, self.cx) => {
-                    choices.push(Choice {
-                        pattern: quote!(#pattern),
-                        guard: None,
-                        found: Found::default(),
-                        binds,
-                        target,
-                    });
+                Some((_, guard)) if must_split(&guard, self.rules) => {
                     let (body, rest) = (self.block(None), self.block(None));
-                    let wildcard = Choice {
-                        pattern: quote!(_),
-                        guard: None,
-                        found: Found::default(),
-                        binds: vec![],
-                        target: rest,
-                    };
-                    choices.push(wildcard);
                     self.current = from;
-                    let mut scrutinee = scrutinee.clone();
-                    let found = self.names.resolve_expr(&mut scrutinee);
-                    let choices = std::mem::take(&mut choices);
-                    self.end(End::Match {
-                        scrutinee: quote!(#scrutinee),
-                        found,
-                        choices,
-                    });
-                    self.start(target);
+                    if is_plain_name(&pattern) {
+                        // If the guard says no, the scrutinee must still be there.
+                        if !choices.is_empty() {
+                            choices.push(Choice::otherwise(target));
+                            self.end(End::Match {
+                                scrutinee: quote!(#scrutinee),
+                                found: scrutinee_found.clone(),
+                                choices: std::mem::take(&mut choices),
+                            });
+                            self.start(target);
+                        }
+                        let copy = quote_spanned!(pattern.span()=> ::core::clone::Clone::clone(&#scrutinee));
+                        self.emit_let(quote!(let #pattern = #copy;), scrutinee_found.clone(), binds);
+                    } else {
+                        choices.push(Choice {
+                            pattern: quote!(#pattern),
+                            guard: None,
+                            found: Found::default(),
+                            binds,
+                            target,
+                        });
+                        choices.push(Choice::otherwise(rest));
+                        self.end(End::Match {
+                            scrutinee: quote!(#scrutinee),
+                            found: scrutinee_found.clone(),
+                            choices: std::mem::take(&mut choices),
+                        });
+                        self.start(target);
+                    }
                     self.condition(*guard, body, rest);
                     self.start(body);
                     self.into(*arm.body, dest);
@@ -195,22 +209,15 @@ impl Lower<'_> {
         if is_rest && !choices.is_empty() {
             // The arms above it have been ruled out, which rustc cannot see.
             let never = self.block(None);
-            choices.push(Choice {
-                pattern: quote!(_),
-                guard: None,
-                found: Found::default(),
-                binds: vec![],
-                target: never,
-            });
+            choices.push(Choice::otherwise(never));
             self.start(never);
             self.emit(quote!(::core::unreachable!();), Found::default());
             self.end(End::Stop);
             self.current = from;
         }
-        let found = self.names.resolve_expr(&mut scrutinee);
         self.end(End::Match {
             scrutinee: quote!(#scrutinee),
-            found,
+            found: scrutinee_found,
             choices,
         });
         self.start(after);
@@ -231,11 +238,27 @@ impl Lower<'_> {
         let (head, after) = (self.block(None), self.block(Some(self.current)));
         self.jump(head);
         self.start(head);
-        self.enter_target(expr.label.as_ref(), after, Some(head), dest);
+        let back = self.back_edge(head);
+        self.enter_target(expr.label.as_ref(), after, Some(back), dest);
         self.block_into(expr.body, Dest::Discard);
         self.targets.pop();
-        self.jump(head);
+        self.go_back(back, head);
         self.start(after);
+    }
+
+    /// Where the end of a loop's body and `continue` go: to the head of the loop, or with `auto` to a block before it.
+    fn back_edge(&mut self, head: BlockId) -> BlockId {
+        if self.rules.auto { self.block(None) } else { head }
+    }
+
+    /// The end of a loop's body, and its back edge.
+    fn go_back(&mut self, back: BlockId, head: BlockId) {
+        self.jump(back);
+        if back != head {
+            self.start(back);
+            self.due_point();
+            self.jump(head);
+        }
     }
 
     pub(super) fn while_into(&mut self, expr: ExprWhile, dest: Dest) {
@@ -243,13 +266,14 @@ impl Lower<'_> {
         self.jump(head);
         self.start(head);
         self.names.enter();
-        self.enter_target(expr.label.as_ref(), after, Some(head), Dest::Discard);
+        let back = self.back_edge(head);
+        self.enter_target(expr.label.as_ref(), after, Some(back), Dest::Discard);
         self.condition(*expr.cond, body, after);
         self.start(body);
         self.block_into(expr.body, Dest::Discard);
         self.targets.pop();
         self.names.leave();
-        self.jump(head);
+        self.go_back(back, head);
         self.start(after);
         self.unit(dest);
     }
@@ -264,7 +288,7 @@ impl Lower<'_> {
         } = expr;
         let mut iterable = self.value(*iterable);
         let span = iterable.span();
-        if !must_split_block(&body, self.cx) {
+        if !self.rules.auto && !must_split_block(&body, self.rules) {
             // Only what it goes over had to be taken apart.
             let mut rest: Expr = syn::parse_quote!(#label for #pat in #iterable #body);
             if let Expr::ForLoop(rest) = &mut rest {
@@ -276,20 +300,27 @@ impl Lower<'_> {
         let found = self.names.resolve_expr(&mut iterable);
         let iterator = self.names.temporary(span);
         let ident = self.names.bindings[iterator].ident.clone();
-        let (start, next) = if suspends(&body, self.cx) {
-            (
-                quote_spanned!(span=> ::kappa::__private::IntoResumable::into_resumable(#iterable)),
-                quote_spanned!(span=> ::kappa::__private::ResumableIterator::next(&mut #ident)),
-            )
-        } else {
-            (
-                quote_spanned!(span=> ::core::iter::IntoIterator::into_iter(#iterable)),
-                quote_spanned!(span=> ::core::iter::Iterator::next(&mut #ident)),
-            )
-        };
-        self.emit_let(quote!(let mut #ident = #start;), found, vec![iterator]);
         let (head, inside, after) = (self.block(None), self.block(None), self.block(Some(self.current)));
-        self.jump(head);
+        let next = if suspends(&body, self.rules) || self.rules.auto {
+            let start = quote_spanned!(span=> ::kappa::__private::IntoResumable::into_resumable(#iterable));
+            self.emit_let(quote!(let mut #ident = #start;), found, vec![iterator]);
+            self.jump(head);
+            quote_spanned!(span=> ::kappa::__private::ResumableIterator::next(&mut #ident))
+        } else {
+            // A `match`, as in Rust's own expansion of `for`: what is borrowed from a temporary value lives as long as the loop.
+            self.end(End::Match {
+                scrutinee: quote_spanned!(span=> ::core::iter::IntoIterator::into_iter(#iterable)),
+                found,
+                choices: vec![Choice {
+                    pattern: quote!(mut #ident),
+                    guard: None,
+                    found: Found::default(),
+                    binds: vec![iterator],
+                    target: head,
+                }],
+            });
+            quote_spanned!(span=> ::core::iter::Iterator::next(&mut #ident))
+        };
         self.start(head);
         self.names.enter();
         let mut pattern = *pat;
@@ -303,11 +334,12 @@ impl Lower<'_> {
             other: after,
         });
         self.start(inside);
-        self.enter_target(label.as_ref(), after, Some(head), Dest::Discard);
+        let back = self.back_edge(head);
+        self.enter_target(label.as_ref(), after, Some(back), Dest::Discard);
         self.block_into(body, Dest::Discard);
         self.targets.pop();
         self.names.leave();
-        self.jump(head);
+        self.go_back(back, head);
         self.start(after);
         self.unit(dest);
     }
@@ -358,4 +390,9 @@ impl Lower<'_> {
         }
         self.dead();
     }
+}
+
+/// Whether a pattern is a new variable for the whole value. (One that begins with a capital letter may be a constant.)
+fn is_plain_name(pattern: &Pat) -> bool {
+    matches!(pattern, Pat::Ident(name) if name.by_ref.is_none() && name.subpat.is_none() && !name.ident.to_string().starts_with(char::is_uppercase))
 }

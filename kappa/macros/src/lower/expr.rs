@@ -1,18 +1,19 @@
 //! Expressions around a suspension point.
 
-use super::operands::Mode;
+use super::operands::{Mode, is_settled};
 use super::{Dest, Lower};
 use crate::graph::End;
 use crate::names::Found;
 use crate::points::{KnownMacro, MacroUse, chain_arguments, must_split, operation};
-use quote::quote;
+use proc_macro2::Span;
+use quote::{quote, quote_spanned};
 use syn::spanned::Spanned;
 use syn::{BinOp, Expr, ExprAwait, ExprBinary, Type};
 
 impl Lower<'_> {
     /// Evaluates an expression into `dest`.
     pub(super) fn into(&mut self, expr: Expr, dest: Dest) {
-        if !must_split(&expr, self.cx) {
+        if !must_split(&expr, self.rules) {
             self.emit_value(expr, dest);
             return;
         }
@@ -59,7 +60,7 @@ impl Lower<'_> {
     }
 
     pub(super) fn value_of_type(&mut self, mut expr: Expr, ty: Option<&Type>) -> Expr {
-        if !must_split(&expr, self.cx) {
+        if !must_split(&expr, self.rules) {
             return expr;
         }
         match &mut expr {
@@ -85,8 +86,19 @@ impl Lower<'_> {
                     ]);
                 }
                 _ if is_assignment(&binary.op) => {
-                    // For the primitive types, the right side comes first.
+                    // For the primitive types, the right side comes first. For all others the left side does, which matters only if it is computed.
+                    let is_settled = matches!(&*binary.right, Expr::Lit(_)) || is_settled(&binary.left, &binary.right);
                     self.operands(vec![(&mut binary.right, Mode::Value), (&mut binary.left, Mode::Borrow)]);
+                    if !is_settled {
+                        let (left, op, right) = (&binary.left, &binary.op, &binary.right);
+                        let span = left.span().resolved_at(Span::call_site());
+                        let place = quote_spanned!(span=> ::kappa::__private::in_place(&mut #left, &__right));
+                        return syn::parse_quote!({
+                            let __right = #right;
+                            let __left = #place;
+                            *__left #op __right;
+                        });
+                    }
                 }
                 _ => self.operands(vec![(&mut binary.left, Mode::Value), (&mut binary.right, Mode::Value)]),
             },
@@ -133,7 +145,7 @@ impl Lower<'_> {
                         .values
                         .iter()
                         .skip(known.eager)
-                        .find(|value| must_split(value, self.cx));
+                        .find(|value| must_split(value, self.rules));
                     if let Some(late) = late {
                         let span = late.span();
                         self.error(
@@ -182,29 +194,39 @@ impl Lower<'_> {
 
     /// `cx.<operation>(..).await`
     fn suspend(&mut self, mut awaited: ExprAwait, name: &proc_macro2::Ident) -> Expr {
-        let cx = self.cx;
         if name == "checkpoint_if_due" {
-            let (due, after) = (self.block(None), self.block(Some(self.current)));
-            let condition = quote!(#cx.is_checkpoint_due());
-            self.end(End::Branch {
-                condition,
-                found: Found::default(),
-                binds: Vec::new(),
-                then: due,
-                other: after,
-            });
-            self.start(due);
-            self.point(awaited);
-            self.jump(after);
-            self.start(after);
+            self.if_due(awaited, false);
             return syn::parse_quote!(());
         }
         let arguments = chain_arguments(&mut awaited.base);
         self.operands(arguments.into_iter().map(|argument| (argument, Mode::Value)).collect());
-        self.point(awaited)
+        self.point(awaited, false)
     }
 
-    fn point(&mut self, awaited: ExprAwait) -> Expr {
+    /// The suspension point that `auto` puts at a loop's back edge.
+    pub(super) fn due_point(&mut self) {
+        let cx = self.cx;
+        self.if_due(syn::parse_quote!(#cx.checkpoint_if_due().await), true);
+    }
+
+    /// The suspension point, if it is due.
+    fn if_due(&mut self, awaited: ExprAwait, auto: bool) {
+        let cx = self.cx;
+        let (due, after) = (self.block(None), self.block(Some(self.current)));
+        self.end(End::Branch {
+            condition: quote!(#cx.is_checkpoint_due()),
+            found: Found::default(),
+            binds: Vec::new(),
+            then: due,
+            other: after,
+        });
+        self.start(due);
+        self.point(awaited, auto);
+        self.jump(after);
+        self.start(after);
+    }
+
+    fn point(&mut self, awaited: ExprAwait, auto: bool) -> Expr {
         let span = awaited.span();
         let mut operation = *awaited.base;
         let found = self.names.resolve_expr(&mut operation);
@@ -217,7 +239,7 @@ impl Lower<'_> {
         self.start(point);
         self.points.push(point);
         let result = self.names.temporary(span);
-        self.end(End::Point { result, next });
+        self.end(End::Point { result, next, auto });
         self.start(next);
         self.path(result)
     }

@@ -10,10 +10,11 @@ mod expr;
 mod operands;
 
 use crate::graph::{Atom, Block, BlockId, End};
-use crate::names::{Found, Names, Var};
-use crate::points::{Finder, must_split};
-use proc_macro2::{Ident, Span, TokenStream};
-use quote::{quote, quote_spanned};
+use crate::names::{Found, Names, Var, Vars};
+use crate::points::{Finder, Rules, must_split, never_returns};
+use proc_macro2::{Ident, Span, TokenStream, TokenTree};
+use quote::{ToTokens, quote, quote_spanned};
+use std::collections::HashMap;
 use syn::spanned::Spanned;
 use syn::visit::Visit;
 use syn::{Expr, Item, Lifetime, Local, Pat, Stmt, Type};
@@ -37,6 +38,7 @@ struct Target {
 
 pub(crate) struct Lower<'a> {
     cx: &'a Ident,
+    rules: Rules<'a>,
     pub(crate) names: Names,
     pub(crate) blocks: Vec<Block>,
     current: BlockId,
@@ -47,12 +49,15 @@ pub(crate) struct Lower<'a> {
     pub(crate) points: Vec<BlockId>,
     pub(crate) errors: Vec<syn::Error>,
     started: usize,
+    /// How often each identifier occurs in the function.
+    occurrences: HashMap<String, usize>,
 }
 
 impl<'a> Lower<'a> {
-    pub(crate) fn new(cx: &'a Ident, names: Names) -> Self {
+    pub(crate) fn new(rules: Rules<'a>, names: Names) -> Self {
         let mut lower = Lower {
-            cx,
+            cx: rules.cx,
+            rules,
             names,
             blocks: Vec::new(),
             current: 0,
@@ -61,6 +66,7 @@ impl<'a> Lower<'a> {
             points: Vec::new(),
             errors: Vec::new(),
             started: 0,
+            occurrences: HashMap::new(),
         };
         let entry = lower.block(None);
         lower.start(entry);
@@ -70,10 +76,47 @@ impl<'a> Lower<'a> {
     /// The whole body of the function.
     pub(crate) fn body(&mut self, body: syn::Block) {
         let end = body.brace_token.span.close();
+        self.occurrences = occurrences(body.to_token_stream());
         self.block_into(body, Dest::Return);
         if matches!(self.blocks[self.current].end, End::Open) {
             self.emit(quote_spanned!(end=> return;), Found::default());
             self.end(End::Stop);
+        }
+        self.refuse_other_shared_values();
+    }
+
+    /// A value of `cx.shared(closure)` is what the closure gives, today and after a resume.
+    fn refuse_other_shared_values(&mut self) {
+        let atoms = self.blocks.iter().flat_map(|block| &block.atoms);
+        let changed: Vars = atoms.flat_map(|atom| atom.found.changed.iter().copied()).collect();
+        let mut errors = Vec::new();
+        for (var, binding) in self.names.bindings.iter().enumerate() {
+            let Some((_, made_of)) = &binding.shared else { continue };
+            if changed.contains(&var) {
+                errors.push((
+                    binding.ident.span(),
+                    "a value of `cx.shared(..)` is made again by the same closure after a resume, so nothing else can be assigned to it; use another \
+                     variable"
+                        .to_string(),
+                ));
+            }
+            for part in made_of
+                .iter()
+                .map(|&part| &self.names.bindings[part])
+                .filter(|part| part.mutable)
+            {
+                let name = &part.ident;
+                errors.push((
+                    name.span(),
+                    format!(
+                        "`{name}` is used by the closure of a `cx.shared(..)`, which runs again after a resume and must give the same, so it cannot \
+                         change: write `let {name} = {name};` before"
+                    ),
+                ));
+            }
+        }
+        for (span, message) in errors {
+            self.error(span, &message);
         }
     }
 
@@ -188,6 +231,7 @@ impl<'a> Lower<'a> {
     /// The statements of a block, its value going to `dest`.
     fn block_into(&mut self, block: syn::Block, dest: Dest) {
         self.names.enter();
+        self.refuse_hiding_items(&block);
         let mut stmts = block.stmts;
         // Items are visible in the whole block: they come first.
         stmts.retain(|stmt| match stmt {
@@ -208,7 +252,7 @@ impl<'a> Lower<'a> {
                     if is_last && (semi.is_none() || stops(&expr)) {
                         has_value = true;
                         self.into(expr, if semi.is_some() { Dest::Discard } else { dest });
-                    } else if is_last && !matches!(dest, Dest::Discard) && !must_split(&expr, self.cx) {
+                    } else if is_last && !matches!(dest, Dest::Discard) && !must_split(&expr, self.rules) {
                         // Whether it ever gets to its end is for rustc to say: `{ exit(1); }` is a value of any type.
                         has_value = true;
                         self.emit_value(syn::parse_quote!({ #expr; }), dest);
@@ -235,6 +279,30 @@ impl<'a> Lower<'a> {
         }
     }
 
+    /// The items of a block that is taken apart are put at the function's beginning, so their names must not mean anything else outside of the block.
+    fn refuse_hiding_items(&mut self, block: &syn::Block) {
+        let mut names = Vec::new();
+        for stmt in &block.stmts {
+            if let Stmt::Item(item) = stmt {
+                item_names(item, &mut names);
+            }
+        }
+        if names.is_empty() {
+            return;
+        }
+        let inside = occurrences(block.to_token_stream());
+        for name in names {
+            let text = name.to_string();
+            if inside.get(&text) != self.occurrences.get(&text) {
+                let message = format!(
+                    "`{text}` is mentioned outside of this block too, where it would mean this item, because the block holds a suspension point; give \
+                     it another name, or declare it outside of the function"
+                );
+                self.error(name.span(), &message);
+            }
+        }
+    }
+
     /// What is taken apart must be there: `#[cfg]` on it would be forgotten.
     fn refuse_conditional(&mut self, stmt: &Stmt) {
         struct Search(Option<Span>);
@@ -247,7 +315,7 @@ impl<'a> Lower<'a> {
             // Its statements are looked at one by one.
             fn visit_block(&mut self, _: &'ast syn::Block) {}
         }
-        let mut finder = Finder::new(self.cx);
+        let mut finder = Finder::new(self.rules);
         finder.visit_stmt(stmt);
         if finder.point.is_some() || finder.escapes {
             let mut search = Search(None);
@@ -302,7 +370,7 @@ impl<'a> Lower<'a> {
         let mut value = *init.expr;
         let Some((_, diverge)) = init.diverge else {
             let shared = self.shared(&value);
-            if must_split(&value, self.cx) {
+            if must_split(&value, self.rules) {
                 value = self.value_of_type(value, ty.as_ref());
             }
             let found = self.names.resolve_expr(&mut value);
@@ -313,12 +381,11 @@ impl<'a> Lower<'a> {
             self.emit_let(quote!(#(#attrs)* let #pat = #value;), found, declares);
             return;
         };
-        if !must_split(&value, self.cx) && !must_split(&diverge, self.cx) {
+        if !must_split(&value, self.rules) && !must_split(&diverge, self.rules) {
             let mut diverge = *diverge;
-            let found = self
-                .names
-                .resolve_expr(&mut value)
-                .and(self.names.resolve_expr(&mut diverge));
+            let mut otherwise = self.names.resolve_expr(&mut diverge);
+            otherwise.assigned.clear();
+            let found = self.names.resolve_expr(&mut value).and(otherwise);
             let declares = self.names.declare_pattern(&mut pat, false);
             self.emit_let(quote!(#(#attrs)* let #pat = #value else #diverge;), found, declares);
             return;
@@ -356,15 +423,54 @@ impl<'a> Lower<'a> {
     }
 }
 
+/// How often each identifier occurs.
+fn occurrences(tokens: TokenStream) -> HashMap<String, usize> {
+    fn count(tokens: TokenStream, into: &mut HashMap<String, usize>) {
+        for tree in tokens {
+            match tree {
+                TokenTree::Ident(ident) => *into.entry(ident.to_string()).or_default() += 1,
+                TokenTree::Group(group) => count(group.stream(), into),
+                TokenTree::Literal(_) | TokenTree::Punct(_) => {}
+            }
+        }
+    }
+    let mut counts = HashMap::new();
+    count(tokens, &mut counts);
+    counts
+}
+
+/// The names that an item declares.
+fn item_names(item: &Item, into: &mut Vec<Ident>) {
+    fn in_use(tree: &syn::UseTree, into: &mut Vec<Ident>) {
+        match tree {
+            syn::UseTree::Path(path) => in_use(&path.tree, into),
+            syn::UseTree::Name(name) => into.push(name.ident.clone()),
+            syn::UseTree::Rename(rename) if rename.rename != "_" => into.push(rename.rename.clone()),
+            syn::UseTree::Rename(_) | syn::UseTree::Glob(_) => {}
+            syn::UseTree::Group(group) => group.items.iter().for_each(|tree| in_use(tree, into)),
+        }
+    }
+    match item {
+        Item::Const(item) => into.push(item.ident.clone()),
+        Item::Enum(item) => into.push(item.ident.clone()),
+        Item::Fn(item) => into.push(item.sig.ident.clone()),
+        Item::Macro(item) => into.extend(item.ident.clone()),
+        Item::Mod(item) => into.push(item.ident.clone()),
+        Item::Static(item) => into.push(item.ident.clone()),
+        Item::Struct(item) => into.push(item.ident.clone()),
+        Item::Trait(item) => into.push(item.ident.clone()),
+        Item::Type(item) => into.push(item.ident.clone()),
+        Item::Union(item) => into.push(item.ident.clone()),
+        Item::Use(item) => in_use(&item.tree, into),
+        _ => {}
+    }
+}
+
 /// Whether an expression by its form never gets to its end.
 fn stops(expr: &Expr) -> bool {
     match expr {
         Expr::Return(_) => true,
-        Expr::Macro(call) => call.mac.path.segments.last().is_some_and(|segment| {
-            ["panic", "unreachable", "todo", "unimplemented", "bail"]
-                .iter()
-                .any(|name| segment.ident == name)
-        }),
+        Expr::Macro(call) => never_returns(&call.mac),
         _ => false,
     }
 }

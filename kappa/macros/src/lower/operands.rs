@@ -1,11 +1,11 @@
 //! Operands in Rust's order: those before the last suspension point are evaluated before it.
 
 use super::Lower;
-use crate::points::must_split;
+use crate::points::{KnownMacro, must_split};
 use proc_macro2::{TokenStream, TokenTree};
 use quote::ToTokens;
 use syn::visit::{self, Visit};
-use syn::{BinOp, Expr, UnOp};
+use syn::{Expr, UnOp};
 
 /// How an operand is used by what it belongs to.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -19,7 +19,10 @@ pub(super) enum Mode {
 impl Lower<'_> {
     /// Takes operands apart, in their order of evaluation. Afterwards, evaluating them here gives their values.
     pub(super) fn operands(&mut self, mut operands: Vec<(&mut Expr, Mode)>) {
-        let Some(last) = operands.iter().rposition(|(operand, _)| must_split(operand, self.cx)) else {
+        let Some(last) = operands
+            .iter()
+            .rposition(|(operand, _)| must_split(operand, self.rules))
+        else {
             return;
         };
         for at in 0..=last {
@@ -40,22 +43,47 @@ impl Lower<'_> {
     /// Makes the value of an operand independent of what the later ones do.
     fn fix(&mut self, operand: Expr, mode: Mode, later: &[Expr]) -> Expr {
         match operand {
-            Expr::Lit(_) | Expr::Closure(_) => operand,
+            Expr::Lit(_) => operand,
+            Expr::Closure(closure) if !copies_what_changes(&closure, later) => Expr::Closure(closure),
             Expr::Paren(inner) => self.fix(*inner.expr, mode, later),
             Expr::Group(inner) => self.fix(*inner.expr, mode, later),
             Expr::Reference(mut reference) => {
-                if is_place(&reference.expr) {
-                    reference.expr = Box::new(self.fix_place(*reference.expr, later));
+                reference.expr = Box::new(if is_place(&reference.expr) || is_projection(&reference.expr) {
+                    self.fix_place(*reference.expr, later)
                 } else {
-                    reference.expr = Box::new(self.fix(*reference.expr, Mode::Value, later));
-                }
+                    self.fix(*reference.expr, Mode::Value, later)
+                });
                 Expr::Reference(reference)
             }
-            place if is_place(&place) => {
-                let Some(root) = self.root(&place) else { return place };
-                let changed = match mode {
-                    Mode::Value => later.iter().any(|expr| mentions(&expr.to_token_stream(), &root)),
-                    Mode::Borrow => later.iter().any(|expr| assigns(expr, &root)),
+            // Making one of these does nothing but hold its parts, which may be references.
+            Expr::Range(mut range) => {
+                range.start = range.start.map(|end| Box::new(self.fix(*end, Mode::Value, later)));
+                range.end = range.end.map(|end| Box::new(self.fix(*end, Mode::Value, later)));
+                Expr::Range(range)
+            }
+            Expr::Tuple(mut tuple) => {
+                let parts = std::mem::take(&mut tuple.elems).into_iter();
+                tuple.elems = parts.map(|part| self.fix(part, Mode::Value, later)).collect();
+                Expr::Tuple(tuple)
+            }
+            Expr::Array(mut array) => {
+                let parts = std::mem::take(&mut array.elems).into_iter();
+                array.elems = parts.map(|part| self.fix(part, Mode::Value, later)).collect();
+                Expr::Array(array)
+            }
+            Expr::Call(mut call) if is_constructor(&call.func) => {
+                let parts = std::mem::take(&mut call.args).into_iter();
+                call.args = parts.map(|part| self.fix(part, Mode::Value, later)).collect();
+                Expr::Call(call)
+            }
+            place if is_place(&place) || (mode == Mode::Borrow && is_projection(&place)) => {
+                let changed = match self.root(&place) {
+                    Root::Fixed => return place,
+                    Root::Variable(name) => match mode {
+                        Mode::Value => later.iter().any(|expr| mentions(&expr.to_token_stream(), &name)),
+                        Mode::Borrow => later.iter().any(|expr| assigns(expr, &name)),
+                    },
+                    Root::Computed => mode == Mode::Value,
                 };
                 let is_copy = mode == Mode::Value && matches!(place, Expr::Index(_) | Expr::Unary(_));
                 if changed || is_copy {
@@ -65,6 +93,15 @@ impl Lower<'_> {
                 }
             }
             value => self.temporary(value),
+        }
+    }
+
+    /// Takes the left side of an assignment or the scrutinee of a `match` as a place that can be evaluated more than once.
+    pub(super) fn settle(&mut self, place: Expr, later: &[Expr]) -> Expr {
+        if is_place(&place) || is_projection(&place) {
+            self.fix_place(place, later)
+        } else {
+            self.temporary(place)
         }
     }
 
@@ -91,27 +128,106 @@ impl Lower<'_> {
     }
 
     fn fix_base(&mut self, base: Expr, later: &[Expr]) -> Expr {
-        if is_place(&base) {
+        if is_place(&base) || is_projection(&base) {
             self.fix_place(base, later)
         } else {
             self.fix(base, Mode::Value, later)
         }
     }
 
-    /// The variable that a place is or belongs to.
-    fn root(&self, place: &Expr) -> Option<String> {
+    /// What a place is or belongs to.
+    fn root(&self, place: &Expr) -> Root {
         match place {
-            Expr::Path(path) => {
-                let name = path.path.get_ident()?.to_string();
-                self.names.lookup(&name).map(|_| name)
-            }
+            Expr::Path(path) => match path.path.get_ident().map(ToString::to_string) {
+                Some(name) if self.names.lookup(&name).is_some() => Root::Variable(name),
+                _ => Root::Fixed,
+            },
             Expr::Field(field) => self.root(&field.base),
-            Expr::Index(index) => self.root(&index.expr).or_else(|| Some(String::new())),
-            Expr::Unary(deref) => self.root(&deref.expr).or_else(|| Some(String::new())),
+            Expr::Index(index) => self.root(&index.expr).computed(),
+            Expr::Unary(deref) => self.root(&deref.expr).computed(),
             Expr::Paren(inner) => self.root(&inner.expr),
             Expr::Group(inner) => self.root(&inner.expr),
-            _ => Some(String::new()),
+            _ => Root::Computed,
         }
+    }
+}
+
+enum Root {
+    /// A constant or a function.
+    Fixed,
+    Variable(String),
+    /// What an expression gives.
+    Computed,
+}
+
+impl Root {
+    /// Of a place inside, that something must be evaluated for.
+    fn computed(self) -> Root {
+        match self {
+            Root::Fixed => Root::Computed,
+            other => other,
+        }
+    }
+}
+
+/// Whether the left side of a compound assignment is the same place before and after its right side has been evaluated.
+pub(super) fn is_settled(place: &Expr, right: &Expr) -> bool {
+    match place {
+        Expr::Path(_) => true,
+        Expr::Field(field) => is_settled(&field.base, right),
+        Expr::Unary(deref) if matches!(deref.op, UnOp::Deref(_)) => is_settled(&deref.expr, right),
+        Expr::Index(index) => is_settled(&index.expr, right) && is_constant(&index.index, right),
+        Expr::Paren(inner) => is_settled(&inner.expr, right),
+        Expr::Group(inner) => is_settled(&inner.expr, right),
+        _ => false,
+    }
+}
+
+/// Whether an index is the same before and after something else has been evaluated.
+fn is_constant(index: &Expr, other: &Expr) -> bool {
+    match index {
+        Expr::Lit(_) => true,
+        Expr::Path(path) => match path.path.get_ident() {
+            Some(name) => !assigns(other, &name.to_string()),
+            None => true,
+        },
+        Expr::Field(field) => is_constant(&field.base, other),
+        Expr::Cast(cast) => is_constant(&cast.expr, other),
+        Expr::Reference(reference) => is_constant(&reference.expr, other),
+        Expr::Binary(binary) => is_constant(&binary.left, other) && is_constant(&binary.right, other),
+        Expr::Paren(inner) => is_constant(&inner.expr, other),
+        Expr::Group(inner) => is_constant(&inner.expr, other),
+        _ => false,
+    }
+}
+
+/// Whether a call is that of a tuple struct or variant, which does nothing but hold its arguments.
+fn is_constructor(function: &Expr) -> bool {
+    let Expr::Path(path) = function else { return false };
+    let last = path.path.segments.last();
+    last.is_some_and(|segment| segment.ident.to_string().starts_with(char::is_uppercase))
+}
+
+/// Whether a closure copies a variable that is changed before the closure is used.
+fn copies_what_changes(closure: &syn::ExprClosure, later: &[Expr]) -> bool {
+    fn any(tokens: TokenStream, later: &[Expr]) -> bool {
+        tokens.into_iter().any(|tree| match tree {
+            TokenTree::Ident(ident) => later.iter().any(|expr| assigns(expr, &ident.to_string())),
+            TokenTree::Group(group) => any(group.stream(), later),
+            _ => false,
+        })
+    }
+    closure.capture.is_some() && any(closure.body.to_token_stream(), later)
+}
+
+/// Whether this is a part of something, or behind a reference.
+fn is_projection(expr: &Expr) -> bool {
+    match expr {
+        Expr::Field(_) | Expr::Index(_) => true,
+        Expr::Unary(unary) => matches!(unary.op, UnOp::Deref(_)),
+        Expr::Paren(inner) => is_projection(&inner.expr),
+        Expr::Group(inner) => is_projection(&inner.expr),
+        _ => false,
     }
 }
 
@@ -142,26 +258,86 @@ fn assigns(expr: &Expr, name: &str) -> bool {
         name: &'a str,
         found: bool,
     }
+    impl Search<'_> {
+        fn changed(&mut self, place: &Expr) {
+            self.found |= match place {
+                Expr::Path(path) => path.path.is_ident(self.name),
+                Expr::Field(field) => return self.changed(&field.base),
+                Expr::Index(index) => return self.changed(&index.expr),
+                Expr::Unary(deref) => return self.changed(&deref.expr),
+                Expr::Paren(inner) => return self.changed(&inner.expr),
+                Expr::Group(inner) => return self.changed(&inner.expr),
+                // Several at once: `(a, b) = ..`.
+                other => mentions(&other.to_token_stream(), self.name),
+            };
+        }
+    }
     impl<'ast> Visit<'ast> for Search<'_> {
         fn visit_expr_assign(&mut self, assign: &'ast syn::ExprAssign) {
-            self.found |= mentions(&assign.left.to_token_stream(), self.name);
+            self.changed(&assign.left);
             visit::visit_expr_assign(self, assign);
         }
         fn visit_expr_binary(&mut self, binary: &'ast syn::ExprBinary) {
-            if !matches!(binary.op, BinOp::Eq(_)) && super::expr::is_assignment(&binary.op) {
-                self.found |= mentions(&binary.left.to_token_stream(), self.name);
+            if super::expr::is_assignment(&binary.op) {
+                self.changed(&binary.left);
             }
             visit::visit_expr_binary(self, binary);
         }
         fn visit_expr_reference(&mut self, reference: &'ast syn::ExprReference) {
-            self.found |= reference.mutability.is_some() && mentions(&reference.expr.to_token_stream(), self.name);
+            if reference.mutability.is_some() {
+                self.changed(&reference.expr);
+            }
             visit::visit_expr_reference(self, reference);
         }
         fn visit_macro(&mut self, call: &'ast syn::Macro) {
-            self.found |= mentions(&call.tokens, self.name);
+            match KnownMacro::parse(call) {
+                Some(known) => known.values.iter().for_each(|value| match value {
+                    // `name = value` in a format macro.
+                    Expr::Assign(named) => self.visit_expr(&named.right),
+                    value => self.visit_expr(value),
+                }),
+                None => self.found |= assigned_in_tokens(&call.tokens, self.name),
+            }
         }
     }
     let mut search = Search { name, found: false };
     search.visit_expr(expr);
     search.found
+}
+
+/// Whether tokens that cannot be parsed seem to hold `name = ..`, `name.field += ..` or `&mut name`.
+fn assigned_in_tokens(tokens: &TokenStream, name: &str) -> bool {
+    let trees: Vec<TokenTree> = tokens.clone().into_iter().collect();
+    let punct = |at: usize| match trees.get(at) {
+        Some(TokenTree::Punct(punct)) => Some(punct.as_char()),
+        _ => None,
+    };
+    trees.iter().enumerate().any(|(at, tree)| match tree {
+        TokenTree::Group(group) => assigned_in_tokens(&group.stream(), name),
+        TokenTree::Ident(ident) if ident == name => {
+            let is_mut = |tree: &TokenTree| matches!(tree, TokenTree::Ident(ident) if ident == "mut");
+            if at > 0 && is_mut(&trees[at - 1]) {
+                return true;
+            }
+            let mut next = at + 1;
+            loop {
+                match trees.get(next) {
+                    Some(TokenTree::Punct(dot)) if dot.as_char() == '.' => next += 2,
+                    Some(TokenTree::Group(_)) => next += 1,
+                    _ => break,
+                }
+            }
+            let operator = (next..).map_while(punct).collect::<String>();
+            let operator = operator.split_at_checked(operator.find('=').map_or(0, |at| at + 1));
+            match operator {
+                Some((head, tail)) => match head {
+                    "=" => !tail.starts_with(['=', '>']),
+                    "" | "<=" | ">=" | "!=" => false,
+                    _ => true,
+                },
+                None => false,
+            }
+        }
+        _ => false,
+    })
 }

@@ -1,4 +1,5 @@
 //! `random_programs!(seed, count)`: random nests of control flow, each as a task and as its plain twin, and `fn all()` that compares them.
+//! `random_programs!(seed, count, auto)` makes tasks with `#[kappa::task(auto)]`.
 //!
 //! `KAPPA_SEED=n` makes other programs, `KAPPA_PROGRAMS=n` another number of them.
 
@@ -7,10 +8,11 @@ mod program;
 use proc_macro::TokenStream;
 use std::fmt::Write;
 
-/// `random_programs!(seed, count)`.
+/// `random_programs!(seed, count)` or `random_programs!(seed, count, auto)`.
 #[proc_macro]
 pub fn random_programs(input: TokenStream) -> TokenStream {
     let mut settings = input.to_string();
+    let auto = if settings.contains("auto") { "auto:" } else { "" };
     settings.retain(|c| c.is_ascii_digit() || c == ',');
     let mut settings = settings.split(',').map(|text| text.parse::<u64>().unwrap_or(1));
     let seed = setting("KAPPA_SEED").or(settings.next()).unwrap_or(1);
@@ -28,7 +30,7 @@ pub fn random_programs(input: TokenStream) -> TokenStream {
         );
     }
     let source = format!(
-        "twins! {{
+        "twins! {{ {auto}
             async fn echo(cx, value: i64) -> i64 {{ cx.checkpoint().await; value }}
             async fn fallible(cx, value: i64) -> Result<i64> {{
                 cx.checkpoint().await;

@@ -66,6 +66,9 @@ pub(crate) fn program(name: &str, seed: u64) -> String {
     writer.line("let mut fuel = 40_i64;");
     writer.line("let mut v0 = a;");
     writer.line("let mut v1 = b ^ 5;");
+    // Places inside a variable, always visible and assignable.
+    writer.line("let mut pair = (a, b);");
+    writer.line("let mut list = [1, a, b, 4];");
     writer.scope.extend([("v0".into(), true), ("v1".into(), true)]);
     writer.statements(0);
     writer.show();
@@ -137,6 +140,8 @@ impl Writer {
         for name in names {
             self.line(&format!("trace.push({name});"));
         }
+        self.line("trace.extend([pair.0, pair.1]);");
+        self.line("trace.extend(list);");
     }
 
     fn fresh(&mut self) -> String {
@@ -175,7 +180,7 @@ impl Writer {
 
     fn statement(&mut self, depth: usize) {
         let nested = depth < 3;
-        match self.random.below(if nested { 22 } else { 10 }) {
+        match self.random.below(if nested { 24 } else { 12 }) {
             0 | 1 => {
                 let value = self.expr(2);
                 self.declare(&value);
@@ -217,13 +222,18 @@ impl Writer {
             }
             9 => self.line("cx.checkpoint_if_due().await;"),
             10 | 11 => {
+                let (place, value) = (self.place(2), self.expr(2));
+                let op = ["=", "^=", "|=", "&="][self.random.below(4)];
+                self.line(&format!("{place} {op} {value};"));
+            }
+            12 | 13 => {
                 let condition = self.condition(2);
                 self.block(&format!("if {condition}"), "", |this| this.statements(depth + 1));
                 if self.random.one_in(2) {
                     self.block("else", "", |this| this.statements(depth + 1));
                 }
             }
-            12 => {
+            14 => {
                 let value = self.expr(1);
                 let name = self.fresh();
                 let extra = if self.random.one_in(2) {
@@ -237,11 +247,11 @@ impl Writer {
                 });
                 self.block("else", "", |this| this.statements(depth + 1));
             }
-            13 => {
+            15 => {
                 let condition = self.condition(2);
                 self.loop_block(&format!("while {condition}"), "", Kind::Plain, None, depth);
             }
-            14 => {
+            16 => {
                 let name = self.fresh();
                 let end = self.random.below(4);
                 let head = match self.random.below(4) {
@@ -258,22 +268,22 @@ impl Writer {
                 };
                 self.loop_block(&head, "", Kind::Plain, Some(&name), depth);
             }
-            15 => {
+            17 => {
                 let name = self.fresh();
                 let mutable = self.random.one_in(2);
                 self.line(&format!("let {}{name}: i64 =", if mutable { "mut " } else { "" }));
                 self.loop_block("loop", ";", Kind::Valued, None, depth);
                 self.scope.push((name, mutable));
             }
-            16 => {
+            18 => {
                 let name = self.fresh();
                 self.line(&format!("let {name}: i64 ="));
                 self.loop_block("", ";", Kind::Block, None, depth);
                 self.scope.push((name, false));
             }
-            17 | 18 => self.choice(depth),
-            19 => self.block("", "", |this| this.statements(depth + 1)),
-            20 => {
+            19 | 20 => self.choice(depth),
+            21 => self.block("", "", |this| this.statements(depth + 1)),
+            22 => {
                 // A name that is not visible: the values must not mean the new variable.
                 self.labels += 1;
                 let name = format!("d{}", self.labels);
@@ -346,6 +356,32 @@ impl Writer {
         }
     }
 
+    /// A part of a variable; what is computed inside may suspend and have side effects.
+    fn place(&mut self, depth: usize) -> String {
+        match self.random.below(4) {
+            0 => "pair.0".into(),
+            1 => "pair.1".into(),
+            2 => format!("list[{}]", self.random.below(4)),
+            _ => format!("list[at({})]", self.expr(depth.saturating_sub(1))),
+        }
+    }
+
+    /// Reads a place on the left while the right side suspends and changes it.
+    fn overtaken(&mut self, depth: usize) -> String {
+        let place = match self.assignable() {
+            Some(name) if self.random.one_in(2) => name,
+            _ => ["pair.0", "pair.1", "list[2]", "list[at(a)]"][self.random.below(4)].to_string(),
+        };
+        let (new, value) = (self.expr(depth - 1), self.expr(depth - 1));
+        let right = format!("{{ {place} = cx.call(echo({new})).await; {value} }}");
+        match self.random.below(4) {
+            0 => format!("({place}).wrapping_sub({right})"),
+            1 => format!("three({place}, {right}, {place})"),
+            2 => format!("i64::from({place} < {right})"),
+            _ => format!("(({place}) ^ ({right}))"),
+        }
+    }
+
     fn expr(&mut self, depth: usize) -> String {
         if depth == 0 {
             return if self.random.one_in(3) {
@@ -354,7 +390,9 @@ impl Writer {
                 self.variable()
             };
         }
-        match self.random.below(12) {
+        match self.random.below(15) {
+            12 => self.place(depth),
+            13 | 14 => self.overtaken(depth),
             0 | 1 => self.expr(0),
             2 => format!("({}).wrapping_add({})", self.expr(depth - 1), self.expr(depth - 1)),
             3 => format!("({}).wrapping_mul({})", self.expr(depth - 1), self.expr(depth - 1)),

@@ -1,0 +1,50 @@
+//! What only the code needs that `#[kappa::task]` generates.
+
+use std::marker::PhantomData;
+
+/// The type of a variable that the generated code declares in more than one place. It never holds a value, and its methods are never called: they are
+/// there for type inference.
+#[derive(Debug)]
+pub struct Witness<T>(PhantomData<fn() -> T>);
+
+impl<T> Witness<T> {
+    /// Of a type that is not known yet.
+    #[expect(clippy::new_without_default, reason = "only generated code makes one")]
+    pub const fn new() -> Self {
+        Witness(PhantomData)
+    }
+
+    /// It is the type of this.
+    pub const fn is(&self, _: &T) {}
+
+    /// It is the type of what this is assigned to.
+    pub fn value(&self) -> T {
+        unreachable!("a witness only knows a type")
+    }
+}
+
+/// The right side of a compound assignment that is built into Rust, if its left side is an `L`.
+#[diagnostic::on_unimplemented(
+    message = "the left side of this assignment is computed, which Rust does before the right side for `{L}`, but after it for numbers",
+    label = "a suspension point on the right needs this to be settled before",
+    note = "put the index, or whatever else is computed inside the left side, into a variable before"
+)]
+pub trait BuiltIn<L> {}
+
+#[diagnostic::do_not_recommend]
+impl<L: Primitive, R: Primitive> BuiltIn<L> for R {}
+
+/// A type whose operators are built into Rust.
+pub trait Primitive {}
+
+macro_rules! primitive {
+    ($($ty:ty)*) => {$(impl Primitive for $ty {})*};
+}
+
+primitive!(u8 u16 u32 u64 u128 usize i8 i16 i32 i64 i128 isize f32 f64 bool);
+
+/// The left side of a compound assignment, evaluated after the right side. Rust does so if both are primitive, and only then.
+#[inline]
+pub fn in_place<'a, L, R: BuiltIn<L>>(left: &'a mut L, _right: &R) -> &'a mut L {
+    left
+}

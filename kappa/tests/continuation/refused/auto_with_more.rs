@@ -1,0 +1,6 @@
+#[kappa::task(auto, fast)]
+async fn f(cx: &mut kappa::Context) -> u64 {
+    1
+}
+
+fn main() {}
