@@ -7,6 +7,7 @@ mod input;
 mod options;
 mod parse;
 mod progress;
+mod replicas;
 mod run;
 
 pub use options::{OptionsError, PlatformKind, RunOptions};
