@@ -128,10 +128,14 @@ async fn main() {
             measure_puts(&store, size, count, &mut put).await;
             if round == 0 && !is_short {
                 // To warm up.
-                [&mut raw, &mut durable, &mut memory, &mut put].map(Vec::clear);
+                [&mut raw, &mut durable, &mut memory, &mut put]
+                    .into_iter()
+                    .for_each(Vec::clear);
             }
         }
-        [&mut raw, &mut durable, &mut memory, &mut put].map(|times| times.sort_unstable());
+        [&mut raw, &mut durable, &mut memory, &mut put]
+            .into_iter()
+            .for_each(|times| times.sort_unstable());
         let median = |times: &[Duration]| quantile(times, 0.5);
         let p99 = |times: &[Duration]| quantile(times, 0.99);
         println!(

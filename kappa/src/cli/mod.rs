@@ -10,5 +10,5 @@ mod progress;
 mod replicas;
 mod run;
 
-pub use options::{OptionsError, PlatformKind, RunOptions};
+pub use options::{OptionsError, PlatformKind, RunOptions, names_servers, shown_place};
 pub use run::main;

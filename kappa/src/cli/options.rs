@@ -6,6 +6,7 @@ use crate::platform::chaos::{Chaos, Spec};
 use crate::platform::in_process::{InProcess, InProcessOptions};
 use crate::platform::process::{Process, ProcessOptions};
 use crate::platform::{Platform, PlatformError};
+use crate::replicas::address;
 use crate::runtime::BuildError;
 use crate::runtime::state::State;
 use crate::store::{Store, StoreError, Temporary};
@@ -46,6 +47,19 @@ pub struct RunOptions {
     /// Kill this share of invocations at random moments, for example `kill=0.3,seed=7`; the result stays the same
     #[arg(long, value_name = "SPEC")]
     pub chaos: Option<Spec>,
+}
+
+/// The text of `--state` or `--store` as messages may show it: without passwords.
+pub fn shown_place(place: &str) -> String {
+    match address::is_url(place) {
+        true => address::shown(place),
+        false => place.to_string(),
+    }
+}
+
+/// Whether the text of `--state` names servers, and no folder.
+pub fn names_servers(place: &str) -> bool {
+    address::is_url(place)
 }
 
 /// The platforms that a command line can name.
@@ -149,5 +163,18 @@ impl RunOptions {
                 Ok(Arc::new(Process::new(options, store)?))
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passwords_of_servers_are_not_shown() {
+        let shown = shown_place("redis://:secret@a,b");
+        assert_eq!(shown, "redis://***@a,b");
+        assert_eq!(shown_place("some/folder@home"), "some/folder@home");
+        assert!(names_servers("redis://a") && !names_servers("redis"));
     }
 }

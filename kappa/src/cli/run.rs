@@ -1,11 +1,10 @@
 //! `kappa::main`: the command line of a program that is one task.
 
 use super::input;
-use super::options::{OptionsError, RunOptions};
+use super::options::{OptionsError, RunOptions, names_servers, shown_place};
 use super::progress::{INTERVAL, Progress};
 use super::replicas::Told;
 use crate::ids::RunId;
-use crate::replicas::address;
 use crate::runtime::{Kappa, RunError, RunHandle};
 use crate::task::{Constructor, TaskCall, TaskFunction};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -85,7 +84,7 @@ struct Common {
 }
 
 fn is_url(state: &Path) -> bool {
-    state.to_str().is_some_and(address::is_url)
+    state.to_str().is_some_and(names_servers)
 }
 
 fn parse_run(text: &str) -> Result<RunId, String> {
@@ -268,10 +267,7 @@ fn how_to_resume<V>(handle: &RunHandle<V>, common: &Common) -> Option<String> {
     let folder = common.options.state.as_ref()?;
     let mut how = format!("{} resume {}", shell_word(&program()), handle.id());
     // Passwords are not shown; whoever knows them puts them back.
-    let shown = |text: &str| match address::is_url(text) {
-        true => shell_word(&address::shown(text)),
-        false => shell_word(text),
-    };
+    let shown = |text: &str| shell_word(&shown_place(text));
     how.push_str(&format!(" --state {}", shown(&folder.to_string_lossy())));
     // Its objects are there, and nowhere else.
     if let Some(store) = &common.options.store {

@@ -14,7 +14,7 @@ use super::records::{join, split};
 use super::{Journal, JournalError};
 use crate::ids::RunId;
 use crate::replicas::values::VALUE_LIMIT;
-use crate::replicas::{Guard, New, Outcome, Problem, PutId, Replicas};
+use crate::replicas::{Busy, Guard, New, Outcome, Problem, PutId, Replicas};
 use async_trait::async_trait;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -39,6 +39,8 @@ pub(crate) struct RedisJournal {
     guard: Guard,
     batches: Mutex<Batches>,
     beating: tokio::task::AbortHandle,
+    /// Until the lease is given back.
+    busy: Option<Busy>,
 }
 
 #[derive(Clone, Debug)]
@@ -138,6 +140,7 @@ impl RedisJournal {
             guard,
             batches: Mutex::new(batches),
             beating: replicas.every(BEAT, beat_key(run)),
+            busy: Some(replicas.busy()),
         }
     }
 
@@ -336,7 +339,7 @@ impl Drop for RedisJournal {
     /// Lets the next coordinator begin at once.
     fn drop(&mut self) {
         self.beating.abort();
-        let (guard, run) = (self.guard.clone(), self.run);
+        let (guard, run, busy) = (self.guard.clone(), self.run, self.busy.take());
         self.replicas.in_background(async move |replicas| {
             let free = New {
                 key: &guard.key,
@@ -349,6 +352,7 @@ impl Drop for RedisJournal {
             if let Err(problem) = replicas.put(free).await {
                 tracing::debug!(%run, %problem, "the journal's lease cannot be given back");
             }
+            drop(busy);
         });
     }
 }

@@ -46,6 +46,9 @@ const LOOK_FOR_LOST: Duration = Duration::from_millis(500);
 /// How long an operation waits for servers that are needed and not there.
 const PATIENCE: Duration = Duration::from_secs(8);
 
+/// How long the end of a program waits for what is still to be written.
+const FAREWELL: Duration = Duration::from_secs(2);
+
 /// How long an operation is tried while servers come and go.
 const PERSISTENCE: Duration = Duration::from_secs(60);
 
@@ -64,8 +67,8 @@ pub(crate) struct Replicas {
     set: Mutex<Option<String>>,
     /// Operations that wait for an answer.
     pending: AtomicUsize,
-    /// Work that goes on after its cause is gone.
-    background: AtomicUsize,
+    /// Those whom the end of the program should wait for.
+    busy: AtomicUsize,
     is_healing: AtomicBool,
 }
 
@@ -177,7 +180,7 @@ impl Replicas {
             settling: tokio::sync::Mutex::new(()),
             set: Mutex::new(None),
             pending: AtomicUsize::new(0),
-            background: AtomicUsize::new(0),
+            busy: AtomicUsize::new(0),
             is_healing: AtomicBool::new(false),
         });
         replicas.runtime.spawn(watch(replicas.me.clone()));
@@ -218,26 +221,28 @@ impl Replicas {
         receiver.recv().unwrap_or_else(|_| Err(ended()))
     }
 
-    /// Starts work that goes on after its cause is gone; [`Replicas::until_quiet`] waits for it.
+    /// Starts work that goes on after its cause is gone.
     pub(crate) fn in_background<F>(&self, work: impl FnOnce(Arc<Replicas>) -> F)
     where
         F: Future<Output = ()> + Send + 'static,
     {
         let Some(me) = self.me.upgrade() else { return };
-        me.background.fetch_add(1, Ordering::AcqRel);
-        let work = work(me.clone());
-        self.runtime.spawn(async move {
-            work.await;
-            me.background.fetch_sub(1, Ordering::AcqRel);
-        });
+        let work = work(me);
+        self.runtime.spawn(work);
     }
 
-    /// Waits for what goes on in the background, but not for long.
+    /// As long as this is kept, [`Replicas::until_quiet`] waits.
+    pub(crate) fn busy(self: &Arc<Self>) -> Busy {
+        self.busy.fetch_add(1, Ordering::AcqRel);
+        Busy(self.clone())
+    }
+
+    /// Waits until nobody is busy, but not for long.
     pub(crate) async fn until_quiet(&self) {
         let Some(me) = self.me.upgrade() else { return };
         let waiting = self.runtime.spawn(async move {
-            let deadline = Instant::now() + PATIENCE;
-            while me.background.load(Ordering::Acquire) > 0 && Instant::now() < deadline {
+            let deadline = Instant::now() + FAREWELL;
+            while me.busy.load(Ordering::Acquire) > 0 && Instant::now() < deadline {
                 tokio::time::sleep(Duration::from_millis(2)).await;
             }
         });
@@ -331,6 +336,15 @@ fn ended() -> Problem {
 impl fmt::Debug for Replicas {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Replicas({})", self.addresses)
+    }
+}
+
+/// Somebody who has something to finish.
+pub(crate) struct Busy(Arc<Replicas>);
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.busy.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
