@@ -42,9 +42,12 @@ const PUT: &str = "local function leave(result)
          end
          if redis.call('GET', KEYS[1]) ~= ARGV[1] then return leave(1) end
          if KEYS[4] ~= '' and redis.call('GETRANGE', KEYS[4], 0, 15) ~= ARGV[4] then return leave(2) end
+         if KEYS[5] ~= '' and redis.call('EXISTS', KEYS[5]) == 0 and redis.call('GETRANGE', KEYS[2], 0, 15) ~= ARGV[3] then
+           return leave(3)
+         end
+         if ARGV[2] == '' and KEYS[3] == '' and redis.call('SET', KEYS[2], ARGV[5], 'NX') then return 0 end
          local holder = redis.call('GETRANGE', KEYS[2], 0, 15)
          if holder == ARGV[3] then return leave(0) end
-         if KEYS[5] ~= '' and redis.call('EXISTS', KEYS[5]) == 0 then return leave(3) end
          if holder ~= ARGV[2] then return leave(holder) end
          if KEYS[3] == '' then
            redis.call('SET', KEYS[2], ARGV[5])

@@ -1,7 +1,7 @@
 //! Reading and writing: each operation is tried under one view after the other until all servers of one have done it.
 
 use super::heal::{Scan, drop_all, give, ids};
-use super::scripts::{self, Guard, ID_BYTES, Put, PutId, Said};
+use super::scripts::{self, Guard, ID_BYTES, Prepared, Put, PutId, Said};
 use super::server::{Connected, Lane, Trouble};
 use super::{PERSISTENCE, Pending, Problem, Replicas, Serving};
 use bytes::Bytes;
@@ -67,9 +67,7 @@ impl Replicas {
                 guard: new.guard,
                 previous: new.previous,
             };
-            let prepared = put.prepare();
-            let said = join_all(serving.members().iter().map(|member| member.put(&prepared))).await;
-            drop(prepared);
+            let said = self.put_on_members(&serving, put.prepare()).await;
             let Some(said) = self.sort_out(&serving, said)? else {
                 continue;
             };
@@ -116,6 +114,23 @@ impl Replicas {
                 }
             }
         }
+    }
+
+    /// Sends a put to all members at once. What they say to a small one is gathered on the servers' own thread, so that the caller is woken once; a large
+    /// one is better written by several threads.
+    async fn put_on_members(&self, serving: &Arc<Serving>, prepared: Prepared) -> Vec<Result<Said, Trouble>> {
+        if let Prepared::Staged(_) = prepared {
+            return join_all(serving.members().iter().map(|member| member.put(&prepared))).await;
+        }
+        let to = serving.clone();
+        let said = self
+            .runtime
+            .spawn(async move { join_all(to.members().iter().map(|member| member.put(&prepared))).await });
+        said.await.unwrap_or_else(|_| {
+            vec![Err(Trouble::Unwilling(
+                "the thread that talks to the servers has ended".to_string(),
+            ))]
+        })
     }
 
     /// Makes the others follow the first one, which holds another value than the one that was to be put. False if that has changed meanwhile.

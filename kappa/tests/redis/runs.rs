@@ -322,7 +322,7 @@ async fn r17_a_task_that_checkpoints_twenty_thousand_times_leaves_redis_as_it_wa
     let servers = Servers::start(2);
     let kappa = Kappa::builder().state(servers.url()).build().await.expect("a place");
     // Each longer than a message may be, so that each is an object too: twenty thousand in all.
-    for (count, size) in [(17_000, 1000), (3000, 70_000)] {
+    for (count, size) in [(17_000, 1000), (3000, 100_000)] {
         let handle = kappa.start(many_checkpoints(count, size)).await.expect("a run");
         let (mut most_keys, mut most_bytes) = (0, 0);
         let waiting = handle.wait();
