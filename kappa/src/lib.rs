@@ -26,6 +26,7 @@ pub mod link;
 pub mod platform;
 pub mod prelude;
 pub mod protocol;
+mod replicas;
 pub mod runtime;
 pub mod store;
 pub mod task;

@@ -28,8 +28,9 @@ pub enum Payload {
 }
 
 impl Payload {
-    /// Largest payload in bytes that is sent inside a message.
-    pub const INLINE_LIMIT: usize = 64 * 1024;
+    /// Largest payload in bytes that is sent inside a message. A little more than 64 KiB, so that a state of that size needs no object of its own: with the
+    /// store elsewhere that would be a second round trip.
+    pub const INLINE_LIMIT: usize = 72 * 1024;
 
     /// Length of the content in bytes, wherever it is kept.
     pub fn length(&self) -> u64 {

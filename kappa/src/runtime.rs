@@ -7,14 +7,18 @@
 //! DIR/store                    the runs' large values, unless another store is given
 //! ```
 //!
+//! or, in its place, Redis servers that keep the same.
+//!
 //! A run belongs to its [`RunHandle`]: dropping the handle stops the run and kills what is running of it. With a state directory it can be
 //! resumed, here or in another process, also after it has ended: then it gives its result again, until it is removed.
 
 mod builder;
 mod error;
 mod handle;
+pub(crate) mod state;
 
 pub use crate::coordinator::state::{BackOff, RunEvent, RunStats, Tuning};
+pub use crate::replicas::{Condition, ReplicaStatus};
 pub use builder::{BuildError, Builder};
 pub use error::RunError;
 pub use handle::{RunHandle, Undecoded};
@@ -22,13 +26,13 @@ pub use handle::{RunHandle, Undecoded};
 use crate::coordinator::driver::{Coordinator, Setup};
 use crate::error::{Failure, TaskError};
 use crate::ids::{RunId, TaskId};
-use crate::journal::{Durability, FileJournal, Journal, JournalError};
+use crate::journal::{Durability, Journal, JournalError};
 use crate::platform::Platform;
 use crate::protocol::{Payload, TaskSpec};
 use crate::store::Store;
 use crate::task::{TaskCall, TaskFunction};
 use bytes::Bytes;
-use std::path::PathBuf;
+use state::{Opening, State};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Runtime;
@@ -47,7 +51,7 @@ struct Inner {
     /// For tasks that are to run on this machine, whatever the platform is.
     here: Arc<dyn Platform>,
     store: Arc<dyn Store>,
-    state_dir: Option<PathBuf>,
+    state: Option<State>,
     durability: Durability,
     tuning: Tuning,
     time_limit: Option<Duration>,
@@ -89,7 +93,7 @@ impl Kappa {
     /// As [`Kappa::start`].
     pub async fn start_erased<V>(&self, function: &str, arguments: Bytes) -> Result<RunHandle<V>, RunError> {
         let run = RunId::generate();
-        let journal = self.journal(run, FileJournal::create).await?;
+        let journal = self.journal(run, Opening::New).await?;
         let arguments = self.payload(run, arguments).await?;
         let root = TaskSpec::new(function, arguments);
         let coordinator = Coordinator::start(self.setup(run, journal)?, root).await?;
@@ -101,7 +105,7 @@ impl Kappa {
     /// # Errors
     /// If there is no such run, it is being worked on by another process, or its journal cannot be read.
     pub async fn resume<V>(&self, run: RunId) -> Result<RunHandle<V>, RunError> {
-        let journal = match self.journal(run, FileJournal::open).await {
+        let journal = match self.journal(run, Opening::Existing).await {
             Err(RunError::Journal {
                 cause: JournalError::NotFound { .. },
                 ..
@@ -120,51 +124,36 @@ impl Kappa {
         self.resume(run).await
     }
 
-    /// The runs of the state directory, oldest first; none without one.
+    /// The runs of the state, oldest first; none without one. Blocks the thread for a moment.
     ///
     /// # Errors
-    /// If the directory cannot be read.
+    /// If the state cannot be read.
     pub fn runs(&self) -> std::io::Result<Vec<RunId>> {
-        let Some(folder) = self.runs_folder().filter(|folder| folder.exists()) else {
-            return Ok(Vec::new());
-        };
-        let mut runs = Vec::new();
-        for entry in std::fs::read_dir(folder)? {
-            runs.extend(entry?.file_name().to_str().and_then(RunId::parse));
-        }
-        runs.sort_unstable();
-        Ok(runs)
+        self.inner.state.as_ref().map_or(Ok(Vec::new()), State::runs)
     }
 
-    /// Forgets a run of the state directory, with everything that is stored of it. A run that is not there counts as removed.
+    /// Forgets a run of the state, with everything that is stored of it. A run that is not there counts as removed.
     ///
     /// # Errors
     /// If it is being worked on, or something of it cannot be deleted.
     pub async fn remove(&self, run: RunId) -> Result<(), RunError> {
-        let Some(folder) = self.runs_folder().map(|folder| folder.join(run.to_string())) else {
+        let (Some(state), Some(runtime)) = (&self.inner.state, &self.inner.runtime) else {
             return Ok(());
         };
-        match self.journal(run, FileJournal::open).await {
-            Ok(journal) => drop(journal), // Nobody works on it: the lock was free.
-            Err(RunError::Journal {
-                cause: JournalError::NotFound { .. },
-                ..
-            }) => {}
-            Err(error) => return Err(error),
-        }
+        let failed = |cause| RunError::Journal { run, cause };
+        // Only if nobody works on it.
+        let removing = state
+            .remove(run, self.inner.durability, runtime.handle())
+            .await
+            .map_err(failed)?;
         let objects = self.inner.store.delete_prefix(&format!("runs/{run}")).await;
         objects.map_err(|cause| RunError::Store { run, cause })?;
-        match std::fs::remove_dir_all(&folder) {
-            Err(cause) if cause.kind() != std::io::ErrorKind::NotFound => Err(RunError::Journal {
-                run,
-                cause: JournalError::Unavailable {
-                    place: folder.display().to_string(),
-                    action: "remove it".to_string(),
-                    cause: cause.to_string(),
-                },
-            }),
-            _ => Ok(()),
-        }
+        removing.finish().await.map_err(failed)
+    }
+
+    /// How the Redis servers are doing that keep the state; none if a folder does.
+    pub fn replicas(&self) -> Vec<ReplicaStatus> {
+        self.inner.state.as_ref().map_or(Vec::new(), State::replicas)
     }
 
     /// The store that the runs use.
@@ -176,10 +165,9 @@ impl Kappa {
     pub async fn shutdown(&self) {
         self.inner.platform.shutdown().await;
         self.inner.here.shutdown().await;
-    }
-
-    fn runs_folder(&self) -> Option<PathBuf> {
-        self.inner.state_dir.as_ref().map(|folder| folder.join("runs"))
+        if let Some(state) = &self.inner.state {
+            state.until_quiet().await;
+        }
     }
 
     fn setup(&self, run: RunId, journal: Option<Arc<dyn Journal>>) -> Result<Setup, RunError> {
@@ -201,26 +189,14 @@ impl Kappa {
         })
     }
 
-    /// The run's journal, opened on a thread that may block.
-    async fn journal(
-        &self,
-        run: RunId,
-        open: fn(&std::path::Path, Durability) -> Result<FileJournal, JournalError>,
-    ) -> Result<Option<Arc<dyn Journal>>, RunError> {
-        let (Some(folder), Some(runtime)) = (self.runs_folder(), &self.inner.runtime) else {
+    async fn journal(&self, run: RunId, opening: Opening) -> Result<Option<Arc<dyn Journal>>, RunError> {
+        let (Some(state), Some(runtime)) = (&self.inner.state, &self.inner.runtime) else {
             return Ok(None);
         };
-        let path = folder.join(run.to_string()).join("journal");
-        let durability = self.inner.durability;
-        let opened = runtime.spawn_blocking(move || open(&path, durability)).await;
-        match opened {
-            Ok(Ok(journal)) => Ok(Some(Arc::new(journal))),
-            Ok(Err(cause)) => Err(RunError::Journal { run, cause }),
-            Err(cause) => Err(RunError::Platform {
-                run,
-                cause: cause.to_string(),
-            }),
-        }
+        let opened = state
+            .journal(run, opening, self.inner.durability, runtime.handle())
+            .await;
+        opened.map(Some).map_err(|cause| RunError::Journal { run, cause })
     }
 
     async fn payload(&self, run: RunId, bytes: Bytes) -> Result<Payload, RunError> {

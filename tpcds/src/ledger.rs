@@ -56,6 +56,9 @@ impl<T: Clone + Serialize + for<'de> Deserialize<'de>> Ledger<T> {
             outcomes: HashMap::new(),
         };
         let Some(folder) = folder else { return Ok(ledger) };
+        if folder.to_str().is_some_and(kappa::cli::names_servers) {
+            anyhow::bail!("--state must be a folder here: what is done of the job is recorded there, beside the runs");
+        }
         fs::create_dir_all(folder).with_context(|| format!("cannot create the state folder {}", folder.display()))?;
         let path = folder.join(format!("tpcds-{job}.jsonl"));
         let open = OpenOptions::new().read(true).append(true).create(true).open(&path);

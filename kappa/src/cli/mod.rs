@@ -7,7 +7,8 @@ mod input;
 mod options;
 mod parse;
 mod progress;
+mod replicas;
 mod run;
 
-pub use options::{LinkKind, OptionsError, PlatformKind, RunOptions};
+pub use options::{LinkKind, OptionsError, PlatformKind, RunOptions, names_servers, shown_place};
 pub use run::main;

@@ -7,7 +7,9 @@ use crate::platform::chaos::{Chaos, Spec};
 use crate::platform::in_process::{InProcess, InProcessOptions};
 use crate::platform::process::{Process, ProcessOptions};
 use crate::platform::{Platform, PlatformError};
+use crate::replicas::address;
 use crate::runtime::BuildError;
+use crate::runtime::state::State;
 use crate::store::{Store, StoreError, Temporary};
 use clap::{Args, ValueEnum};
 use std::io;
@@ -44,17 +46,31 @@ pub struct RunOptions {
     #[arg(long, value_name = "ADDR")]
     pub listen: Option<SocketAddr>,
 
-    /// Where large values are kept: `memory:` or `file:DIR` [default: memory, or a folder that is removed at the end]
+    /// Where large values are kept: `memory:`, `file:DIR` or `redis://HOST[:PORT][,HOST2[:PORT]..]` [default: with the state, or else in memory or in a
+    /// folder that is removed at the end]
     #[arg(long, value_name = "URL")]
     pub store: Option<String>,
 
-    /// Folder that records the run, so that it can be resumed whatever happens
-    #[arg(long, value_name = "DIR")]
+    /// Folder, or Redis servers `redis://HOST[:PORT][,HOST2[:PORT]..]`, where the run is recorded, so that it can be resumed whatever happens
+    #[arg(long, value_name = "DIR|URL")]
     pub state: Option<PathBuf>,
 
     /// Kill this share of invocations at random moments, for example `kill=0.3,seed=7`; the result stays the same
     #[arg(long, value_name = "SPEC")]
     pub chaos: Option<Spec>,
+}
+
+/// The text of `--state` or `--store` as messages may show it: without passwords.
+pub fn shown_place(place: &str) -> String {
+    match address::is_url(place) {
+        true => address::shown(place),
+        false => place.to_string(),
+    }
+}
+
+/// Whether the text of `--state` names servers, and no folder.
+pub fn names_servers(place: &str) -> bool {
+    address::is_url(place)
 }
 
 /// The platforms that a command line can name.
@@ -106,7 +122,11 @@ impl RunOptions {
     /// If the options do not go together, or what they name is not there.
     pub async fn build(&self) -> Result<Kappa, OptionsError> {
         self.check()?;
-        let store = self.open_store()?;
+        let state = match &self.state {
+            Some(place) => Some(State::open(place.clone()).await?),
+            None => None,
+        };
+        let store = self.open_store(state.as_ref())?;
         let mut platform = self.open_platform(&store)?;
         if let Some(spec) = self.chaos {
             platform = Arc::new(Chaos::new(platform, spec));
@@ -115,8 +135,8 @@ impl RunOptions {
             .platform(platform)
             .store(store)
             .time_limit(self.time_limit);
-        if let Some(folder) = &self.state {
-            builder = builder.state_dir(folder);
+        if let Some(state) = state {
+            builder = builder.opened_state(state);
         }
         Ok(builder.build().await?)
     }
@@ -141,22 +161,16 @@ impl RunOptions {
         }
         if self.state.is_some() && self.store.as_deref() == Some("memory:") {
             return Err(OptionsError::Conflict(
-                "--state needs a store that outlives this process: leave out --store, or use file:DIR",
+                "--state needs a store that outlives this process: leave out --store, or use file:DIR or redis://HOST",
             ));
         }
         Ok(())
     }
 
-    fn open_store(&self) -> Result<Arc<dyn Store>, OptionsError> {
-        match (&self.store, &self.state, self.platform) {
+    fn open_store(&self, state: Option<&State>) -> Result<Arc<dyn Store>, OptionsError> {
+        match (&self.store, state, self.platform) {
             (Some(url), _, _) => Ok(crate::store::open(url)?),
-            (None, Some(folder), _) => {
-                std::fs::create_dir_all(folder).map_err(|cause| BuildError::StateDirectory {
-                    path: folder.clone(),
-                    cause,
-                })?;
-                Ok(crate::store::open(&format!("file:{}", folder.join("store").display()))?)
-            }
+            (None, Some(state), _) => Ok(state.store()?),
             (None, None, PlatformKind::InProcess) => Ok(crate::store::open("memory:")?),
             (None, None, PlatformKind::Process) => Ok(Arc::new(Temporary::new()?)),
         }
@@ -186,5 +200,18 @@ impl RunOptions {
                 Ok(Arc::new(Process::new(options, store)?))
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passwords_of_servers_are_not_shown() {
+        let shown = shown_place("redis://:secret@a,b");
+        assert_eq!(shown, "redis://***@a,b");
+        assert_eq!(shown_place("some/folder@home"), "some/folder@home");
+        assert!(names_servers("redis://a") && !names_servers("redis"));
     }
 }

@@ -1,14 +1,16 @@
 //! `kappa::main`: the command line of a program that is one task.
 
 use super::input;
-use super::options::{OptionsError, RunOptions};
+use super::options::{OptionsError, RunOptions, names_servers, shown_place};
 use super::progress::{INTERVAL, Progress};
+use super::replicas::Told;
 use crate::ids::RunId;
 use crate::runtime::{Kappa, RunError, RunHandle};
 use crate::task::{Constructor, TaskCall, TaskFunction};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use serde_json::Value;
 use std::io::{self, Write};
+use std::path::Path;
 use std::process::ExitCode;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -81,6 +83,10 @@ struct Common {
     options: RunOptions,
 }
 
+fn is_url(state: &Path) -> bool {
+    state.to_str().is_some_and(names_servers)
+}
+
 fn parse_run(text: &str) -> Result<RunId, String> {
     RunId::parse(text).ok_or_else(|| "that is not a run's id".to_string())
 }
@@ -96,7 +102,7 @@ fn parse<F: TaskFunction>() -> Result<CommandLine, clap::Error> {
     };
     let examples = format!(
         "Examples:\n  {name} run{example}\n  {name} run{example} --platform process --time-limit 2s --chaos kill=0.3,seed=7\n  \
-         {name} run{example} --state DIR\n  {name} resume RUN --state DIR"
+         {name} run{example} --state DIR\n  {name} run{example} --state redis://HOST,HOST2\n  {name} resume RUN --state DIR"
     );
     let about = format!("Runs the task {}; {}.", F::NAME, input::signature(F::PARAMETERS));
     let command = CommandLine::command().bin_name(name).about(about);
@@ -157,11 +163,11 @@ fn execute<F: TaskFunction>(line: CommandLine) -> Result<(), End> {
             match &common.options.state {
                 None => {
                     return Err(End::usage(
-                        "resume needs --state DIR: the folder that the run was started with",
+                        "resume needs --state DIR or --state redis://HOST: the one that the run was started with",
                     ));
                 }
                 // A mistyped one is not made.
-                Some(folder) if !folder.join("runs").is_dir() => {
+                Some(folder) if !is_url(folder) && !folder.join("runs").is_dir() => {
                     let folder = folder.display();
                     return Err(End::failed(format!(
                         "there is no run {run} that could be resumed: {folder} is not the state directory of any run"
@@ -213,13 +219,18 @@ async fn drive<F: TaskFunction>(
         say(&format!("if it is interrupted, go on with `{how}`"));
     }
     let progress = Progress::start(common.quiet);
+    let mut told = Told::default();
     let waiting = handle.wait();
     tokio::pin!(waiting);
     let ended = loop {
         tokio::select! {
             ended = &mut waiting => break Ok(ended),
             code = signals.next() => break Err(code),
-            () = tokio::time::sleep(INTERVAL) => progress.show(&handle.stats()),
+            () = tokio::time::sleep(INTERVAL) => {
+                progress.show(&handle.stats());
+                let news = told.news(kappa.replicas());
+                news.iter().filter(|_| !common.quiet).for_each(|line| say(line));
+            }
         }
     };
     let ended = match ended {
@@ -255,10 +266,12 @@ async fn drive<F: TaskFunction>(
 fn how_to_resume<V>(handle: &RunHandle<V>, common: &Common) -> Option<String> {
     let folder = common.options.state.as_ref()?;
     let mut how = format!("{} resume {}", shell_word(&program()), handle.id());
-    how.push_str(&format!(" --state {}", shell_word(&folder.to_string_lossy())));
+    // Passwords are not shown; whoever knows them puts them back.
+    let shown = |text: &str| shell_word(&shown_place(text));
+    how.push_str(&format!(" --state {}", shown(&folder.to_string_lossy())));
     // Its objects are there, and nowhere else.
     if let Some(store) = &common.options.store {
-        how.push_str(&format!(" --store {}", shell_word(store)));
+        how.push_str(&format!(" --store {}", shown(store)));
     }
     Some(how)
 }

@@ -6,6 +6,7 @@
 //! One key per batch of records, counting up, and one key for the snapshot together with the number of the first batch after it. A snapshot is
 //! written in one atomic step with the removal of the batches for which it stands.
 
+use super::records::{join, split};
 use super::{Journal, JournalError};
 use async_trait::async_trait;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
@@ -178,27 +179,6 @@ fn split_snapshot<'a>(path: &Path, value: &'a [u8]) -> Result<(u64, &'a [u8]), J
         Some((first, snapshot)) => Ok((u64::from_be_bytes(*first), snapshot)),
         None => Err(unavailable(path, "read", "the snapshot is damaged")),
     }
-}
-
-/// Records one after the other, each behind its length.
-fn join(records: &[Vec<u8>]) -> Vec<u8> {
-    let length = records.iter().map(|record| record.len() + 8).sum();
-    let mut value = Vec::with_capacity(length);
-    for record in records {
-        value.extend_from_slice(&(record.len() as u64).to_be_bytes());
-        value.extend_from_slice(record);
-    }
-    value
-}
-
-fn split(mut value: &[u8], records: &mut Vec<Vec<u8>>) -> Option<()> {
-    while let Some((length, rest)) = value.split_first_chunk::<8>() {
-        let length = usize::try_from(u64::from_be_bytes(*length)).ok()?;
-        let (record, rest) = rest.split_at_checked(length)?;
-        records.push(record.to_vec());
-        value = rest;
-    }
-    value.is_empty().then_some(())
 }
 
 fn unavailable(path: &Path, action: &str, cause: impl ToString) -> JournalError {

@@ -4,6 +4,8 @@
 mod conformance;
 pub mod file;
 pub mod memory;
+mod records;
+pub(crate) mod redis;
 
 pub use file::{Durability, FileJournal};
 pub use memory::MemoryJournal;

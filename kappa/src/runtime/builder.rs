@@ -1,5 +1,6 @@
 //! A place to run things, described part by part.
 
+use super::state::State;
 use super::{Inner, Kappa, Tuning};
 use crate::journal::Durability;
 use crate::platform::Platform;
@@ -14,7 +15,8 @@ use std::time::Duration;
 pub struct Builder {
     platform: Option<Arc<dyn Platform>>,
     store: Option<Arc<dyn Store>>,
-    state_dir: Option<PathBuf>,
+    place: Option<PathBuf>,
+    state: Option<State>,
     durability: Durability,
     tuning: Tuning,
     time_limit: Option<Duration>,
@@ -34,6 +36,14 @@ pub enum BuildError {
         /// What the system said.
         cause: std::io::Error,
     },
+    /// The servers that are to keep the state are not there, or are not what was named.
+    #[error("cannot use the state {state}: {cause}")]
+    StateServers {
+        /// The servers, without their passwords.
+        state: String,
+        /// What happened.
+        cause: String,
+    },
     /// The threads of the coordinator or of the platform cannot be started.
     #[error("cannot start threads: {0}")]
     Threads(std::io::Error),
@@ -47,7 +57,7 @@ impl Builder {
     }
 
     /// Where large values are kept. Must be the one that the platform's workers use. The default is memory, or with a state directory a folder
-    /// in it.
+    /// in it, or the servers of the state.
     pub fn store(mut self, store: Arc<dyn Store>) -> Self {
         self.store = Some(store);
         self
@@ -55,7 +65,19 @@ impl Builder {
 
     /// Where runs are recorded, so that they can be resumed. Without it a run ends with this process.
     pub fn state_dir(mut self, folder: impl Into<PathBuf>) -> Self {
-        self.state_dir = Some(folder.into());
+        self.place = Some(folder.into());
+        self
+    }
+
+    /// The same, where the text may also name Redis servers, `redis://HOST[:PORT][,HOST2[:PORT]..]`: what is decided is then on all of them before it takes
+    /// effect, and any of them but the last can be lost.
+    pub fn state(self, folder_or_url: impl Into<PathBuf>) -> Self {
+        self.state_dir(folder_or_url)
+    }
+
+    /// The same, opened already.
+    pub(crate) fn opened_state(mut self, state: State) -> Self {
+        self.state = Some(state);
         self
     }
 
@@ -82,16 +104,14 @@ impl Builder {
     /// # Errors
     /// If a folder cannot be made, a store not be opened, or a thread not be started.
     pub async fn build(self) -> Result<Kappa, BuildError> {
-        if let Some(path) = &self.state_dir {
-            let made = std::fs::create_dir_all(path);
-            made.map_err(|cause| BuildError::StateDirectory {
-                path: path.clone(),
-                cause,
-            })?;
-        }
-        let store = match (self.store, &self.state_dir) {
+        let state = match (self.state, self.place) {
+            (Some(state), _) => Some(state),
+            (None, Some(place)) => Some(State::open(place).await?),
+            (None, None) => None,
+        };
+        let store = match (self.store, &state) {
             (Some(store), _) => store,
-            (None, Some(folder)) => crate::store::open(&format!("file:{}", folder.join("store").display()))?,
+            (None, Some(state)) => state.store()?,
             (None, None) => crate::store::open("memory:")?,
         };
         let options = InProcessOptions::default();
@@ -112,7 +132,7 @@ impl Builder {
             platform,
             here,
             store,
-            state_dir: self.state_dir,
+            state,
             durability: self.durability,
             tuning: self.tuning,
             time_limit: self.time_limit,

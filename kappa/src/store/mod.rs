@@ -2,18 +2,20 @@
 //!
 //! A key is written once. Whoever holds a key may read it from anywhere; nobody lists.
 //!
-//! [`open`] makes a store of its URL: [`Memory`] (`memory:`) or [`FileStore`] (`file:DIR`). A new backend is done when [`conformance`] passes on it.
+//! [`open`] makes a store of its URL: [`Memory`] (`memory:`), [`FileStore`] (`file:DIR`) or [`RedisStore`] (`redis://HOST[,HOST2..]`). A new backend is done when [`conformance`] passes on it.
 
 pub mod conformance;
 mod file;
 pub mod key;
 mod memory;
 mod open;
+mod redis;
 mod temporary;
 
 pub use file::FileStore;
 pub use memory::Memory;
 pub use open::open;
+pub use redis::RedisStore;
 pub use temporary::Temporary;
 
 use async_trait::async_trait;

@@ -1,17 +1,19 @@
 //! From the text a person or a message gives to a store.
 
-use super::{FileStore, Memory, Store, StoreError};
+use super::{FileStore, Memory, RedisStore, Store, StoreError};
+use crate::replicas::address;
 use std::path::Path;
 use std::sync::Arc;
 
-/// Opens the store that a URL names: `memory:` (a new one) or `file:DIR`.
+/// Opens the store that a URL names: `memory:` (a new one), `file:DIR`, or `redis://HOST[:PORT][,HOST2[:PORT]..]`.
 ///
 /// # Errors
 /// [`StoreError::Invalid`] for a URL that names no store, [`StoreError::Unavailable`] if it is not there.
 pub fn open(url: &str) -> Result<Arc<dyn Store>, StoreError> {
     let invalid = |what: &str| {
         Err(StoreError::Invalid(format!(
-            "store {url:?} {what}; a store is `memory:` or `file:DIR`"
+            "store {:?} {what}; a store is `memory:` or `file:DIR` or `redis://HOST[:PORT][,HOST2[:PORT]..]`",
+            address::shown(url)
         )))
     };
     match url.split_once(':') {
@@ -19,6 +21,7 @@ pub fn open(url: &str) -> Result<Arc<dyn Store>, StoreError> {
         Some(("memory", _)) => invalid("has text after `memory:`"),
         Some(("file", "")) => invalid("names no folder"),
         Some(("file", folder)) => Ok(Arc::new(FileStore::open(Path::new(folder))?)),
+        Some(("redis", _)) => Ok(Arc::new(RedisStore::open(url)?)),
         Some((scheme, _)) => invalid(&format!("is of the unknown kind `{scheme}`")),
         None => invalid("has no kind"),
     }

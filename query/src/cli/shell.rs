@@ -89,7 +89,7 @@ impl Shell {
             format!(
                 "kappa-sql resume {} --state {}",
                 query.run_id(),
-                shell_word(&state.to_string_lossy())
+                shell_word(&kappa::cli::shown_place(&state.to_string_lossy()))
             )
         });
         if let Some(resume) = &resume {

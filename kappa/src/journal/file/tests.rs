@@ -75,18 +75,6 @@ fn a_second_writer_hears_that_the_journal_is_in_use() {
     drop(folder.open());
 }
 
-#[test]
-fn records_are_split_as_they_were_joined_and_damage_is_seen() {
-    let records = vec![vec![], vec![1, 2, 3], vec![0; 1000]];
-    let value = join(&records);
-    let mut back = Vec::new();
-    assert_eq!(split(&value, &mut back), Some(()));
-    assert_eq!(back, records);
-    for length in [1, 7, 9, value.len() - 1] {
-        assert_eq!(split(&value[..length], &mut Vec::new()), None);
-    }
-}
-
 const CHILD_FOLDER: &str = "KAPPA_TEST_JOURNAL";
 
 /// The child of the next test: appends numbered records and says when each is safe, until it is killed.

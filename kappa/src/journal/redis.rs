@@ -1,0 +1,428 @@
+//! A journal in Redis, on one server or replicated over several.
+//!
+//! Guarantees, beside what [`crate::replicas`] does for every value (a batch that was acknowledged is on every live server):
+//!
+//! * Batches are numbered, and put where there is none: of two coordinators, only one can write a batch of a number.
+//! * One coordinator at a time: whoever opens the journal takes its *lease*, and every write names the lease under which it was made. A write under a lease that
+//!   somebody else has taken is refused by the servers, in the same step, so a coordinator that was given up can write nothing any more.
+//! * A lease is taken from a coordinator only if it gives no sign of life for [`WATCHED`]. No clocks are compared.
+//! * A batch is put only if the one before it is there: a server that has forgotten something that it acknowledged is noticed, not built upon.
+//!
+//! Keys of run `R`: `R/lease`, `R/batch/N`, `R/snapshot/N` (stands for all batches before `N`). When a snapshot is there, what it stands for is deleted.
+
+use super::records::{join, split};
+use super::{Journal, JournalError};
+use crate::ids::RunId;
+use crate::replicas::values::VALUE_LIMIT;
+use crate::replicas::{Busy, Guard, New, Outcome, Problem, PutId, Replicas};
+use async_trait::async_trait;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::Mutex;
+
+/// What the keys of journals begin with.
+const JOURNALS: &str = "kappa:j:";
+
+/// How often a coordinator gives a sign of life.
+const BEAT: Duration = Duration::from_millis(500);
+
+/// How long one that gives none is watched before its lease is taken.
+const WATCHED: Duration = Duration::from_secs(3);
+
+/// How often it is looked at meanwhile.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// The record of one run.
+pub(crate) struct RedisJournal {
+    replicas: Arc<Replicas>,
+    run: RunId,
+    guard: Guard,
+    batches: Mutex<Batches>,
+    beating: tokio::task::AbortHandle,
+    /// Until the lease is given back.
+    busy: Option<Busy>,
+}
+
+#[derive(Clone, Debug)]
+struct Batches {
+    /// Number of the first batch that the snapshot does not stand for.
+    first: u64,
+    next: u64,
+    /// The snapshot's id, if there is one.
+    snapshot: Option<PutId>,
+    /// What a write has failed with: it may have taken effect or not, so nothing more is written.
+    failure: Option<JournalError>,
+}
+
+fn lease_key(run: RunId) -> String {
+    format!("{JOURNALS}{run}/lease")
+}
+
+fn batch_key(run: RunId, number: u64) -> String {
+    format!("{JOURNALS}{run}/batch/{number:020}")
+}
+
+fn snapshot_key(run: RunId, number: u64) -> String {
+    format!("{JOURNALS}{run}/snapshot/{number:020}")
+}
+
+fn beat_key(run: RunId) -> String {
+    format!("kappa:beat:{run}")
+}
+
+/// What a lease says when nobody has it.
+const FREE: &[u8] = b"free";
+const HELD: &[u8] = b"held";
+
+/// The runs that have a journal, oldest first.
+pub(crate) async fn runs(replicas: &Replicas) -> Result<Vec<RunId>, Problem> {
+    let leases = replicas.list(&format!("{JOURNALS}*/lease")).await?;
+    let ids = leases
+        .iter()
+        .filter_map(|key| key.strip_prefix(JOURNALS)?.strip_suffix("/lease"));
+    let mut runs: Vec<_> = ids.filter_map(RunId::parse).collect();
+    runs.sort_unstable();
+    Ok(runs)
+}
+
+impl RedisJournal {
+    /// Makes the journal of a new run.
+    ///
+    /// # Errors
+    /// If there is one already, or the servers are not there.
+    pub(crate) async fn create(replicas: &Arc<Replicas>, run: RunId) -> Result<Self, JournalError> {
+        match take_lease(replicas, run, None).await? {
+            Some(guard) => Ok(Self::with(replicas, run, guard, Batches::none())),
+            None => Err(unavailable(replicas, run, "create it", "there is one already")),
+        }
+    }
+
+    /// Opens the journal that another coordinator has left. Takes some seconds if that one has not closed it.
+    ///
+    /// # Errors
+    /// [`JournalError::NotFound`] if there is none, [`JournalError::InUse`] if another coordinator is working with it.
+    pub(crate) async fn open(replicas: &Arc<Replicas>, run: RunId) -> Result<Self, JournalError> {
+        let id = watch(replicas, run).await?;
+        let Some(guard) = take_lease(replicas, run, Some(id)).await? else {
+            return Err(JournalError::InUse {
+                place: place(replicas, run),
+            });
+        };
+        let journal = Self::with(replicas, run, guard, Batches::none());
+        // What the one before was writing when it died may be on some of the servers only. Nobody writes here any more.
+        let everything = format!("{JOURNALS}{run}/*");
+        let failed = |problem: Problem| unavailable(replicas, run, "read it", &problem.to_string());
+        replicas.align(&everything).await.map_err(failed)?;
+        let keys = replicas.list(&everything).await.map_err(failed)?;
+        journal.find(&keys).await?;
+        Ok(journal)
+    }
+
+    /// Deletes the journal.
+    pub(crate) async fn delete(self) -> Result<(), JournalError> {
+        let failed = |problem: Problem| unavailable(&self.replicas, self.run, "delete it", &problem.to_string());
+        let keys = self
+            .replicas
+            .list(&format!("{JOURNALS}{}/*", self.run))
+            .await
+            .map_err(failed)?;
+        let (leases, others): (Vec<_>, Vec<_>) = keys.into_iter().partition(|key| *key == self.guard.key);
+        // The lease goes last: as long as it is there, the run is listed, and can be removed again.
+        self.replicas.delete(&others, Some(&self.guard)).await.map_err(failed)?;
+        self.replicas.delete(&leases, Some(&self.guard)).await.map_err(failed)?;
+        Ok(())
+    }
+
+    fn with(replicas: &Arc<Replicas>, run: RunId, guard: Guard, batches: Batches) -> Self {
+        RedisJournal {
+            replicas: replicas.clone(),
+            run,
+            guard,
+            batches: Mutex::new(batches),
+            beating: replicas.every(BEAT, beat_key(run)),
+            busy: Some(replicas.busy()),
+        }
+    }
+
+    /// Finds out which batches there are, and deletes those that the snapshot stands for.
+    async fn find(&self, keys: &[String]) -> Result<(), JournalError> {
+        let number = |key: &str, kind: &str| -> Option<u64> {
+            let rest = key.strip_prefix(&format!("{JOURNALS}{}/{kind}/", self.run))?;
+            rest.parse().ok()
+        };
+        let snapshots: Vec<_> = keys.iter().filter_map(|key| number(key, "snapshot")).collect();
+        let mut numbers: Vec<_> = keys.iter().filter_map(|key| number(key, "batch")).collect();
+        numbers.sort_unstable();
+        let first = snapshots.iter().copied().max().unwrap_or(0);
+        let next = numbers.last().map_or(first, |last| first.max(last + 1));
+        let counted = numbers.iter().filter(|number| **number >= first).count() as u64;
+        if counted != next - first {
+            return Err(self.unavailable(
+                "read it",
+                "a batch is missing: a server has lost what it had acknowledged",
+            ));
+        }
+        let snapshot = match snapshots.is_empty() {
+            true => None,
+            false => {
+                let read = self.replicas.get_named(&snapshot_key(self.run, first)).await;
+                read.map_err(|problem| self.problem("read it", &problem))?
+                    .map(|(id, _)| id)
+            }
+        };
+        let old = snapshots
+            .iter()
+            .filter(|number| **number < first)
+            .map(|number| snapshot_key(self.run, *number));
+        let stood_for = numbers
+            .iter()
+            .filter(|number| **number < first)
+            .map(|number| batch_key(self.run, *number));
+        self.forget(old.chain(stood_for).collect()).await?;
+        *self.batches.lock().await = Batches {
+            first,
+            next,
+            snapshot,
+            failure: None,
+        };
+        Ok(())
+    }
+
+    async fn forget(&self, keys: Vec<String>) -> Result<(), JournalError> {
+        match self.replicas.delete(&keys, Some(&self.guard)).await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(self.in_use()),
+            Err(problem) => Err(self.problem("delete what is not needed any more", &problem)),
+        }
+    }
+
+    async fn put(
+        &self,
+        action: &str,
+        key: &str,
+        value: &[u8],
+        replaces: Option<PutId>,
+        previous: Option<&str>,
+    ) -> Result<PutId, JournalError> {
+        if value.len() > VALUE_LIMIT {
+            let cause = format!("it has {} bytes, and Redis takes at most 512 MB", value.len());
+            return Err(self.unavailable(action, &cause));
+        }
+        let new = New {
+            key,
+            value,
+            replaces,
+            guard: Some(&self.guard),
+            previous,
+        };
+        match self.replicas.put(new).await {
+            Ok(Outcome::Done(id)) => Ok(id),
+            Ok(Outcome::Fenced | Outcome::Taken) => Err(self.in_use()),
+            Ok(Outcome::NothingBefore) => Err(self.unavailable(
+                action,
+                "what was written before is gone: a server has lost what it had acknowledged",
+            )),
+            Err(problem) => Err(self.problem(action, &problem)),
+        }
+    }
+
+    fn in_use(&self) -> JournalError {
+        JournalError::InUse {
+            place: place(&self.replicas, self.run),
+        }
+    }
+
+    fn problem(&self, action: &str, problem: &Problem) -> JournalError {
+        self.unavailable(action, &problem.to_string())
+    }
+
+    fn unavailable(&self, action: &str, cause: &str) -> JournalError {
+        unavailable(&self.replicas, self.run, action, cause)
+    }
+}
+
+impl Batches {
+    fn none() -> Self {
+        Batches {
+            first: 0,
+            next: 0,
+            snapshot: None,
+            failure: None,
+        }
+    }
+
+    /// Whatever has failed stays failed: nobody knows how much of it has been done.
+    fn settle<T>(&mut self, outcome: Result<T, JournalError>) -> Result<T, JournalError> {
+        if let Err(failure) = &outcome {
+            self.failure = Some(failure.clone());
+        }
+        outcome
+    }
+
+    fn check(&self) -> Result<(), JournalError> {
+        self.failure.clone().map_or(Ok(()), Err)
+    }
+}
+
+#[async_trait]
+impl Journal for RedisJournal {
+    async fn append(&self, records: Vec<Vec<u8>>) -> Result<(), JournalError> {
+        if records.is_empty() {
+            return Ok(());
+        }
+        let mut batches = self.batches.lock().await;
+        batches.check()?;
+        let number = batches.next;
+        let previous = match number {
+            _ if number > batches.first => batch_key(self.run, number - 1),
+            _ if batches.snapshot.is_some() => snapshot_key(self.run, number),
+            _ => self.guard.key.clone(),
+        };
+        let key = batch_key(self.run, number);
+        let put = self.put("append", &key, &join(&records), None, Some(&previous)).await;
+        batches.settle(put)?;
+        batches.next += 1;
+        Ok(())
+    }
+
+    async fn snapshot(&self, snapshot: Vec<u8>) -> Result<(), JournalError> {
+        let mut batches = self.batches.lock().await;
+        batches.check()?;
+        let number = batches.next;
+        let key = snapshot_key(self.run, number);
+        let is_again = number == batches.first && batches.snapshot.is_some();
+        let replaces = batches.snapshot.filter(|_| is_again);
+        let put = self.put("write a snapshot", &key, &snapshot, replaces, None).await;
+        let id = batches.settle(put)?;
+        let mut old: Vec<_> = (batches.first..number)
+            .map(|batch| batch_key(self.run, batch))
+            .collect();
+        if batches.snapshot.is_some() && !is_again {
+            old.push(snapshot_key(self.run, batches.first));
+        }
+        batches.first = number;
+        batches.snapshot = Some(id);
+        let forgotten = self.forget(old).await;
+        batches.settle(forgotten)
+    }
+
+    async fn load(&self) -> Result<(Option<Vec<u8>>, Vec<Vec<u8>>), JournalError> {
+        let batches = self.batches.lock().await;
+        let read = async |key: String| {
+            let value = self
+                .replicas
+                .get(&key)
+                .await
+                .map_err(|problem| self.problem("read it", &problem))?;
+            value.ok_or_else(|| {
+                self.unavailable(
+                    "read it",
+                    "a part of it is missing: a server has lost what it had acknowledged",
+                )
+            })
+        };
+        let snapshot = match batches.snapshot {
+            Some(_) => Some(read(snapshot_key(self.run, batches.first)).await?.to_vec()),
+            None => None,
+        };
+        let mut records = Vec::new();
+        for number in batches.first..batches.next {
+            let value = read(batch_key(self.run, number)).await?;
+            split(&value, &mut records)
+                .ok_or_else(|| self.unavailable("read it", &format!("batch {number} is damaged")))?;
+        }
+        Ok((snapshot, records))
+    }
+}
+
+impl Drop for RedisJournal {
+    /// Lets the next coordinator begin at once.
+    fn drop(&mut self) {
+        self.beating.abort();
+        let (guard, run, busy) = (self.guard.clone(), self.run, self.busy.take());
+        self.replicas.in_background(async move |replicas| {
+            let free = New {
+                key: &guard.key,
+                value: FREE,
+                replaces: Some(guard.id),
+                guard: None,
+                previous: None,
+            };
+            // If it cannot be freed, the next one waits until it is sure that nobody is here.
+            if let Err(problem) = replicas.put(free).await {
+                tracing::debug!(%run, %problem, "the journal's lease cannot be given back");
+            }
+            drop(busy);
+        });
+    }
+}
+
+/// Waits until nobody works with the journal; gives its lease's id.
+async fn watch(replicas: &Arc<Replicas>, run: RunId) -> Result<PutId, JournalError> {
+    let failed = |problem: Problem| unavailable(replicas, run, "open it", &problem.to_string());
+    let in_use = || JournalError::InUse {
+        place: place(replicas, run),
+    };
+    let not_found = || JournalError::NotFound {
+        place: place(replicas, run),
+    };
+    let (lease, beat) = (lease_key(run), beat_key(run));
+    let read = replicas.get_named(&lease).await.map_err(failed)?;
+    let (id, says) = read.ok_or_else(not_found)?;
+    if says == FREE {
+        return Ok(id);
+    }
+    let beats = replicas.beats(&beat).await.map_err(failed)?;
+    let started = Instant::now();
+    while started.elapsed() < WATCHED {
+        replicas.sleep(LOOK).await;
+        let read = replicas.get_named(&lease).await.map_err(failed)?;
+        let (now, says) = read.ok_or_else(not_found)?;
+        if says == FREE {
+            return Ok(now);
+        }
+        let beats_now = replicas.beats(&beat).await.map_err(failed)?;
+        let has_beaten = beats_now.iter().any(|beat| beat.is_some() && !beats.contains(beat));
+        // Or somebody else was faster.
+        if has_beaten || now != id {
+            return Err(in_use());
+        }
+    }
+    Ok(id)
+}
+
+/// Takes the lease with this id, or a new one. Nothing if somebody was faster.
+async fn take_lease(
+    replicas: &Arc<Replicas>,
+    run: RunId,
+    replaces: Option<PutId>,
+) -> Result<Option<Guard>, JournalError> {
+    let key = lease_key(run);
+    let new = New {
+        key: &key,
+        value: HELD,
+        replaces,
+        guard: None,
+        previous: None,
+    };
+    match replicas.put(new).await {
+        Ok(Outcome::Done(id)) => Ok(Some(Guard { key, id })),
+        Ok(_) => Ok(None),
+        Err(problem) => Err(unavailable(replicas, run, "open it", &problem.to_string())),
+    }
+}
+
+fn place(replicas: &Replicas, run: RunId) -> String {
+    format!("of run {run} on {}", replicas.name())
+}
+
+fn unavailable(replicas: &Replicas, run: RunId, action: &str, cause: &str) -> JournalError {
+    JournalError::Unavailable {
+        place: place(replicas, run),
+        action: action.to_string(),
+        cause: cause.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

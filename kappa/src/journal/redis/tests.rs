@@ -1,0 +1,308 @@
+use super::super::conformance::{self, Place};
+use super::*;
+use crate::replicas::Addresses;
+use servers::{Server, Servers, wait_until};
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+
+#[path = "../../../tests/redis/servers.rs"]
+mod servers;
+
+fn replicas(url: &str) -> Arc<Replicas> {
+    Replicas::new(Addresses::parse(url).expect("addresses")).expect("a thread")
+}
+
+/// A new run on these servers; each `open` is another client.
+struct Run {
+    url: String,
+    run: RunId,
+}
+
+impl Run {
+    fn new(servers: &Servers) -> Self {
+        Run {
+            url: servers.url(),
+            run: RunId::generate(),
+        }
+    }
+
+    async fn create(&self) -> RedisJournal {
+        RedisJournal::create(&replicas(&self.url), self.run)
+            .await
+            .expect("a journal")
+    }
+
+    async fn open(&self) -> Result<RedisJournal, JournalError> {
+        RedisJournal::open(&replicas(&self.url), self.run).await
+    }
+}
+
+impl Place for Run {
+    fn open(&self) -> Arc<dyn Journal> {
+        let opened = futures::executor::block_on(async {
+            match self.open().await {
+                Err(JournalError::NotFound { .. }) => Ok(self.create().await),
+                opened => opened,
+            }
+        });
+        Arc::new(opened.expect("a journal"))
+    }
+}
+
+#[tokio::test]
+async fn the_redis_journal_conforms_on_one_server() {
+    let servers = Servers::start(1);
+    conformance::check(|| Run::new(&servers)).await;
+}
+
+#[tokio::test]
+async fn the_redis_journal_conforms_on_two_servers() {
+    let servers = Servers::start(2);
+    conformance::check(|| Run::new(&servers)).await;
+}
+
+#[tokio::test]
+async fn a_second_coordinator_hears_that_the_journal_is_in_use_and_may_have_it_when_the_first_is_gone() {
+    let servers = Servers::start(2);
+    let run = Run::new(&servers);
+    let first = run.create().await;
+    first.append(vec![vec![1]]).await.expect("append");
+    let refused = run.open().await.err().expect("an error");
+    assert!(matches!(refused, JournalError::InUse { .. }), "{refused}");
+    assert!(RedisJournal::create(&replicas(&run.url), run.run).await.is_err());
+    first.append(vec![vec![2]]).await.expect("append");
+    drop(first);
+    let second = run.open().await.expect("free now");
+    assert_eq!(second.load().await.expect("load"), (None, vec![vec![1], vec![2]]));
+}
+
+#[tokio::test]
+async fn r15_a_coordinator_whose_journal_was_taken_can_write_nothing_any_more() {
+    let servers = Servers::start(2);
+    let run = Run::new(&servers);
+    let first = run.create().await;
+    first.append(vec![vec![1]]).await.expect("append");
+    // It hangs: no sign of life, but it will go on.
+    first.beating.abort();
+    let second = run.open().await.expect("taken after a while");
+    for refused in [first.append(vec![vec![66]]).await, first.snapshot(vec![66]).await] {
+        assert!(matches!(refused, Err(JournalError::InUse { .. })), "{refused:?}");
+    }
+    second.append(vec![vec![2]]).await.expect("append");
+    second.snapshot(vec![12]).await.expect("snapshot");
+    // Its number is free again, but not for this one.
+    assert!(matches!(
+        first.append(vec![vec![66]]).await,
+        Err(JournalError::InUse { .. })
+    ));
+    drop(first);
+    second.append(vec![vec![3]]).await.expect("still its own");
+    assert_eq!(second.load().await.expect("load"), (Some(vec![12]), vec![vec![3]]));
+    for server in &servers.0 {
+        let values = server.values();
+        assert_eq!(values.len(), 3, "{values:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_run_that_is_not_there_is_not_found() {
+    let servers = Servers::start(1);
+    let refused = Run::new(&servers).open().await.err().expect("an error");
+    assert!(matches!(refused, JournalError::NotFound { .. }), "{refused}");
+    assert_eq!(servers.0[0].values(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_is_there_whichever_server_is_lost() {
+    for lost in 0..2 {
+        let mut servers = Servers::start(2);
+        let run = Run::new(&servers);
+        let journal = run.create().await;
+        journal.append(vec![vec![1]]).await.expect("append");
+        journal.snapshot(vec![11]).await.expect("snapshot");
+        journal.append(vec![vec![2]]).await.expect("append");
+        servers.0[lost].kill();
+        journal.append(vec![vec![3]]).await.expect("append with one server");
+        let expected = (Some(vec![11]), vec![vec![2], vec![3]]);
+        assert_eq!(journal.load().await.expect("load"), expected);
+        drop(journal);
+        let again = run.open().await.expect("opened with one server");
+        assert_eq!(again.load().await.expect("load"), expected);
+        drop(again);
+        // It comes back, and the other one goes: nothing is missing.
+        servers.0[lost].restart();
+        let watcher = run.open().await.expect("opened");
+        wait_until("the server has everything again", || {
+            servers.0[0].values() == servers.0[1].values()
+                && watcher
+                    .replicas
+                    .status()
+                    .iter()
+                    .all(|status| status.condition == crate::replicas::Condition::Serving)
+        });
+        servers.0[1 - lost].kill();
+        watcher.append(vec![vec![4]]).await.expect("append");
+        let expected = (Some(vec![11]), vec![vec![2], vec![3], vec![4]]);
+        assert_eq!(watcher.load().await.expect("load"), expected);
+    }
+}
+
+#[tokio::test]
+async fn a_batch_that_reached_only_one_server_is_there_on_both_or_none_after_the_next_opening() {
+    for reached in 0..2 {
+        let servers = Servers::start(2);
+        let run = Run::new(&servers);
+        let journal = run.create().await;
+        journal.append(vec![vec![1]]).await.expect("append");
+        // What a coordinator leaves that dies in the middle of an append.
+        let key = batch_key(run.run, 1);
+        let value = [&[7; 16][..], &join(&[vec![2]])].concat();
+        let client = redis_client(&servers.0[reached]);
+        let _: () = redis_set(client, &key, &value);
+        drop(journal);
+        let journal = run.open().await.expect("opened");
+        let (_, records) = journal.load().await.expect("load");
+        assert!(records == [vec![1]] || records == [vec![1], vec![2]], "{records:?}");
+        assert_eq!(servers.0[0].values(), servers.0[1].values());
+        journal.append(vec![vec![3]]).await.expect("append");
+        let (_, records_now) = journal.load().await.expect("load");
+        assert_eq!(records_now, [records, vec![vec![3]]].concat());
+    }
+}
+
+fn redis_client(server: &Server) -> ::redis::Connection {
+    let client = ::redis::Client::open(format!("redis://{}", server.address())).expect("an address");
+    client.get_connection().expect("a connection")
+}
+
+fn redis_set(mut connection: ::redis::Connection, key: &str, value: &[u8]) {
+    ::redis::cmd("SET")
+        .arg(key)
+        .arg(value)
+        .exec(&mut connection)
+        .expect("set");
+}
+
+#[tokio::test]
+async fn a_server_that_has_forgotten_what_it_acknowledged_is_not_built_upon() {
+    let servers = Servers::start(1);
+    let run = Run::new(&servers);
+    let journal = run.create().await;
+    journal.append(vec![vec![1]]).await.expect("append");
+    let _: u64 = servers.0[0].ask(&["DEL", &batch_key(run.run, 0)]);
+    let refused = journal.append(vec![vec![2]]).await.expect_err("an error");
+    assert!(
+        refused.to_string().contains("lost what it had acknowledged"),
+        "{refused}"
+    );
+    // It stays refused: nobody knows what is there.
+    assert!(journal.append(vec![vec![2]]).await.is_err());
+}
+
+#[tokio::test]
+async fn a_removed_journal_leaves_nothing() {
+    let servers = Servers::start(2);
+    let run = Run::new(&servers);
+    let journal = run.create().await;
+    for number in 0..5 {
+        journal.append(vec![vec![number]]).await.expect("append");
+    }
+    let replicas = journal.replicas.clone();
+    assert_eq!(runs(&replicas).await.expect("runs"), [run.run]);
+    journal.delete().await.expect("deleted");
+    replicas.until_quiet().await;
+    assert_eq!(runs(&replicas).await.expect("runs"), []);
+    for server in &servers.0 {
+        assert_eq!(server.values(), Vec::<String>::new());
+    }
+}
+
+#[tokio::test]
+async fn r17_what_a_snapshot_stands_for_is_deleted() {
+    let servers = Servers::start(2);
+    let run = Run::new(&servers);
+    let journal = run.create().await;
+    for round in 0..20 {
+        for _ in 0..30 {
+            journal.append(vec![vec![round; 1000]]).await.expect("append");
+        }
+        journal.snapshot(vec![round]).await.expect("snapshot");
+        assert_eq!(servers.0[0].values().len(), 2, "the lease and the snapshot");
+    }
+}
+
+const CHILD_URL: &str = "KAPPA_TEST_REDIS_JOURNAL";
+
+/// The child of the next test: appends numbered records and says when each is safe, until it is killed.
+#[test]
+#[ignore = "a helper of r16_what_was_acknowledged_survives_sigkill_of_the_coordinator"]
+fn child_that_appends_until_it_is_killed() {
+    let Ok(url) = std::env::var(CHILD_URL) else { return };
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    runtime.block_on(async {
+        let (url, run) = url.split_once('#').expect("url and run");
+        let run = RunId::parse(run).expect("a run");
+        let journal = RedisJournal::create(&replicas(url), run).await.expect("a journal");
+        for number in 0u64.. {
+            let mut record = vec![number as u8; 50_000];
+            record[..8].copy_from_slice(&number.to_be_bytes());
+            journal.append(vec![record, vec![7]]).await.expect("append");
+            if number % 100 == 99 {
+                journal.snapshot(number.to_be_bytes().to_vec()).await.expect("snapshot");
+            }
+            println!("\nsafe {number}");
+        }
+    });
+}
+
+#[tokio::test]
+async fn r16_what_was_acknowledged_survives_sigkill_of_the_coordinator() {
+    let servers = Servers::start(2);
+    for kill_after in [1, 50, 230] {
+        let run = Run::new(&servers);
+        let mut child = Command::new(std::env::current_exe().expect("this test"))
+            .args([
+                "--exact",
+                "journal::redis::tests::child_that_appends_until_it_is_killed",
+                "--ignored",
+                "--nocapture",
+            ])
+            .env(CHILD_URL, format!("{}#{}", run.url, run.run))
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("a child");
+        let output = BufReader::new(child.stdout.take().expect("its output"));
+        let mut safe = None;
+        for line in output.lines().map_while(Result::ok) {
+            let Some(number) = line.strip_prefix("safe ").and_then(|n| n.parse::<u64>().ok()) else {
+                continue;
+            };
+            safe = Some(number);
+            if number == kill_after {
+                child.kill().expect("kill");
+            }
+        }
+        child.wait().expect("its end");
+        let safe = safe.expect("some records");
+        assert!(safe >= kill_after);
+
+        let journal = run.open().await.expect("opened");
+        let (snapshot, records) = journal.load().await.expect("load");
+        let behind = snapshot.map_or(0, |s| u64::from_be_bytes(s.try_into().expect("eight bytes")) + 1);
+        let numbers: Vec<u64> = records
+            .chunks(2)
+            .map(|pair| {
+                assert_eq!(pair.len(), 2, "half a batch");
+                let (number, _) = pair[0].split_first_chunk::<8>().expect("a number");
+                u64::from_be_bytes(*number)
+            })
+            .collect();
+        let until = behind + numbers.len() as u64;
+        assert_eq!(numbers, (behind..until).collect::<Vec<_>>());
+        assert!(
+            until > safe,
+            "record {safe} was acknowledged, but there are only {until}"
+        );
+        journal.append(vec![vec![1], vec![2]]).await.expect("append");
+    }
+}

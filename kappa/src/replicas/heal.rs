@@ -1,0 +1,355 @@
+//! How a server that has missed something gets it.
+//!
+//! It returns in steps, so that it is at no moment trusted with what it does not have:
+//!
+//! 1. It is told of the view in which it learns, before anyone else is. From then on nobody who still holds an older view can write to it.
+//! 2. What it has and the others have not (it was deleted meanwhile, or never acknowledged) is taken from it.
+//! 3. The others are told of that view. From then on it gets every write, and none is acknowledged without it; it is not read from, and decides nothing.
+//! 4. It is given what it lacks. What was copied is looked at once more: something may have been deleted between its reading and its writing.
+//! 5. A view in which it is a member.
+//!
+//! Each copy and each deletion names the value that it replaces, so it can undo nothing that is newer. If whoever does this dies, the next one begins again.
+
+use super::scripts::{self, Put, PutId, Said};
+use super::server::{Connected, Lane, Trouble};
+use super::values::PATTERN;
+use super::{Replicas, Serving};
+use redis::Value;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::AbortHandle;
+
+/// How long a lock outlives its holder, in milliseconds.
+const LOCK_FOR: u64 = 10_000;
+
+/// How many keys are looked at in one step.
+const AT_ONCE: usize = 500;
+
+/// Whoever holds it lets servers return; nobody else does meanwhile.
+pub(super) struct Lock {
+    server: Arc<Connected>,
+    name: String,
+    keeper: AbortHandle,
+}
+
+impl Lock {
+    /// Takes the lock that this server keeps, unless somebody holds it.
+    pub(super) async fn take(server: &Arc<Connected>) -> Result<Option<Self>, Trouble> {
+        let name = super::view::new_token();
+        let mut set = redis::cmd("SET");
+        set.arg(scripts::LOCK).arg(&name).arg("NX").arg("PX").arg(LOCK_FOR);
+        match server.ask(Lane::Control, &set).await? {
+            Value::Okay => {}
+            _ => return Ok(None),
+        }
+        let keeper = {
+            let (server, name) = (server.clone(), name.clone());
+            tokio::spawn(async move {
+                loop {
+                    tokio::time::sleep(Duration::from_millis(LOCK_FOR / 4)).await;
+                    if server
+                        .ask(Lane::Control, &scripts::hold(&name, LOCK_FOR))
+                        .await
+                        .is_err()
+                    {
+                        return;
+                    }
+                }
+            })
+        };
+        Ok(Some(Lock {
+            server: server.clone(),
+            name,
+            keeper: keeper.abort_handle(),
+        }))
+    }
+
+    pub(super) async fn free(self) {
+        self.keeper.abort();
+        if let Err(cause) = self.server.ask(Lane::Control, &scripts::hold(&self.name, 0)).await {
+            tracing::debug!(?cause, "a lock cannot be freed; it goes by itself");
+        }
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        self.keeper.abort();
+    }
+}
+
+/// What the return of a server took.
+#[derive(Debug, Default)]
+struct Healed {
+    given: usize,
+    taken: usize,
+}
+
+impl Replicas {
+    /// Lets one server return, if there is one that can.
+    pub(super) async fn heal(&self) {
+        let Some(serving) = self.present() else { return };
+        let is_halfway = !serving.view.learners.is_empty();
+        let candidate = self.candidate(&serving);
+        if candidate.is_none() && !is_halfway {
+            return;
+        }
+        let first = serving.targets[0].clone();
+        let Ok(Some(lock)) = Lock::take(&first).await else {
+            return;
+        };
+        if is_halfway {
+            // Whoever was at it holds no lock any more: begin again.
+            let without = serving.view.next(serving.view.members.clone(), Vec::new());
+            if let Ok(Ok(())) = first.set_view(&serving.view.token, &without).await {
+                self.unsettle(&serving);
+            }
+        } else if let Some(candidate) = candidate {
+            let server = candidate.name.clone();
+            match self.admit(&serving, &candidate).await {
+                Ok(Healed { given, taken }) => {
+                    tracing::info!(server, given, taken, "a Redis server is back and has everything");
+                }
+                Err(Trouble::Gone(cause) | Trouble::Unwilling(cause)) => {
+                    tracing::debug!(
+                        server,
+                        cause,
+                        "a Redis server could not be given what it lacks; this is tried again"
+                    );
+                }
+            }
+        }
+        lock.free().await;
+    }
+
+    /// A server that is there and not in the view, and may be.
+    fn candidate(&self, serving: &Serving) -> Option<Arc<Connected>> {
+        let mut slots = self.slots.lock();
+        slots.iter_mut().find_map(|slot| {
+            let connected = slot.connected.as_ref().filter(|connected| !connected.is_cut())?;
+            if serving.view.members.contains(&connected.member) {
+                return None;
+            }
+            let may_return = slot.view.as_ref().is_none_or(|view| {
+                let has_only_learned = view
+                    .learners
+                    .iter()
+                    .any(|learner| learner.server == connected.member.server);
+                view.set == serving.view.set && (serving.view.follows(view) || has_only_learned)
+            });
+            if may_return {
+                return Some(connected.clone());
+            }
+            if slot.problem.is_none() {
+                let problem = "holds things that the other servers know nothing of; empty it, then it is used again";
+                tracing::warn!(server = connected.name, "a Redis server {problem}");
+                slot.problem = Some(problem.to_string());
+            }
+            None
+        })
+    }
+
+    async fn admit(&self, serving: &Arc<Serving>, newcomer: &Arc<Connected>) -> Result<Healed, Trouble> {
+        let changed = || Trouble::Gone("the view has changed".to_string());
+        let first = &serving.targets[0];
+        let members = serving.view.members.clone();
+        let learning = serving.view.next(members.clone(), vec![newcomer.member.clone()]);
+        let known = newcomer.view().await?.map_or(String::new(), |view| view.token);
+        newcomer.set_view(&known, &learning).await?.map_err(|_| changed())?;
+        self.note_view(newcomer, Some(learning.clone()));
+        let taken = take_what_is_gone(first, newcomer, &learning.token).await?;
+
+        first
+            .set_view(&serving.view.token, &learning)
+            .await?
+            .map_err(|_| changed())?;
+        self.adopt(serving, &learning.token).await?;
+        let copied = give_what_lacks(first, newcomer, &learning.token, true).await?;
+        let given = copied.len();
+        drop_what_went(first, newcomer, &learning.token, copied).await?;
+
+        let learnt = self.present().ok_or_else(changed)?;
+        let everyone = members.into_iter().chain([newcomer.member.clone()]).collect();
+        let whole = learning.next(everyone, Vec::new());
+        first.set_view(&learning.token, &whole).await?.map_err(|_| changed())?;
+        self.adopt(&learnt, &whole.token).await?;
+        Ok(Healed { given, taken })
+    }
+
+    /// Lets everyone hear of a view that has just been decided.
+    async fn adopt(&self, before: &Arc<Serving>, token: &str) -> Result<(), Trouble> {
+        self.unsettle(before);
+        match self.settle().await {
+            Ok(serving) if serving.view.token == token => Ok(()),
+            Ok(_) => Err(Trouble::Gone("the view has changed".to_string())),
+            Err(problem) => Err(Trouble::Gone(problem.to_string())),
+        }
+    }
+}
+
+/// Gives all of these what any of them has. Of different values under one key, the first server's stays.
+pub(super) async fn unite(all: &[Arc<Connected>], tokens: &[String]) -> Result<(), Trouble> {
+    let others = all.iter().zip(tokens).skip(1);
+    for (other, _) in others.clone() {
+        give_what_lacks(other, &all[0], &tokens[0], false).await?;
+    }
+    for (other, token) in others {
+        give_what_lacks(&all[0], other, token, true).await?;
+    }
+    Ok(())
+}
+
+/// Walks over the keys of this pattern, some at a time.
+pub(super) struct Scan<'a> {
+    server: &'a Connected,
+    pattern: &'a str,
+    cursor: Option<u64>,
+}
+
+impl<'a> Scan<'a> {
+    pub(super) fn new(server: &'a Connected, pattern: &'a str) -> Self {
+        Scan {
+            server,
+            pattern,
+            cursor: Some(0),
+        }
+    }
+
+    pub(super) async fn next(&mut self) -> Result<Option<Vec<String>>, Trouble> {
+        let Some(cursor) = self.cursor else { return Ok(None) };
+        let mut scan = redis::cmd("SCAN");
+        scan.arg(cursor)
+            .arg("MATCH")
+            .arg(self.pattern)
+            .arg("COUNT")
+            .arg(AT_ONCE);
+        let answer = self.server.ask(Lane::Small, &scan).await?;
+        let (cursor, keys): (u64, Vec<String>) =
+            redis::from_redis_value(answer).map_err(|cause| Trouble::Unwilling(cause.to_string()))?;
+        self.cursor = (cursor != 0).then_some(cursor);
+        Ok(Some(keys))
+    }
+}
+
+/// The ids of the values under these keys.
+pub(super) async fn ids(server: &Connected, keys: &[String]) -> Result<Vec<Option<PutId>>, Trouble> {
+    if keys.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut pipeline = redis::pipe();
+    for key in keys {
+        pipeline.cmd("GETRANGE").arg(key).arg(0).arg(scripts::ID_BYTES - 1);
+    }
+    let answers = server.ask_all(Lane::Small, &pipeline).await?;
+    let ids = answers.iter().map(|answer| match answer {
+        Value::BulkString(bytes) => Ok(scripts::read_id(bytes)),
+        other => Err(Trouble::nonsense(other)),
+    });
+    ids.collect()
+}
+
+/// Takes from the newcomer what the source does not have, or has in another form.
+async fn take_what_is_gone(source: &Connected, newcomer: &Connected, token: &str) -> Result<usize, Trouble> {
+    let mut taken = 0;
+    let mut scan = Scan::new(newcomer, PATTERN);
+    while let Some(keys) = scan.next().await? {
+        let (there, here) = tokio::try_join!(ids(source, &keys), ids(newcomer, &keys))?;
+        let gone: Vec<_> = keys
+            .into_iter()
+            .zip(there.into_iter().zip(here))
+            .filter_map(|(key, (there, here))| here.filter(|_| there != here).map(|here| (key, here)))
+            .collect();
+        taken += gone.len();
+        drop_all(newcomer, token, &gone).await?;
+    }
+    Ok(taken)
+}
+
+/// Copies to the target what it lacks and, if it is to be like the source, what it has in another form. Gives what was copied.
+pub(super) async fn give_what_lacks(
+    source: &Connected,
+    target: &Connected,
+    token: &str,
+    is_to_be_alike: bool,
+) -> Result<HashMap<String, PutId>, Trouble> {
+    let mut copied = HashMap::new();
+    let mut scan = Scan::new(source, PATTERN);
+    while let Some(keys) = scan.next().await? {
+        copied.extend(give(source, target, token, is_to_be_alike, keys).await?);
+    }
+    Ok(copied)
+}
+
+/// The same for these keys.
+pub(super) async fn give(
+    source: &Connected,
+    target: &Connected,
+    token: &str,
+    is_to_be_alike: bool,
+    keys: Vec<String>,
+) -> Result<Vec<(String, PutId)>, Trouble> {
+    let mut copied = Vec::new();
+    let (there, here) = tokio::try_join!(ids(source, &keys), ids(target, &keys))?;
+    for (key, (there, here)) in keys.into_iter().zip(there.into_iter().zip(here)) {
+        let is_lacking = there.is_some() && there != here && (here.is_none() || is_to_be_alike);
+        if !is_lacking {
+            continue;
+        }
+        let Some(value) = source.get(Lane::Large, &key).await? else {
+            continue; // Deleted meanwhile.
+        };
+        let Some((id, bytes)) = value.split_first_chunk() else {
+            continue;
+        };
+        let put = Put {
+            token,
+            key: &key,
+            expected: here,
+            id: *id,
+            value: bytes,
+            guard: None,
+            previous: None,
+        };
+        match target.put(&put.prepare()).await? {
+            Said::Done => copied.push((key, *id)),
+            Said::OtherView => return Err(Trouble::Gone("the view has changed".to_string())),
+            // Whoever wrote there since has written to both.
+            Said::Holds(_) | Said::Fenced | Said::NothingBefore => {}
+        }
+    }
+    Ok(copied)
+}
+
+/// Takes back what was copied and is not at the source any more.
+async fn drop_what_went(
+    source: &Connected,
+    newcomer: &Connected,
+    token: &str,
+    copied: HashMap<String, PutId>,
+) -> Result<(), Trouble> {
+    let copied: Vec<_> = copied.into_iter().collect();
+    for some in copied.chunks(AT_ONCE) {
+        let keys: Vec<_> = some.iter().map(|(key, _)| key.clone()).collect();
+        let there = ids(source, &keys).await?;
+        let went: Vec<_> = some
+            .iter()
+            .zip(there)
+            .filter(|((_, id), there)| there.as_ref() != Some(id))
+            .map(|(copy, _)| copy.clone())
+            .collect();
+        drop_all(newcomer, token, &went).await?;
+    }
+    Ok(())
+}
+
+pub(super) async fn drop_all(server: &Connected, token: &str, values: &[(String, PutId)]) -> Result<(), Trouble> {
+    if values.is_empty() {
+        return Ok(());
+    }
+    match server.ask(Lane::Small, &scripts::drop(token, values)).await? {
+        Value::Int(0) => Ok(()),
+        Value::Int(1) => Err(Trouble::Gone("the view has changed".to_string())),
+        other => Err(Trouble::nonsense(&other)),
+    }
+}

@@ -1,0 +1,190 @@
+//! Where runs are recorded: a folder, or Redis servers.
+
+use super::builder::BuildError;
+use crate::ids::RunId;
+use crate::journal::redis::{self, RedisJournal};
+use crate::journal::{Durability, FileJournal, Journal, JournalError};
+use crate::replicas::{Addresses, ReplicaStatus, Replicas, address};
+use crate::store::{RedisStore, Store, StoreError};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tokio::runtime::Handle;
+
+/// Where runs are recorded.
+pub(crate) enum State {
+    /// `DIR/runs/RUN/journal`, and `DIR/store`.
+    Folder(PathBuf),
+    /// Journals and objects on the same servers.
+    Servers(Arc<Replicas>),
+}
+
+/// Which journal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Opening {
+    /// Of a run that begins.
+    New,
+    /// Of a run that was begun before.
+    Existing,
+}
+
+/// A run that is being removed: nobody works on it any more.
+pub(super) enum Removing {
+    Nothing,
+    Folder(PathBuf),
+    Journal(RedisJournal),
+}
+
+impl State {
+    /// The state in this folder, or on the servers of this URL.
+    pub(crate) async fn open(place: PathBuf) -> Result<Self, BuildError> {
+        let Some(url) = url_of(&place) else {
+            let made = std::fs::create_dir_all(&place);
+            made.map_err(|cause| BuildError::StateDirectory {
+                path: place.clone(),
+                cause,
+            })?;
+            return Ok(State::Folder(place));
+        };
+        let failed = |cause: String| BuildError::StateServers {
+            state: address::shown(url),
+            cause,
+        };
+        let addresses = Addresses::parse(url).map_err(failed)?;
+        let replicas = Replicas::new(addresses).map_err(BuildError::Threads)?;
+        let ready = replicas.ready().await;
+        ready.map_err(|problem| failed(problem.to_string()))?;
+        Ok(State::Servers(replicas))
+    }
+
+    /// Where large values are kept if no other store is given.
+    pub(crate) fn store(&self) -> Result<Arc<dyn Store>, StoreError> {
+        match self {
+            State::Folder(folder) => crate::store::open(&format!("file:{}", folder.join("store").display())),
+            State::Servers(replicas) => Ok(Arc::new(RedisStore::on(replicas.clone()))),
+        }
+    }
+
+    pub(super) async fn journal(
+        &self,
+        run: RunId,
+        opening: Opening,
+        durability: Durability,
+        runtime: &Handle,
+    ) -> Result<Arc<dyn Journal>, JournalError> {
+        match (self, opening) {
+            (State::Folder(folder), _) => Ok(Arc::new(open_file(folder, run, opening, durability, runtime).await?)),
+            (State::Servers(replicas), Opening::New) => Ok(Arc::new(RedisJournal::create(replicas, run).await?)),
+            (State::Servers(replicas), Opening::Existing) => Ok(Arc::new(RedisJournal::open(replicas, run).await?)),
+        }
+    }
+
+    /// The runs, oldest first.
+    pub(super) fn runs(&self) -> io::Result<Vec<RunId>> {
+        match self {
+            State::Folder(folder) => runs_in(&folder.join("runs")),
+            State::Servers(replicas) => {
+                let listed = replicas.block_on(|replicas| async move { redis::runs(&replicas).await });
+                listed.map_err(|problem| io::Error::other(format!("{}: {problem}", replicas.name())))
+            }
+        }
+    }
+
+    /// Begins to remove a run, if nobody works on it.
+    pub(super) async fn remove(
+        &self,
+        run: RunId,
+        durability: Durability,
+        runtime: &Handle,
+    ) -> Result<Removing, JournalError> {
+        let opened = match self {
+            State::Folder(folder) => {
+                let opened = open_file(folder, run, Opening::Existing, durability, runtime).await;
+                // Its lock was free.
+                opened.map(|_| Removing::Folder(folder.join("runs").join(run.to_string())))
+            }
+            State::Servers(replicas) => RedisJournal::open(replicas, run).await.map(Removing::Journal),
+        };
+        match (opened, self) {
+            // What a journal that was never completed has left.
+            (Err(JournalError::NotFound { .. }), State::Folder(folder)) => {
+                Ok(Removing::Folder(folder.join("runs").join(run.to_string())))
+            }
+            (Err(JournalError::NotFound { .. }), State::Servers(_)) => Ok(Removing::Nothing),
+            (opened, _) => opened,
+        }
+    }
+
+    pub(super) fn replicas(&self) -> Vec<ReplicaStatus> {
+        match self {
+            State::Folder(_) => Vec::new(),
+            State::Servers(replicas) => replicas.status(),
+        }
+    }
+
+    /// Waits for what is still being written.
+    pub(super) async fn until_quiet(&self) {
+        if let State::Servers(replicas) = self {
+            replicas.until_quiet().await;
+        }
+    }
+}
+
+impl Removing {
+    /// Removes the journal, when nothing else of the run is left.
+    pub(super) async fn finish(self) -> Result<(), JournalError> {
+        match self {
+            Removing::Nothing => Ok(()),
+            Removing::Journal(journal) => journal.delete().await,
+            Removing::Folder(folder) => match std::fs::remove_dir_all(&folder) {
+                Err(cause) if cause.kind() != io::ErrorKind::NotFound => Err(JournalError::Unavailable {
+                    place: folder.display().to_string(),
+                    action: "remove it".to_string(),
+                    cause: cause.to_string(),
+                }),
+                _ => Ok(()),
+            },
+        }
+    }
+}
+
+/// The text, if it names servers and no folder.
+fn url_of(place: &Path) -> Option<&str> {
+    place.to_str().filter(|text| address::is_url(text))
+}
+
+/// The run's journal, opened on a thread that may block.
+async fn open_file(
+    folder: &Path,
+    run: RunId,
+    opening: Opening,
+    durability: Durability,
+    runtime: &Handle,
+) -> Result<FileJournal, JournalError> {
+    let path = folder.join("runs").join(run.to_string()).join("journal");
+    let place = path.display().to_string();
+    let opened = runtime.spawn_blocking(move || match opening {
+        Opening::New => FileJournal::create(&path, durability),
+        Opening::Existing => FileJournal::open(&path, durability),
+    });
+    match opened.await {
+        Ok(opened) => opened,
+        Err(cause) => Err(JournalError::Unavailable {
+            place,
+            action: "open it".to_string(),
+            cause: cause.to_string(),
+        }),
+    }
+}
+
+fn runs_in(folder: &Path) -> io::Result<Vec<RunId>> {
+    if !folder.exists() {
+        return Ok(Vec::new());
+    }
+    let mut runs = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        runs.extend(entry?.file_name().to_str().and_then(RunId::parse));
+    }
+    runs.sort_unstable();
+    Ok(runs)
+}

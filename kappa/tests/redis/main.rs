@@ -1,0 +1,6 @@
+//! Redis as store and as state: on real servers, which are killed, paused, emptied and started again.
+
+mod replication;
+mod runs;
+mod servers;
+mod store;
