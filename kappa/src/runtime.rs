@@ -4,6 +4,7 @@
 //!
 //! ```text
 //! DIR/runs/<run id>/journal    what the run's coordinator decided
+//! DIR/runs/<run id>/run.json   what the run is and how it stands; beside it what happened in it (see `record`)
 //! DIR/store                    the runs' large values, unless another store is given
 //! ```
 //!
@@ -14,7 +15,8 @@ mod builder;
 mod error;
 mod handle;
 
-pub use crate::coordinator::state::{BackOff, RunEvent, RunStats, Tuning};
+pub use crate::coordinator::driver::{Observer, RunEnd};
+pub use crate::coordinator::state::{BackOff, Observation, RunEvent, RunStats, Tuning, WaitsFor};
 pub use builder::{BuildError, Builder};
 pub use error::RunError;
 pub use handle::{RunHandle, Undecoded};
@@ -25,6 +27,7 @@ use crate::ids::{RunId, TaskId};
 use crate::journal::{Durability, FileJournal, Journal, JournalError};
 use crate::platform::Platform;
 use crate::protocol::{Payload, TaskSpec};
+use crate::record::{About, Origin, Recorder};
 use crate::store::Store;
 use crate::task::{TaskCall, TaskFunction};
 use bytes::Bytes;
@@ -49,6 +52,8 @@ struct Inner {
     durability: Durability,
     tuning: Tuning,
     time_limit: Option<Duration>,
+    observers: Vec<Arc<dyn Observer>>,
+    resume_arguments: Option<Vec<String>>,
     /// The coordinators' own; `None` only while it is being dropped.
     runtime: Option<Runtime>,
 }
@@ -97,8 +102,9 @@ impl Kappa {
             function: function.to_string(),
             arguments,
         };
-        let coordinator = Coordinator::start(self.setup(run, journal)?, root).await?;
-        Ok(RunHandle::new(coordinator, self.clone()))
+        let record = self.record(run, function, Recorder::start).await;
+        let coordinator = Coordinator::start(self.setup(run, journal, &record)?, root).await?;
+        Ok(RunHandle::new(coordinator, record, self.clone()))
     }
 
     /// Goes on with a run of this state directory, or gives its result again.
@@ -113,8 +119,9 @@ impl Kappa {
             }) => Err(RunError::Unknown { run }),
             other => other,
         }?;
-        let coordinator = Coordinator::resume(self.setup(run, journal)?).await?;
-        Ok(RunHandle::new(coordinator, self.clone()))
+        let record = self.record(run, "", Recorder::resume).await;
+        let coordinator = Coordinator::resume(self.setup(run, journal, &record)?).await?;
+        Ok(RunHandle::new(coordinator, record, self.clone()))
     }
 
     /// The same without knowing the type of the run's value: only [`RunHandle::wait_bytes`] gives it.
@@ -186,7 +193,13 @@ impl Kappa {
         self.inner.state_dir.as_ref().map(|folder| folder.join("runs"))
     }
 
-    fn setup(&self, run: RunId, journal: Option<Arc<dyn Journal>>) -> Result<Setup, RunError> {
+    fn setup(
+        &self,
+        run: RunId,
+        journal: Option<Arc<dyn Journal>>,
+        record: &Option<Arc<Recorder>>,
+    ) -> Result<Setup, RunError> {
+        let record = record.iter().map(|record| record.clone() as Arc<dyn Observer>);
         let Some(runtime) = &self.inner.runtime else {
             return Err(RunError::Platform {
                 run,
@@ -201,7 +214,38 @@ impl Kappa {
             runtime: runtime.handle().clone(),
             tuning: self.inner.tuning.clone(),
             time_limit: self.inner.time_limit,
+            observers: record.chain(self.inner.observers.iter().cloned()).collect(),
         })
+    }
+
+    /// The run's record, opened on a thread that may block. There is none without a state directory, or if it cannot be written.
+    async fn record(
+        &self,
+        run: RunId,
+        function: &str,
+        open: fn(&std::path::Path, About) -> Option<Arc<Recorder>>,
+    ) -> Option<Arc<Recorder>> {
+        let folder = self.runs_folder()?.join(run.to_string());
+        let now = crate::record::recorder::now().0;
+        let about = About {
+            run: run.to_string(),
+            function: function.to_string(),
+            origin: Origin::here(self.inner.resume_arguments.clone()),
+            store: self.inner.store.url(),
+            platform: self.inner.platform.name(),
+            concurrency: self.inner.platform.concurrency() as u64,
+            memory_limit: self.inner.platform.memory_limit(),
+            started: now,
+            seen: now,
+            ended: None,
+            outcome: None,
+            process: std::process::id(),
+            stats: RunStats::default(),
+            sums: crate::record::thinning::Sums::default(),
+            trouble: None,
+        };
+        let runtime = self.inner.runtime.as_ref()?;
+        runtime.spawn_blocking(move || open(&folder, about)).await.ok()?
     }
 
     /// The run's journal, opened on a thread that may block.

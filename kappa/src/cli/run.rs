@@ -1,9 +1,11 @@
 //! `kappa::main`: the command line of a program that is one task.
 
 use super::input;
+use super::inspect::{self, Inspect};
 use super::options::{OptionsError, RunOptions};
 use super::progress::{INTERVAL, Progress};
 use crate::ids::RunId;
+use crate::record::{Origin, StateFolder};
 use crate::runtime::{Kappa, RunError, RunHandle};
 use crate::task::{Constructor, TaskCall, TaskFunction};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -37,7 +39,12 @@ pub fn main<Marker, C: Constructor<Marker>>(_first: C) -> ExitCode {
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(USAGE));
         }
     };
-    match execute::<C::Function>(line) {
+    end(execute::<C::Function>(line))
+}
+
+/// How a program ends that has done what it could.
+pub(super) fn end(outcome: Result<(), End>) -> ExitCode {
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(end) => {
             say(&end.message);
@@ -64,12 +71,14 @@ enum Command {
     },
     /// Go on with a run that was interrupted, or print its result again
     Resume {
-        /// The run, as `run --state DIR` has named it
-        #[arg(value_name = "RUN", value_parser = parse_run)]
-        run: RunId,
+        /// The run: its id, as `run --state DIR` has named it, the beginning of it, or `last`
+        #[arg(value_name = "RUN", value_parser = inspect::parse_run)]
+        run: String,
         #[command(flatten)]
         common: Common,
     },
+    #[command(flatten)]
+    Inspect(Inspect),
 }
 
 #[derive(Args)]
@@ -79,10 +88,6 @@ struct Common {
     quiet: bool,
     #[command(flatten)]
     options: RunOptions,
-}
-
-fn parse_run(text: &str) -> Result<RunId, String> {
-    RunId::parse(text).ok_or_else(|| "that is not a run's id".to_string())
 }
 
 fn parse<F: TaskFunction>() -> Result<CommandLine, clap::Error> {
@@ -96,7 +101,7 @@ fn parse<F: TaskFunction>() -> Result<CommandLine, clap::Error> {
     };
     let examples = format!(
         "Examples:\n  {name} run{example}\n  {name} run{example} --platform process --time-limit 2s --chaos kill=0.3,seed=7\n  \
-         {name} run{example} --state DIR\n  {name} resume RUN --state DIR"
+         {name} run{example} --state DIR\n  {name} resume RUN --state DIR\n  {name} timeline last --state DIR --html run.html"
     );
     let about = format!("Runs the task {}; {}.", F::NAME, input::signature(F::PARAMETERS));
     let command = CommandLine::command().bin_name(name).about(about);
@@ -107,7 +112,7 @@ fn parse<F: TaskFunction>() -> Result<CommandLine, clap::Error> {
 }
 
 /// The name under which the program was started.
-fn program() -> String {
+pub(super) fn program() -> String {
     let path = std::env::args_os().next().unwrap_or_default();
     std::path::Path::new(&path)
         .file_name()
@@ -117,20 +122,20 @@ fn program() -> String {
 }
 
 /// What is said at the end of a program that did not do what it was asked, and its exit code.
-struct End {
-    message: String,
+pub(super) struct End {
+    pub(super) message: String,
     code: u8,
 }
 
 impl End {
-    fn usage(message: impl std::fmt::Display) -> Self {
+    pub(super) fn usage(message: impl std::fmt::Display) -> Self {
         End {
             message: format!("error: {message}"),
             code: USAGE,
         }
     }
 
-    fn failed(message: impl std::fmt::Display) -> Self {
+    pub(super) fn failed(message: impl std::fmt::Display) -> Self {
         End {
             message: format!("error: {message}"),
             code: FAILED,
@@ -154,23 +159,23 @@ fn execute<F: TaskFunction>(line: CommandLine) -> Result<(), End> {
             (Job::Start(input::call::<F>(given).map_err(End::usage)?), common)
         }
         Command::Resume { run, common } => {
-            match &common.options.state {
+            let run = match &common.options.state {
                 None => {
                     return Err(End::usage(
                         "resume needs --state DIR: the folder that the run was started with",
                     ));
                 }
                 // A mistyped one is not made.
-                Some(folder) if !folder.join("runs").is_dir() => {
-                    let folder = folder.display();
-                    return Err(End::failed(format!(
-                        "there is no run {run} that could be resumed: {folder} is not the state directory of any run"
-                    )));
+                Some(folder) => {
+                    let cannot = |cause| End::failed(format!("there is no run {run} that could be resumed: {cause}"));
+                    StateFolder::open(folder)
+                        .and_then(|folder| folder.find(&run))
+                        .map_err(cannot)?
                 }
-                Some(_) => {}
-            }
+            };
             (Job::Resume(run), common)
         }
+        Command::Inspect(asked) => return inspect::answer(asked),
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
@@ -184,10 +189,14 @@ fn execute<F: TaskFunction>(line: CommandLine) -> Result<(), End> {
 
 /// Runs or resumes; gives the result as JSON.
 async fn perform<F: TaskFunction>(job: Job<F>, common: &Common) -> Result<Vec<u8>, End> {
-    let kappa = common.options.build().await.map_err(|error| match error {
+    let cannot = |error| match error {
         OptionsError::Conflict(_) => End::usage(error),
         error => End::failed(error),
-    })?;
+    };
+    let builder = common.options.builder().await.map_err(cannot)?;
+    let resume = ["resume".to_string(), Origin::RUN.to_string()].into_iter();
+    let builder = builder.resume_arguments(resume.chain(common.options.to_arguments()).collect());
+    let kappa = builder.build().await.map_err(|error| cannot(error.into()))?;
     // Signals are caught from here on, because from here on there is something to clean up.
     let signals = Signals::catch().map_err(|cause| End::failed(format!("cannot wait for signals: {cause}")));
     let end = match signals {
@@ -240,6 +249,9 @@ async fn drive<F: TaskFunction>(
     };
     let sums = progress.finish(&handle.stats());
     if !common.quiet {
+        if let Some(trouble) = handle.record_trouble() {
+            say(&format!("warning: {trouble}"));
+        }
         say(&sums);
     }
     let value = ended.map_err(|error| {
@@ -329,7 +341,7 @@ fn print(result: &[u8]) -> Result<(), End> {
 }
 
 /// A line on stderr, unless that is closed.
-fn say(line: &str) {
+pub(super) fn say(line: &str) {
     let _ = writeln!(io::stderr().lock(), "{line}");
 }
 

@@ -83,6 +83,7 @@ fn setup(platform: Arc<dyn Platform>, journal: Option<Arc<dyn Journal>>) -> Setu
         runtime: Handle::current(),
         tuning,
         time_limit: None,
+        observers: Vec::new(),
     }
 }
 

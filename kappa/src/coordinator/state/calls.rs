@@ -3,6 +3,7 @@
 //! Nothing that a worker sends can break the coordinator: what makes no sense is answered by [`Answer::Refused`], and the task fails with that
 //! message; what comes from the wrong invocation, or out of turn, is [`Reply::Fenced`] and changes nothing.
 
+use super::observe::name_of;
 use super::task::{Attempts, Phase, Position, Recorded, Task, Wait};
 use super::{Action, RunEvent, State};
 use crate::ids::{Incarnation, Sequence, TaskId};
@@ -66,6 +67,7 @@ impl State {
             task: id,
             sequence,
             bytes,
+            call: name_of(&call),
         }));
 
         let Some(task) = self.tasks.get_mut(&id) else { return };
@@ -101,11 +103,15 @@ impl State {
                 self.record(id, answer);
                 self.reply_recorded(id, incarnation, actions);
             }
-            Outcome::Blocked(wait) => self.block(id, incarnation, wait),
+            Outcome::Blocked(wait) => self.block(id, incarnation, wait, actions),
         }
     }
 
-    fn block(&mut self, id: TaskId, incarnation: Incarnation, wait: Wait) {
+    fn block(&mut self, id: TaskId, incarnation: Incarnation, wait: Wait, actions: &mut Vec<Action>) {
+        actions.push(Action::Observed(RunEvent::Blocked {
+            task: id,
+            waits_for: wait.observed(),
+        }));
         let until = self.now.after(self.tuning.grace);
         if let Some(task) = self.tasks.get_mut(&id) {
             task.phase = Phase::Blocked {
@@ -124,6 +130,7 @@ impl State {
             return;
         };
         self.active += 1;
+        actions.push(Action::Observed(RunEvent::Unblocked { task: id }));
         match *holding {
             Some((incarnation, until)) => {
                 task.phase = Phase::Running(incarnation);
@@ -202,6 +209,7 @@ impl State {
             task: id,
             parent,
             function,
+            name: None,
         }));
         self.tasks.insert(id, Task::new(spec.function, spec.arguments));
     }

@@ -43,7 +43,7 @@ mod tuning;
 mod waits;
 
 pub use message::{Action, Environment, Event, Timestamp};
-pub use observe::{RunEvent, RunStats};
+pub use observe::{Observation, RunEvent, RunStats, WaitsFor};
 pub use snapshot::{RestoreError, decode_record, encode_record};
 pub use tuning::{BackOff, Tuning};
 
@@ -80,6 +80,8 @@ pub struct State {
     active: usize,
     ended: Option<TaskResult>,
     stats: RunStats,
+    /// How many events those who watch have been told.
+    observed: u64,
 }
 
 /// One invocation that occupies the platform.
@@ -111,6 +113,7 @@ impl State {
             active: 0,
             ended: None,
             stats: RunStats::default(),
+            observed: 0,
         }
     }
 
@@ -119,6 +122,7 @@ impl State {
     /// The actions may be performed only once the event is recorded; in a recovery they are dropped.
     pub fn apply(&mut self, now: Timestamp, event: Event, actions: &mut Vec<Action>) {
         self.now = self.now.max(now);
+        let before = actions.len();
         match event {
             Event::Started {
                 root,
@@ -142,6 +146,8 @@ impl State {
             self.detect_deadlock(actions);
             self.schedule(actions);
         }
+        let added = actions.iter().skip(before);
+        self.observed += added.filter(|action| matches!(action, Action::Observed(_))).count() as u64;
     }
 
     /// The run.
@@ -177,6 +183,11 @@ impl State {
     /// What has happened so far, in numbers.
     pub fn stats(&self) -> &RunStats {
         &self.stats
+    }
+
+    /// The number of the latest [`Action::Observed`]: they are numbered 1, 2, 3, ... in the order of the actions, and always in the same way.
+    pub fn observed(&self) -> u64 {
+        self.observed
     }
 
     fn is_going_on(&self) -> bool {

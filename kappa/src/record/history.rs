@@ -1,0 +1,437 @@
+//! A run's record, read: every task, what it did, and what it waits for.
+//!
+//! Lines that cannot be read are counted and left out: a last one that was torn when its writer was killed, or what a damaged disk has made of one.
+
+use super::about::{About, Outcome};
+use super::folder::{FolderError, Standing, StateFolder};
+use super::line::Line;
+use super::recorder::{self, EVENTS};
+use super::thinning::{Sums, Thinning};
+use crate::coordinator::state::{RunEvent, WaitsFor};
+use crate::error::Failure;
+use crate::ids::{Incarnation, RunId, TaskId};
+use crate::protocol::InvocationOutcome;
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, ErrorKind};
+use std::path::Path;
+
+/// Everything that is known of a run. Times are microseconds since 1970.
+#[derive(Clone, Debug)]
+pub struct History {
+    /// The run.
+    pub run: RunId,
+    /// What it is.
+    pub about: About,
+    /// How it stands.
+    pub standing: Standing,
+    /// Its tasks, in the order of spawning.
+    pub tasks: BTreeMap<TaskId, TaskHistory>,
+    /// When its coordinator came back.
+    pub recoveries: Vec<u64>,
+    /// The latest moment of which something is known; now, if it is running.
+    pub until: u64,
+    /// How many lines could not be read.
+    pub damaged: u64,
+}
+
+/// What is known of a task.
+#[derive(Clone, Debug, Default)]
+pub struct TaskHistory {
+    /// Who spawned it.
+    pub parent: Option<TaskId>,
+    /// Its function's full name.
+    pub function: String,
+    /// What the program calls it.
+    pub name: Option<String>,
+    /// When it was spawned.
+    pub spawned: u64,
+    /// When it ended.
+    pub ended: Option<u64>,
+    /// Why it has no result.
+    pub error: Option<String>,
+    /// It was cancelled: that is no failure of its own.
+    pub is_cancelled: bool,
+    /// Its invocations, in the order of their start.
+    pub invocations: Vec<InvocationHistory>,
+    /// Its waits, in order; short ones may be missing.
+    pub waits: Vec<WaitHistory>,
+    /// How often it was tried again.
+    pub retries: u64,
+    /// How long the waits were that are not listed.
+    pub waited: u64,
+}
+
+/// What is known of an invocation.
+#[derive(Clone, Debug)]
+pub struct InvocationHistory {
+    /// Its number.
+    pub incarnation: Incarnation,
+    /// When it was handed to the platform.
+    pub started: u64,
+    /// When the platform reported its end.
+    pub ended: Option<u64>,
+    /// How it ended.
+    pub outcome: Option<InvocationOutcome>,
+    /// It was sent away because its task had to wait.
+    pub is_suspended: bool,
+    /// How many checkpoints it made.
+    pub checkpoints: u64,
+    /// Their lengths together, in bytes.
+    pub bytes: u64,
+    /// Those that are listed.
+    pub ticks: Vec<Tick>,
+}
+
+/// A checkpoint.
+#[derive(Clone, Debug)]
+pub struct Tick {
+    /// When it was committed.
+    pub at: u64,
+    /// Its length in bytes.
+    pub bytes: u64,
+    /// The call that it came with.
+    pub call: Cow<'static, str>,
+    /// How many before it are not listed.
+    pub skipped: u64,
+}
+
+/// A wait.
+#[derive(Clone, Debug)]
+pub struct WaitHistory {
+    /// Since when.
+    pub from: u64,
+    /// Until when; `None` if it still waits.
+    pub until: Option<u64>,
+    /// For what.
+    pub waits_for: WaitsFor,
+}
+
+/// Sums over some tasks. Times in microseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct TaskSums {
+    /// Tasks.
+    pub tasks: u64,
+    /// Tasks that have ended.
+    pub ended: u64,
+    /// Tasks that have ended without a result.
+    pub failed: u64,
+    /// Invocations.
+    pub invocations: u64,
+    /// Invocations that were not their task's first.
+    pub resumed: u64,
+    /// Invocations that were sent away because their task had to wait.
+    pub suspended: u64,
+    /// Invocations that were killed, crashed, or ran out of time or memory.
+    pub lost: u64,
+    /// How often a task was tried again.
+    pub retries: u64,
+    /// Checkpoints.
+    pub checkpoints: u64,
+    /// The sum of their lengths in bytes.
+    pub bytes: u64,
+    /// How long invocations ran, together.
+    pub computing: u64,
+    /// How long tasks waited, together.
+    pub waiting: u64,
+}
+
+impl History {
+    /// Reads a run's record.
+    ///
+    /// # Errors
+    /// If there is none, or it cannot be read.
+    pub fn read(folder: &StateFolder, run: RunId) -> Result<Self, FolderError> {
+        let about = folder.about(run)?;
+        let standing = folder.standing(run, Some(&about));
+        let mut history = History {
+            run,
+            standing,
+            tasks: BTreeMap::new(),
+            recoveries: Vec::new(),
+            until: about.started.max(about.seen),
+            damaged: 0,
+            about,
+        };
+        let path = folder.of(run);
+        let damaged = lines(&path, |line| history.take(line)).map_err(|cause| FolderError::Unavailable {
+            action: "read",
+            path: path.join(EVENTS),
+            cause,
+        })?;
+        history.damaged = damaged;
+        if standing == Standing::Running {
+            history.until = history.until.max(recorder::now().0);
+        }
+        Ok(history)
+    }
+
+    fn take(&mut self, line: Line) {
+        let Line { at, event, skipped, .. } = line;
+        self.until = self.until.max(at);
+        match event {
+            RunEvent::TaskSpawned {
+                task,
+                parent,
+                function,
+                name,
+            } => {
+                let spawned = TaskHistory {
+                    parent,
+                    function,
+                    name,
+                    spawned: at,
+                    ..TaskHistory::default()
+                };
+                self.tasks.insert(task, spawned);
+            }
+            RunEvent::InvocationStarted { task, incarnation } => {
+                self.task(task, at).invocations.push(InvocationHistory {
+                    incarnation,
+                    started: at,
+                    ended: None,
+                    outcome: None,
+                    is_suspended: false,
+                    checkpoints: 0,
+                    bytes: 0,
+                    ticks: Vec::new(),
+                });
+            }
+            RunEvent::Checkpoint { task, bytes, call, .. } => {
+                let task = self.task(task, at);
+                task.waited += skipped.waited;
+                if let Some(invocation) = task.invocations.last_mut() {
+                    invocation.checkpoints += 1 + skipped.checkpoints;
+                    invocation.bytes += bytes + skipped.bytes;
+                    let skipped = skipped.checkpoints;
+                    invocation.ticks.push(Tick {
+                        at,
+                        bytes,
+                        call,
+                        skipped,
+                    });
+                }
+            }
+            RunEvent::Blocked { task, waits_for } => {
+                let wait = WaitHistory {
+                    from: at,
+                    until: None,
+                    waits_for,
+                };
+                self.task(task, at).waits.push(wait);
+            }
+            RunEvent::Unblocked { task } => {
+                if let Some(wait) = self.task(task, at).waits.last_mut() {
+                    wait.until.get_or_insert(at);
+                }
+            }
+            RunEvent::Suspended { task } => {
+                if let Some(invocation) = self.task(task, at).invocations.last_mut() {
+                    invocation.is_suspended = true;
+                }
+            }
+            RunEvent::InvocationEnded {
+                task,
+                incarnation,
+                outcome,
+            } => {
+                let task = self.task(task, at);
+                task.waited += skipped.waited;
+                let mut invocations = task.invocations.iter_mut().rev();
+                if let Some(invocation) = invocations.find(|invocation| invocation.incarnation == incarnation) {
+                    invocation.checkpoints += skipped.checkpoints;
+                    invocation.bytes += skipped.bytes;
+                    invocation.ended = Some(at);
+                    invocation.outcome = Some(outcome);
+                }
+            }
+            RunEvent::Retried { task, .. } => self.task(task, at).retries += 1,
+            RunEvent::TaskEnded { task, error } => {
+                let task = self.task(task, at);
+                task.ended = Some(at);
+                if let Some(wait) = task.waits.last_mut() {
+                    wait.until.get_or_insert(at);
+                }
+                task.is_cancelled = error.as_ref().is_some_and(|error| error.kind == Failure::Cancelled);
+                task.error = error.map(|error| error.to_string());
+            }
+            RunEvent::Recovered => self.recoveries.push(at),
+            RunEvent::Interrupted | RunEvent::Ended => {}
+        }
+    }
+
+    /// A task; one whose spawning is not in the record has no name.
+    fn task(&mut self, id: TaskId, at: u64) -> &mut TaskHistory {
+        self.tasks.entry(id).or_insert_with(|| TaskHistory {
+            spawned: at,
+            ..TaskHistory::default()
+        })
+    }
+
+    /// How long the run has been worked on, in microseconds: without the times in which no coordinator was there it would be less.
+    pub fn duration(&self) -> u64 {
+        self.about
+            .ended
+            .unwrap_or(self.until)
+            .saturating_sub(self.about.started)
+    }
+
+    /// Sums by function, the most expensive first.
+    pub fn by_function(&self) -> Vec<(&str, TaskSums)> {
+        let mut sums: BTreeMap<&str, TaskSums> = BTreeMap::new();
+        for task in self.tasks.values() {
+            sums.entry(&task.function).or_default().add(task, self.until);
+        }
+        let mut sums: Vec<_> = sums.into_iter().collect();
+        sums.sort_by_key(|(_, sums)| std::cmp::Reverse(sums.computing));
+        sums
+    }
+
+    /// Sums over all tasks.
+    pub fn sums(&self) -> TaskSums {
+        let mut sums = TaskSums::default();
+        for task in self.tasks.values() {
+            sums.add(task, self.until);
+        }
+        sums
+    }
+
+    /// Who waits for what at the end of the record: tasks with their latest wait.
+    pub fn waiting(&self) -> impl Iterator<Item = (TaskId, &TaskHistory, &WaitHistory)> {
+        self.tasks.iter().filter_map(|(id, task)| {
+            let wait = task
+                .waits
+                .last()
+                .filter(|wait| wait.until.is_none() && task.ended.is_none())?;
+            Some((*id, task, wait))
+        })
+    }
+
+    /// Tasks that an invocation works on at the end of the record.
+    pub fn computing(&self) -> impl Iterator<Item = (TaskId, &TaskHistory, &InvocationHistory)> {
+        self.tasks.iter().filter_map(|(id, task)| {
+            let invocation = task
+                .invocations
+                .last()
+                .filter(|invocation| invocation.ended.is_none())?;
+            Some((*id, task, invocation))
+        })
+    }
+
+    /// What a wait is for, in words, with what is still missing.
+    pub fn describe(&self, waits_for: &WaitsFor) -> String {
+        let is_missing = |task: &&TaskId| self.tasks.get(task).is_none_or(|task| task.ended.is_none());
+        match waits_for {
+            WaitsFor::Room(queue) => format!("room in {queue}"),
+            WaitsFor::Item(queue) => format!("an item of {queue}"),
+            WaitsFor::All { first, count: 1 } | WaitsFor::Any { first, count: 1 } => match first.first() {
+                Some(task) => self.name_of(*task),
+                None => "a task".to_string(),
+            },
+            WaitsFor::All { first, count } => match first.iter().find(is_missing) {
+                Some(task) => format!("{count} tasks, among them {}", self.name_of(*task)),
+                None => format!("{count} tasks"),
+            },
+            WaitsFor::Any { first, count } => match first.first() {
+                Some(task) => format!("any of {count} tasks, the first of them {}", self.name_of(*task)),
+                None => format!("any of {count} tasks"),
+            },
+        }
+    }
+
+    /// `task 7 (count "a name")`.
+    pub fn name_of(&self, id: TaskId) -> String {
+        match self.tasks.get(&id) {
+            Some(TaskHistory { name: Some(name), .. }) => format!("{id} ({name})"),
+            Some(task) if !task.function.is_empty() => format!("{id} ({})", short_name(&task.function)),
+            _ => id.to_string(),
+        }
+    }
+
+    /// Why the run has no result, if it has none.
+    pub fn failure(&self) -> Option<&str> {
+        match &self.about.outcome {
+            Some(Outcome::Failed(reason) | Outcome::Interrupted(reason)) => Some(reason),
+            _ => None,
+        }
+    }
+}
+
+impl TaskSums {
+    fn add(&mut self, task: &TaskHistory, until: u64) {
+        self.tasks += 1;
+        self.ended += u64::from(task.ended.is_some());
+        self.failed += u64::from(task.error.is_some() && !task.is_cancelled);
+        self.retries += task.retries;
+        self.waiting += task.waited;
+        for wait in &task.waits {
+            self.waiting += wait.until.unwrap_or(until).saturating_sub(wait.from);
+        }
+        for invocation in &task.invocations {
+            self.invocations += 1;
+            self.resumed += u64::from(invocation.incarnation > 0);
+            self.suspended += u64::from(invocation.is_suspended);
+            self.lost += u64::from(invocation.is_lost());
+            self.checkpoints += invocation.checkpoints;
+            self.bytes += invocation.bytes;
+            self.computing += invocation.ended.unwrap_or(until).saturating_sub(invocation.started);
+        }
+    }
+}
+
+impl InvocationHistory {
+    /// Whether it ended before its work was done.
+    pub fn is_lost(&self) -> bool {
+        match &self.outcome {
+            None | Some(InvocationOutcome::Returned) => false,
+            Some(
+                InvocationOutcome::Crashed(_)
+                | InvocationOutcome::Killed(_)
+                | InvocationOutcome::TimedOut
+                | InvocationOutcome::OutOfMemory(_)
+                | InvocationOutcome::Throttled(_)
+                | InvocationOutcome::Unstartable(_),
+            ) => true,
+        }
+    }
+}
+
+/// The last part of a function's full name.
+pub fn short_name(function: &str) -> &str {
+    function.rsplit("::").next().unwrap_or(function)
+}
+
+/// Reads the lines of a run's events, in order; gives the number of those that could not be read.
+///
+/// # Errors
+/// If the file cannot be read. One that is not there has no lines.
+pub fn lines(folder: &Path, mut take: impl FnMut(Line)) -> io::Result<u64> {
+    let file = match File::open(folder.join(EVENTS)) {
+        Ok(file) => file,
+        Err(cause) if cause.kind() == ErrorKind::NotFound => return Ok(0),
+        Err(cause) => return Err(cause),
+    };
+    let mut reader = BufReader::with_capacity(1 << 16, file);
+    let mut bytes = Vec::new();
+    let mut damaged = 0;
+    while reader.read_until(b'\n', &mut bytes)? > 0 {
+        match Line::parse(&bytes) {
+            Some(line) => take(line),
+            // One without an end is being written, or was when its writer died.
+            None => damaged += u64::from(bytes.ends_with(b"\n")),
+        }
+        bytes.clear();
+    }
+    Ok(damaged)
+}
+
+/// The sums of what is in a run's events. Invocations that have not ended are not in them.
+///
+/// # Errors
+/// If the file cannot be read.
+pub fn sums(folder: &Path) -> io::Result<Sums> {
+    let mut thinning = Thinning::default();
+    lines(folder, |line| thinning.read(&line))?;
+    Ok(thinning.sums())
+}
