@@ -39,6 +39,9 @@ use tokio::runtime::Runtime;
 /// How long the platform may take to shut down when the last clone of a [`Kappa`] is dropped.
 const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(5);
 
+/// The record of a run, if it has one; or why it has none, although it should.
+type Record = Result<Option<Arc<Recorder>>, String>;
+
 /// A place to run programs of tasks. Cheap to clone.
 #[derive(Clone)]
 pub struct Kappa {
@@ -193,13 +196,11 @@ impl Kappa {
         self.inner.state_dir.as_ref().map(|folder| folder.join("runs"))
     }
 
-    fn setup(
-        &self,
-        run: RunId,
-        journal: Option<Arc<dyn Journal>>,
-        record: &Option<Arc<Recorder>>,
-    ) -> Result<Setup, RunError> {
-        let record = record.iter().map(|record| record.clone() as Arc<dyn Observer>);
+    fn setup(&self, run: RunId, journal: Option<Arc<dyn Journal>>, record: &Record) -> Result<Setup, RunError> {
+        let record = record
+            .iter()
+            .flatten()
+            .map(|record| record.clone() as Arc<dyn Observer>);
         let Some(runtime) = &self.inner.runtime else {
             return Err(RunError::Platform {
                 run,
@@ -223,9 +224,12 @@ impl Kappa {
         &self,
         run: RunId,
         function: &str,
-        open: fn(&std::path::Path, About) -> Option<Arc<Recorder>>,
-    ) -> Option<Arc<Recorder>> {
-        let folder = self.runs_folder()?.join(run.to_string());
+        open: fn(&std::path::Path, About) -> std::io::Result<Option<Arc<Recorder>>>,
+    ) -> Record {
+        let (Some(folder), Some(runtime)) = (self.runs_folder(), &self.inner.runtime) else {
+            return Ok(None);
+        };
+        let folder = folder.join(run.to_string());
         let now = crate::record::recorder::now().0;
         let about = About {
             run: run.to_string(),
@@ -244,8 +248,11 @@ impl Kappa {
             sums: crate::record::thinning::Sums::default(),
             trouble: None,
         };
-        let runtime = self.inner.runtime.as_ref()?;
-        runtime.spawn_blocking(move || open(&folder, about)).await.ok()?
+        let opened = runtime.spawn_blocking(move || open(&folder, about)).await;
+        opened.map_err(std::io::Error::other).flatten().map_err(|cause| {
+            tracing::warn!(%run, %cause, "the run has no record; it goes on without one");
+            format!("the run has no record: {cause}")
+        })
     }
 
     /// The run's journal, opened on a thread that may block.

@@ -107,7 +107,9 @@ fn parse<F: TaskFunction>() -> Result<CommandLine, clap::Error> {
     let command = CommandLine::command().bin_name(name).about(about);
     let command = command
         .after_help(examples.clone())
-        .mut_subcommand("run", |run| run.after_help(examples));
+        .mut_subcommand("run", |run| run.after_help(examples))
+        // `kappa resume` gives the options that the run was started with, and whoever calls it may give others.
+        .mut_subcommand("resume", |resume| resume.args_override_self(true));
     CommandLine::from_arg_matches(&command.try_get_matches()?)
 }
 

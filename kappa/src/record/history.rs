@@ -145,15 +145,7 @@ impl History {
     pub fn read(folder: &StateFolder, run: RunId) -> Result<Self, FolderError> {
         let about = folder.about(run)?;
         let standing = folder.standing(run, Some(&about));
-        let mut history = History {
-            run,
-            standing,
-            tasks: BTreeMap::new(),
-            recoveries: Vec::new(),
-            until: about.started.max(about.seen),
-            damaged: 0,
-            about,
-        };
+        let mut history = Self::empty(run, about, standing);
         let path = folder.of(run);
         let damaged = lines(&path, |line| history.take(line)).map_err(|cause| FolderError::Unavailable {
             action: "read",
@@ -165,6 +157,18 @@ impl History {
             history.until = history.until.max(recorder::now().0);
         }
         Ok(history)
+    }
+
+    fn empty(run: RunId, about: About, standing: Standing) -> Self {
+        History {
+            run,
+            standing,
+            tasks: BTreeMap::new(),
+            recoveries: Vec::new(),
+            until: about.started.max(about.seen),
+            damaged: 0,
+            about,
+        }
     }
 
     fn take(&mut self, line: Line) {
@@ -434,4 +438,156 @@ pub fn sums(folder: &Path) -> io::Result<Sums> {
     let mut thinning = Thinning::default();
     lines(folder, |line| thinning.read(&line))?;
     Ok(thinning.sums())
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::coordinator::state::RunStats;
+    use crate::error::TaskError;
+    use crate::ids::QueueId;
+    use crate::record::Origin;
+
+    /// What is known of a run before anything has happened in it.
+    pub(crate) fn about(run: RunId) -> About {
+        About {
+            run: run.to_string(),
+            function: "a::root".to_string(),
+            origin: Origin::default(),
+            store: "memory:".to_string(),
+            platform: "custom".to_string(),
+            concurrency: 1,
+            memory_limit: None,
+            started: 0,
+            seen: 0,
+            ended: None,
+            outcome: None,
+            process: 1,
+            stats: RunStats::default(),
+            sums: Sums::default(),
+            trouble: None,
+        }
+    }
+
+    /// A run in which these things happened, a microsecond after each other.
+    pub(crate) fn history(events: impl IntoIterator<Item = RunEvent>) -> History {
+        let run = RunId::generate();
+        let mut history = History::empty(run, about(run), Standing::Interrupted);
+        for (n, event) in (1..).zip(events) {
+            history.take(Line {
+                n,
+                at: n,
+                event,
+                skipped: Default::default(),
+            });
+        }
+        history
+    }
+
+    pub(crate) fn spawned(task: u64, parent: Option<u64>, name: Option<&str>) -> RunEvent {
+        RunEvent::TaskSpawned {
+            task: TaskId(task),
+            parent: parent.map(TaskId),
+            function: format!("a::f{}", task.min(1)),
+            name: name.map(str::to_string),
+        }
+    }
+
+    fn started(task: u64, incarnation: Incarnation) -> RunEvent {
+        let task = TaskId(task);
+        RunEvent::InvocationStarted { task, incarnation }
+    }
+
+    #[test]
+    fn who_waits_for_what_is_known_as_long_as_it_waits() {
+        let task = TaskId(0);
+        let waits_for = WaitsFor::All {
+            first: vec![TaskId(1), TaskId(2)],
+            count: 2,
+        };
+        let blocked = RunEvent::Blocked { task, waits_for };
+        let ended = |task| RunEvent::TaskEnded {
+            task: TaskId(task),
+            error: None,
+        };
+        let mut events = vec![
+            spawned(0, None, None),
+            spawned(1, Some(0), Some("first")),
+            spawned(2, Some(0), None),
+            blocked,
+        ];
+        let text = |events: &[RunEvent]| {
+            let history = history(events.to_vec());
+            let texts = history.waiting().map(|(_, _, wait)| history.describe(&wait.waits_for));
+            texts.collect::<Vec<_>>()
+        };
+        assert_eq!(text(&events), ["2 tasks, among them task 1 (first)"]);
+        events.push(ended(1));
+        assert_eq!(text(&events), ["2 tasks, among them task 2 (f1)"]);
+        events.extend([ended(2), RunEvent::Unblocked { task }]);
+        assert_eq!(text(&events), Vec::<String>::new());
+        events.push(RunEvent::Blocked {
+            task,
+            waits_for: WaitsFor::Item(QueueId(3)),
+        });
+        assert_eq!(text(&events), ["an item of queue 3"]);
+        events.push(ended(0));
+        assert_eq!(
+            text(&events),
+            Vec::<String>::new(),
+            "whoever has ended waits for nothing"
+        );
+    }
+
+    #[test]
+    fn sums_are_those_of_what_happened_and_a_late_report_is_that_of_its_own_invocation() {
+        let task = TaskId(0);
+        let ended = |incarnation, outcome| RunEvent::InvocationEnded {
+            task,
+            incarnation,
+            outcome,
+        };
+        let checkpoint = |sequence, bytes| RunEvent::Checkpoint {
+            task,
+            sequence,
+            bytes,
+            call: "checkpoint".into(),
+        };
+        let history = history([
+            spawned(0, None, None),
+            started(0, 0),
+            checkpoint(1, 10),
+            RunEvent::Suspended { task },
+            started(0, 1),
+            checkpoint(2, 30),
+            // The platform sees the end of the first one only now.
+            ended(0, InvocationOutcome::Returned),
+            ended(1, InvocationOutcome::TimedOut),
+            RunEvent::TaskEnded {
+                task,
+                error: Some(TaskError {
+                    task,
+                    function: "a::f0".to_string(),
+                    kind: Failure::Returned("no".to_string()),
+                }),
+            },
+        ]);
+        let sums = TaskSums {
+            tasks: 1,
+            ended: 1,
+            failed: 1,
+            invocations: 2,
+            resumed: 1,
+            suspended: 1,
+            lost: 1,
+            retries: 0,
+            checkpoints: 2,
+            bytes: 40,
+            computing: (7 - 2) + (8 - 5),
+            waiting: 0,
+        };
+        assert_eq!(history.sums(), sums);
+        assert_eq!(history.by_function(), [("a::f0", sums)]);
+        assert_eq!(history.tasks[&task].error.as_deref(), Some("task 0 (a::f0) failed: no"));
+    }
 }

@@ -58,20 +58,26 @@ struct Pending {
 }
 
 impl Recorder {
-    /// Begins the record of a new run. If that is not possible, it says why in the log, and there is no record.
-    pub fn start(folder: &Path, about: About) -> Option<Arc<Self>> {
+    /// Begins the record of a new run.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn start(folder: &Path, about: About) -> io::Result<Option<Arc<Self>>> {
         Self::open(folder, about, Thinning::default(), 0)
     }
 
-    /// Goes on with the record of a run that is resumed. There is nothing to be added to one that has ended.
-    pub fn resume(folder: &Path, about: About) -> Option<Arc<Self>> {
+    /// Goes on with the record of a run that is resumed; `None` if that has ended, so that there is nothing to be added.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn resume(folder: &Path, about: About) -> io::Result<Option<Arc<Self>>> {
         let before = match About::read(folder) {
             Ok(before) => before,
             // Damaged, or from before there were records: what can be told is told from here on.
             Err(_) => about.clone(),
         };
         if before.outcome.as_ref().is_some_and(Outcome::is_final) {
-            return None;
+            return Ok(None);
         }
         let about = About {
             started: before.started,
@@ -102,34 +108,24 @@ impl Recorder {
         Self::open(folder, about, thinning, latest)
     }
 
-    fn open(folder: &Path, about: About, thinning: Thinning, latest: u64) -> Option<Arc<Self>> {
-        let run = about.run.clone();
-        let opened = Writer::open(folder, about, thinning, latest).and_then(|writer| {
-            let shared = Arc::new(Shared {
-                pending: Mutex::default(),
-                wake: Condvar::new(),
-                canceller: Mutex::new(None),
-            });
-            let (sender, finished) = watch::channel(false);
-            let of_thread = shared.clone();
-            let write = move || {
-                writer.write_until_the_end(&of_thread);
-                // Nobody may be waiting.
-                let _ = sender.send(true);
-            };
-            std::thread::Builder::new()
-                .name("kappa-record".to_string())
-                .spawn(write)?;
-            Ok(Arc::new(Recorder { shared, finished }))
+    fn open(folder: &Path, about: About, thinning: Thinning, latest: u64) -> io::Result<Option<Arc<Self>>> {
+        let writer = Writer::open(folder, about, thinning, latest)?;
+        let shared = Arc::new(Shared {
+            pending: Mutex::default(),
+            wake: Condvar::new(),
+            canceller: Mutex::new(None),
         });
-        match opened {
-            Ok(recorder) => Some(recorder),
-            Err(cause) => {
-                let folder = folder.display();
-                tracing::warn!(run, %cause, %folder, "the run has no record; it goes on without one");
-                None
-            }
-        }
+        let (sender, finished) = watch::channel(false);
+        let of_thread = shared.clone();
+        let write = move || {
+            writer.write_until_the_end(&of_thread);
+            // Nobody may be waiting.
+            let _ = sender.send(true);
+        };
+        std::thread::Builder::new()
+            .name("kappa-record".to_string())
+            .spawn(write)?;
+        Ok(Some(Arc::new(Recorder { shared, finished })))
     }
 
     /// What is to be done if somebody asks in the run's folder for its cancellation.
@@ -377,3 +373,6 @@ pub(crate) fn now() -> Timestamp {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Timestamp::default().after(since)
 }
+
+#[cfg(test)]
+mod tests;

@@ -125,3 +125,35 @@ fn outcome(invocation: &InvocationHistory) -> (&'static str, Option<&str>) {
         Some(InvocationOutcome::Unstartable(detail)) => ("unstartable", Some(detail)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::history::tests::{history, spawned};
+
+    #[test]
+    fn whatever_a_program_calls_its_tasks_is_data_and_nothing_else() {
+        let evil = "</script><script>alert('x')</script><!-- \u{2028} & \" \\ \"the run's data\"";
+        let page = page(&history([spawned(0, None, Some(evil))]));
+        assert_eq!(page.matches("</script>").count(), PAGE.matches("</script>").count());
+        assert_eq!(page.matches("<!--").count(), 0);
+        let line = page.lines().find_map(|line| line.strip_prefix("const RUN = ")).unwrap();
+        let data: Value = serde_json::from_str(line.trim_end_matches(';')).unwrap();
+        assert_eq!(data["tasks"][0]["name"], evil);
+    }
+
+    #[test]
+    fn a_run_of_which_nothing_is_known_has_a_page_too() {
+        let page = page(&history([]));
+        assert!(page.contains("\"tasks\":[]"));
+        assert!(!page.contains(PLACE));
+    }
+
+    #[test]
+    fn nothing_of_the_page_lies_elsewhere() {
+        for outside in ["http:", "https:", "//cdn", "@import", "src=", "href=", "url("] {
+            assert!(!PAGE.contains(outside), "{outside}");
+        }
+        assert_eq!(PAGE.matches(PLACE).count(), 1);
+    }
+}

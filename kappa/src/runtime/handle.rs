@@ -1,10 +1,9 @@
 //! A run that is going on.
 
-use super::{Kappa, RunError, RunEvent, RunStats};
+use super::{Kappa, Record, RunError, RunEvent, RunStats};
 use crate::coordinator::driver::Coordinator;
 use crate::ids::RunId;
 use crate::link::Link;
-use crate::record::Recorder;
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use std::any::type_name;
@@ -19,7 +18,7 @@ const RECORD_PATIENCE: Duration = Duration::from_secs(5);
 /// A run that is going on, whose result has type `V`. Dropping it stops the run.
 pub struct RunHandle<V> {
     coordinator: Coordinator,
-    record: Option<Arc<Recorder>>,
+    record: Record,
     /// Keeps platform and runtime alive.
     _kappa: Kappa,
     value: PhantomData<fn() -> V>,
@@ -30,8 +29,8 @@ pub struct RunHandle<V> {
 pub enum Undecoded {}
 
 impl<V> RunHandle<V> {
-    pub(super) fn new(coordinator: Coordinator, record: Option<Arc<Recorder>>, kappa: Kappa) -> Self {
-        if let Some(record) = &record {
+    pub(super) fn new(coordinator: Coordinator, record: Record, kappa: Kappa) -> Self {
+        if let Ok(Some(record)) = &record {
             record.on_cancel(coordinator.canceller());
         }
         RunHandle {
@@ -75,11 +74,14 @@ impl<V> RunHandle<V> {
 
     /// Why the run's record is not complete, if so. The run itself does not depend on it.
     pub fn record_trouble(&self) -> Option<String> {
-        self.record.as_ref()?.trouble()
+        match &self.record {
+            Ok(record) => record.as_ref()?.trouble(),
+            Err(trouble) => Some(trouble.clone()),
+        }
     }
 
     async fn complete_record(&self) {
-        if let Some(record) = &self.record {
+        if let Ok(Some(record)) = &self.record {
             // A disk that does not answer must not keep the result from whoever waits for it.
             let _ = tokio::time::timeout(RECORD_PATIENCE, record.finished()).await;
         }

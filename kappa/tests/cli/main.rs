@@ -4,6 +4,9 @@
 
 mod bad_input;
 mod endings;
+mod inspect;
+mod metrics;
 mod pipeline;
 mod program;
+mod timeline;
 mod word_count;

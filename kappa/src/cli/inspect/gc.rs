@@ -156,6 +156,8 @@ impl Gc {
         for (path, what, since) in found {
             let trouble = match self.dry_run {
                 true => None,
+                // Another one may be at it, too.
+                false if !path.exists() => None,
                 false => std::fs::remove_dir_all(&path).err().map(|cause| {
                     let unavailable = FolderError::Unavailable {
                         action: "remove",
