@@ -36,6 +36,7 @@ use futures::future::AbortHandle;
 use observers::Spans;
 pub use observers::{Observer, RunEnd};
 use parking_lot::Mutex;
+pub(crate) use perform::BY_THE_COORDINATOR;
 use record::{Compaction, Input, Milestone};
 use std::collections::HashMap;
 use std::sync::mpsc;

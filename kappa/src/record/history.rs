@@ -7,6 +7,7 @@ use super::folder::{FolderError, Standing, StateFolder};
 use super::line::Line;
 use super::recorder::{self, EVENTS};
 use super::thinning::{Sums, Thinning};
+use crate::coordinator::driver::BY_THE_COORDINATOR;
 use crate::coordinator::state::{RunEvent, WaitsFor};
 use crate::error::Failure;
 use crate::ids::{Incarnation, RunId, TaskId};
@@ -123,8 +124,16 @@ pub struct TaskSums {
     pub resumed: u64,
     /// Invocations that were sent away because their task had to wait.
     pub suspended: u64,
-    /// Invocations that were killed, crashed, or ran out of time or memory.
-    pub lost: u64,
+    /// Invocations that were killed from outside.
+    pub killed: u64,
+    /// Invocations taken by the time limit.
+    pub timed_out: u64,
+    /// Invocations taken by the memory limit.
+    pub out_of_memory: u64,
+    /// Invocations that broke by themselves.
+    pub crashed: u64,
+    /// Invocations for which the platform had no room.
+    pub throttled: u64,
     /// How often a task was tried again.
     pub retries: u64,
     /// Checkpoints.
@@ -376,7 +385,14 @@ impl TaskSums {
             self.invocations += 1;
             self.resumed += u64::from(invocation.incarnation > 0);
             self.suspended += u64::from(invocation.is_suspended);
-            self.lost += u64::from(invocation.is_lost());
+            match &invocation.outcome {
+                Some(InvocationOutcome::Killed(_)) if !invocation.is_stopped() => self.killed += 1,
+                Some(InvocationOutcome::TimedOut) => self.timed_out += 1,
+                Some(InvocationOutcome::OutOfMemory(_)) => self.out_of_memory += 1,
+                Some(InvocationOutcome::Crashed(_)) => self.crashed += 1,
+                Some(InvocationOutcome::Throttled(_)) => self.throttled += 1,
+                _ => {}
+            }
             self.checkpoints += invocation.checkpoints;
             self.bytes += invocation.bytes;
             self.computing += invocation.ended.unwrap_or(until).saturating_sub(invocation.started);
@@ -385,19 +401,16 @@ impl TaskSums {
 }
 
 impl InvocationHistory {
-    /// Whether it ended before its work was done.
-    pub fn is_lost(&self) -> bool {
-        match &self.outcome {
-            None | Some(InvocationOutcome::Returned) => false,
-            Some(
-                InvocationOutcome::Crashed(_)
-                | InvocationOutcome::Killed(_)
-                | InvocationOutcome::TimedOut
-                | InvocationOutcome::OutOfMemory(_)
-                | InvocationOutcome::Throttled(_)
-                | InvocationOutcome::Unstartable(_),
-            ) => true,
-        }
+    /// Whether the coordinator had it killed, because its task had ended without it.
+    pub fn is_stopped(&self) -> bool {
+        matches!(&self.outcome, Some(InvocationOutcome::Killed(by)) if by == BY_THE_COORDINATOR)
+    }
+}
+
+impl TaskSums {
+    /// Invocations that ended before their work was done.
+    pub fn lost(&self) -> u64 {
+        self.killed + self.timed_out + self.out_of_memory + self.crashed + self.throttled
     }
 }
 
@@ -579,12 +592,12 @@ pub(crate) mod tests {
             invocations: 2,
             resumed: 1,
             suspended: 1,
-            lost: 1,
+            timed_out: 1,
             retries: 0,
             checkpoints: 2,
             bytes: 40,
             computing: (7 - 2) + (8 - 5),
-            waiting: 0,
+            ..TaskSums::default()
         };
         assert_eq!(history.sums(), sums);
         assert_eq!(history.by_function(), [("a::f0", sums)]);

@@ -61,7 +61,18 @@ fn a_run_that_has_ended_is_listed_and_shown_with_what_the_program_itself_said() 
 
     let shown = ask_json(&place, &["show", "last"]);
     let (stats, sums) = (&shown["stats"], &shown["sums"]);
-    for count in ["tasks", "invocations", "checkpoints", "resumed", "suspended"] {
+    for count in [
+        "tasks",
+        "invocations",
+        "checkpoints",
+        "resumed",
+        "suspended",
+        "killed",
+        "timed_out",
+        "out_of_memory",
+        "crashed",
+        "throttled",
+    ] {
         assert_eq!(stats[count], sums[count], "{count}: {shown}");
     }
     assert_eq!(stats["checkpoint_bytes"], sums["bytes"]);

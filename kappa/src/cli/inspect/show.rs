@@ -87,15 +87,14 @@ fn head(history: &History, text: &mut String) {
         "tasks",
         format!("{}, {} ended, {} failed", sums.tasks, sums.ended, sums.failed),
     );
-    let stats = &about.stats;
     let ends = [
         (sums.resumed, "resumed"),
         (sums.suspended, "suspended"),
-        (stats.killed, "killed"),
-        (stats.timed_out, "timed out"),
-        (stats.out_of_memory, "out of memory"),
-        (stats.crashed, "crashed"),
-        (stats.throttled, "throttled"),
+        (sums.killed, "killed"),
+        (sums.timed_out, "timed out"),
+        (sums.out_of_memory, "out of memory"),
+        (sums.crashed, "crashed"),
+        (sums.throttled, "throttled"),
     ];
     let ends = ends.iter().filter(|(count, _)| *count > 0);
     let ends: Vec<_> = ends.map(|(count, what)| format!("{count} {what}")).collect();
@@ -141,23 +140,19 @@ fn functions(history: &History, text: &mut String) {
     ];
     let mut table = table(&headings);
     for (function, sums) in history.by_function() {
-        let TaskSums {
-            tasks,
-            ended,
-            failed,
-            invocations,
-            lost,
-            retries,
-            checkpoints,
-            bytes,
-            computing,
-            waiting,
-            resumed: _,
-            suspended: _,
-        } = sums;
         let mut row = vec![plain(function)];
-        row.extend([tasks, ended, failed, invocations, lost, retries, checkpoints].map(|count| count.to_string()));
-        row.extend([show_size(bytes), duration(computing), duration(waiting)]);
+        let lost = sums.lost();
+        let counts = [
+            sums.tasks,
+            sums.ended,
+            sums.failed,
+            sums.invocations,
+            lost,
+            sums.retries,
+            sums.checkpoints,
+        ];
+        row.extend(counts.map(|count| count.to_string()));
+        row.extend([show_size(sums.bytes), duration(sums.computing), duration(sums.waiting)]);
         table.add_row(row);
     }
     let _ = writeln!(text, "\n{}", table::text(&table).trim_end());

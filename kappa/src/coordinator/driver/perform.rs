@@ -11,6 +11,9 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use tracing::Instrument;
 
+/// Who killed an invocation whose task has ended without it.
+pub(crate) const BY_THE_COORDINATOR: &str = "by the coordinator";
+
 impl Shared {
     /// Nothing here waits: what takes time is handed to the coordinator's runtime.
     pub(super) fn perform(&self, core: &mut Core, actions: Vec<Action>) {
@@ -71,7 +74,7 @@ impl Shared {
             let outcome = match Abortable::new(running, registration).await {
                 Ok(Ok(outcome)) => outcome,
                 Ok(Err(_)) => InvocationOutcome::Crashed("the platform panicked".to_string()),
-                Err(_) => InvocationOutcome::Killed("by the coordinator".to_string()),
+                Err(_) => InvocationOutcome::Killed(BY_THE_COORDINATOR.to_string()),
             };
             me.invocation_ended(key, outcome);
         });
