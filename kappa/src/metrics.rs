@@ -255,7 +255,7 @@ impl Metrics {
             RunEvent::Recovered => {
                 self.recoveries.inc();
             }
-            RunEvent::Interrupted | RunEvent::Ended => {}
+            _ => {}
         }
     }
 

@@ -7,6 +7,7 @@ use crate::platform::chaos::{Chaos, Spec};
 use crate::platform::in_process::{InProcess, InProcessOptions};
 use crate::platform::process::{Process, ProcessOptions};
 use crate::platform::{Platform, PlatformError};
+use crate::record::folder::is_folder;
 use crate::runtime::{BuildError, Builder};
 use crate::store::{Store, StoreError, Temporary};
 use clap::{Args, ValueEnum};
@@ -142,7 +143,10 @@ impl RunOptions {
                 arguments.extend([name.to_string(), value]);
             }
         };
-        let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
+        let absolute = |path: &Path| match is_folder(path) {
+            true => std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf()),
+            false => path.to_path_buf(),
+        };
         let platform = platform.to_possible_value().map(|value| value.get_name().to_string());
         add("--platform", platform);
         add("--workers", workers.map(|workers| workers.to_string()));

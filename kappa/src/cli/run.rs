@@ -5,6 +5,7 @@ use super::inspect::{self, Inspect};
 use super::options::{OptionsError, RunOptions};
 use super::progress::{INTERVAL, Progress};
 use crate::ids::RunId;
+use crate::record::folder::is_folder;
 use crate::record::{Origin, StateFolder};
 use crate::runtime::{Kappa, RunError, RunHandle};
 use crate::task::{Constructor, TaskCall, TaskFunction};
@@ -168,6 +169,11 @@ fn execute<F: TaskFunction>(line: CommandLine) -> Result<(), End> {
                     ));
                 }
                 // A mistyped one is not made.
+                Some(state) if !is_folder(state) => {
+                    let unreadable =
+                        || End::usage("write the whole of the run's id: there is no folder in which to look for it");
+                    RunId::parse(&run).ok_or_else(unreadable)?
+                }
                 Some(folder) => {
                     let cannot = |cause| End::failed(format!("there is no run {run} that could be resumed: {cause}"));
                     StateFolder::open(folder)

@@ -66,6 +66,9 @@ pub enum FolderError {
     /// The folder holds no runs.
     #[error("{0} is not the state directory of any run; name the folder that was given to `--state`")]
     NoStateFolder(PathBuf),
+    /// A state that is no folder.
+    #[error("{0} is no folder: only the runs of a state directory have a record that can be looked at")]
+    Elsewhere(PathBuf),
     /// It cannot be read or written.
     #[error("cannot {action} {path}: {cause}")]
     Unavailable {
@@ -139,6 +142,9 @@ impl StateFolder {
             path: path.to_path_buf(),
             cause,
         };
+        if !is_folder(path) {
+            return Err(FolderError::Elsewhere(path.to_path_buf()));
+        }
         match fs::metadata(path.join("runs")) {
             Ok(runs) if runs.is_dir() => {}
             Ok(_) => return Err(FolderError::NoStateFolder(path.to_path_buf())),
@@ -306,6 +312,11 @@ impl StateFolder {
             .map(|(changed, folder)| (folder, changed))
             .collect())
     }
+}
+
+/// Whether a state is kept in a folder, and not under a URL.
+pub fn is_folder(state: &Path) -> bool {
+    !state.to_string_lossy().contains("://")
 }
 
 /// Whether somebody wants this run cancelled.

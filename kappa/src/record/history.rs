@@ -270,7 +270,8 @@ impl History {
                 task.error = error.map(|error| error.to_string());
             }
             RunEvent::Recovered => self.recoveries.push(at),
-            RunEvent::Interrupted | RunEvent::Ended => {}
+            // What else happens changes nothing of the picture.
+            _ => {}
         }
     }
 
@@ -338,6 +339,15 @@ impl History {
         match waits_for {
             WaitsFor::Room(queue) => format!("room in {queue}"),
             WaitsFor::Item(queue) => format!("an item of {queue}"),
+            WaitsFor::Time { until } => {
+                let left = until.0.saturating_sub(self.until) as f64 / 1e6;
+                format!("the time to pass ({left:.1} s left)")
+            }
+            WaitsFor::Object(url) => format!("an object to be at {url}"),
+            WaitsFor::Turn { first, count } => match first.iter().find(is_missing) {
+                Some(task) => format!("its turn after {count} tasks, among them {}", self.name_of(*task)),
+                None => format!("its turn after {count} tasks"),
+            },
             WaitsFor::All { first, count: 1 } | WaitsFor::Any { first, count: 1 } => match first.first() {
                 Some(task) => self.name_of(*task),
                 None => "a task".to_string(),

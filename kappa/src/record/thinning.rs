@@ -17,6 +17,7 @@ pub const EACH: u64 = 64;
 
 /// Exact sums over a run, of things that the coordinator does not count. Times in microseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Sums {
     /// Invocations that the platform really started.
     pub invocations: u64,

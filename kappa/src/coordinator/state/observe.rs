@@ -115,6 +115,20 @@ pub enum WaitsFor {
     Room(QueueId),
     /// An item of a queue.
     Item(QueueId),
+    /// Its turn: the ends of all these tasks, before which it does not begin.
+    Turn {
+        /// The first of them.
+        first: Vec<TaskId>,
+        /// How many there are.
+        count: u64,
+    },
+    /// A moment: it sleeps.
+    Time {
+        /// Until then.
+        until: super::Timestamp,
+    },
+    /// An object to be at its place outside.
+    Object(String),
 }
 
 /// A [`RunEvent`] with its number and its time.
@@ -163,6 +177,7 @@ pub(super) fn name_of(call: &Call) -> Cow<'static, str> {
 
 /// What happened in a run so far, in numbers. They go on counting after a recovery.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct RunStats {
     /// Tasks created.
     pub tasks: u64,
