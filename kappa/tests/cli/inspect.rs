@@ -192,6 +192,36 @@ fn r16_a_run_whose_coordinator_was_killed_is_shown_as_it_was_and_resumed_by_the_
 }
 
 #[test]
+fn r16_however_often_everything_is_killed_the_record_adds_up() {
+    let place = place_with_text();
+    let rough = ["--platform", "process", "--chaos", "kill=0.4", "--state", "state"];
+    let mut running = Running::start(place.command("word_count", &[&["run", "--input", LONG][..], &rough].concat()));
+    let id = running.run_id();
+    let mut kills = 0;
+    for life in [20, 45, 70, 110, 95, 60, 33] {
+        std::thread::sleep(std::time::Duration::from_millis(life));
+        if running.is_over() {
+            break;
+        }
+        running.send(Signal::SIGKILL);
+        running.end();
+        kills += 1;
+        assert_eq!(ask_json(&place, &["show", &id])["state"], "interrupted");
+        running = Running::start(place.command("word_count", &[&["resume", &id][..], &rough].concat()));
+    }
+    assert!(kills > 3, "it was done too soon");
+    assert_eq!(running.end().value(), json!({"words": 5400, "distinct": 8}));
+    let whole = ask_json(&place, &["show", &id]);
+    let (stats, sums) = (&whole["stats"], &whole["sums"]);
+    for count in ["tasks", "invocations", "checkpoints", "resumed", "suspended"] {
+        assert_eq!(stats[count], sums[count], "{count}: {whole}");
+    }
+    assert_eq!(stats["checkpoint_bytes"], sums["bytes"]);
+    assert_eq!(stats["recoveries"], whole["recoveries"].as_array().unwrap().len());
+    assert_eq!((&whole["damaged_lines"], &whole["waiting"]), (&json!(0), &json!([])));
+}
+
+#[test]
 fn what_interrupted_a_run_is_said() {
     let place = place_with_text();
     let (running, id) = going_on(&place);
