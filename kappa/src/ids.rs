@@ -18,6 +18,14 @@ impl RunId {
     pub fn parse(text: &str) -> Option<Self> {
         Uuid::try_parse(text).ok().map(RunId)
     }
+
+    /// When it was generated: microseconds since 1970, to the millisecond. The id itself says so.
+    pub fn generated_at(self) -> u64 {
+        let (seconds, nanoseconds) = self.0.get_timestamp().map_or((0, 0), |time| time.to_unix());
+        seconds
+            .saturating_mul(1_000_000)
+            .saturating_add(u64::from(nanoseconds) / 1000)
+    }
 }
 
 impl fmt::Display for RunId {

@@ -13,6 +13,8 @@
 //! | [`link`] | how a worker reaches the coordinator |
 //! | [`runtime`] | starts, watches, cancels and resumes runs |
 //! | [`worker`] | one invocation, from its start to its end |
+//! | [`record`] | what is written down of a run for those who look at it later |
+//! | [`metrics`] | what happens in numbers, for Prometheus |
 //! | [`cli`] | the command line of programs made with Kappa |
 
 pub mod cli;
@@ -23,9 +25,11 @@ pub mod error;
 pub mod ids;
 pub mod journal;
 pub mod link;
+pub mod metrics;
 pub mod platform;
 pub mod prelude;
 pub mod protocol;
+pub mod record;
 mod replicas;
 pub mod runtime;
 pub mod store;
@@ -33,6 +37,8 @@ pub mod task;
 mod temporary;
 pub mod worker;
 
+#[doc(hidden)]
+pub use cli::kappa_main;
 pub use cli::main;
 pub use context::Context;
 pub use error::{Culprit, Error, Failure, Result, TaskError};

@@ -4,6 +4,7 @@
 //!
 //! ```text
 //! DIR/runs/<run id>/journal    what the run's coordinator decided
+//! DIR/runs/<run id>/run.json   what the run is and how it stands; beside it what happened in it (see `record`)
 //! DIR/store                    the runs' large values, unless another store is given
 //! ```
 //!
@@ -17,7 +18,8 @@ mod error;
 mod handle;
 pub(crate) mod state;
 
-pub use crate::coordinator::state::{BackOff, RunEvent, RunStats, Tuning};
+pub use crate::coordinator::driver::{Observer, RunEnd};
+pub use crate::coordinator::state::{BackOff, Observation, RunEvent, RunStats, Tuning, WaitsFor};
 pub use crate::replicas::{Condition, ReplicaStatus};
 pub use builder::{BuildError, Builder};
 pub use error::RunError;
@@ -29,6 +31,7 @@ use crate::ids::{RunId, TaskId};
 use crate::journal::{Durability, Journal, JournalError};
 use crate::platform::Platform;
 use crate::protocol::{Payload, TaskSpec};
+use crate::record::{About, Origin, Recorder};
 use crate::store::Store;
 use crate::task::{TaskCall, TaskFunction};
 use bytes::Bytes;
@@ -39,6 +42,9 @@ use tokio::runtime::Runtime;
 
 /// How long the platform may take to shut down when the last clone of a [`Kappa`] is dropped.
 const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(5);
+
+/// The record of a run, if it has one; or why it has none, although it should.
+type Record = Result<Option<Arc<Recorder>>, String>;
 
 /// A place to run programs of tasks. Cheap to clone.
 #[derive(Clone)]
@@ -55,6 +61,8 @@ struct Inner {
     durability: Durability,
     tuning: Tuning,
     time_limit: Option<Duration>,
+    observers: Vec<Arc<dyn Observer>>,
+    resume_arguments: Option<Vec<String>>,
     /// The coordinators' own; `None` only while it is being dropped.
     runtime: Option<Runtime>,
 }
@@ -96,8 +104,9 @@ impl Kappa {
         let journal = self.journal(run, Opening::New).await?;
         let arguments = self.payload(run, arguments).await?;
         let root = TaskSpec::new(function, arguments);
-        let coordinator = Coordinator::start(self.setup(run, journal)?, root).await?;
-        Ok(RunHandle::new(coordinator, self.clone()))
+        let record = self.record(run, function, Recorder::start).await;
+        let coordinator = Coordinator::start(self.setup(run, journal, &record)?, root).await?;
+        Ok(RunHandle::new(coordinator, record, self.clone()))
     }
 
     /// Goes on with a run of this state directory, or gives its result again.
@@ -112,8 +121,9 @@ impl Kappa {
             }) => Err(RunError::Unknown { run }),
             other => other,
         }?;
-        let coordinator = Coordinator::resume(self.setup(run, journal)?).await?;
-        Ok(RunHandle::new(coordinator, self.clone()))
+        let record = self.record(run, "", Recorder::resume).await;
+        let coordinator = Coordinator::resume(self.setup(run, journal, &record)?).await?;
+        Ok(RunHandle::new(coordinator, record, self.clone()))
     }
 
     /// The same without knowing the type of the run's value: only [`RunHandle::wait_bytes`] gives it.
@@ -170,7 +180,11 @@ impl Kappa {
         }
     }
 
-    fn setup(&self, run: RunId, journal: Option<Arc<dyn Journal>>) -> Result<Setup, RunError> {
+    fn setup(&self, run: RunId, journal: Option<Arc<dyn Journal>>, record: &Record) -> Result<Setup, RunError> {
+        let record = record
+            .iter()
+            .flatten()
+            .map(|record| record.clone() as Arc<dyn Observer>);
         let Some(runtime) = &self.inner.runtime else {
             return Err(RunError::Platform {
                 run,
@@ -186,6 +200,44 @@ impl Kappa {
             runtime: runtime.handle().clone(),
             tuning: self.inner.tuning.clone(),
             time_limit: self.inner.time_limit,
+            observers: record.chain(self.inner.observers.iter().cloned()).collect(),
+        })
+    }
+
+    /// The run's record, opened on a thread that may block. There is none without a state directory, or if it cannot be written.
+    async fn record(
+        &self,
+        run: RunId,
+        function: &str,
+        open: fn(&std::path::Path, About) -> std::io::Result<Option<Arc<Recorder>>>,
+    ) -> Record {
+        // Servers keep the state of a run, but no record of it.
+        let (Some(State::Folder(folder)), Some(runtime)) = (&self.inner.state, &self.inner.runtime) else {
+            return Ok(None);
+        };
+        let folder = folder.join("runs").join(run.to_string());
+        let now = crate::record::recorder::now().0;
+        let about = About {
+            run: run.to_string(),
+            function: function.to_string(),
+            origin: Origin::here(self.inner.resume_arguments.clone()),
+            store: self.inner.store.url(),
+            platform: self.inner.platform.name(),
+            concurrency: self.inner.platform.concurrency() as u64,
+            memory_limit: self.inner.platform.memory_limit(),
+            started: now,
+            seen: now,
+            ended: None,
+            outcome: None,
+            process: std::process::id(),
+            stats: RunStats::default(),
+            sums: crate::record::thinning::Sums::default(),
+            trouble: None,
+        };
+        let opened = runtime.spawn_blocking(move || open(&folder, about)).await;
+        opened.map_err(std::io::Error::other).flatten().map_err(|cause| {
+            tracing::warn!(%run, %cause, "the run has no record; it goes on without one");
+            format!("the run has no record: {cause}")
         })
     }
 

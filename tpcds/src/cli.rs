@@ -269,6 +269,7 @@ fn is_given(platform: &RunOptions) -> bool {
         store,
         state,
         chaos,
+        metrics,
     } = platform;
     *platform != PlatformKind::default()
         || workers.is_some()
@@ -279,6 +280,7 @@ fn is_given(platform: &RunOptions) -> bool {
         || store.is_some()
         || state.is_some()
         || chaos.is_some()
+        || metrics.is_some()
 }
 
 impl SubjectArgs {

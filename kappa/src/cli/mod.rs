@@ -2,13 +2,19 @@
 //!
 //! Guarantees of [`main`]: whatever goes wrong is one message on stderr and a non-zero exit code (1 if the run failed, 2 if the command line makes no
 //! sense, 130 if it was interrupted by Ctrl-C, 143 by SIGTERM). The result, and nothing else, goes to stdout, as JSON.
+//!
+//! Every such program can also list, show, draw, cancel and remove the runs of a state directory; the binary `kappa` does the same without being the program of
+//! those runs.
 
 mod input;
+mod inspect;
+mod kappa;
 mod options;
 mod parse;
 mod progress;
 mod replicas;
 mod run;
 
+pub use kappa::kappa_main;
 pub use options::{LinkKind, OptionsError, PlatformKind, RunOptions, names_servers, shown_place};
 pub use run::main;

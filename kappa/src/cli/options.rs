@@ -3,18 +3,20 @@
 use super::parse;
 use crate::Kappa;
 use crate::link::http::{HttpOptions, HttpServer};
+use crate::metrics::Metrics;
 use crate::platform::chaos::{Chaos, Spec};
 use crate::platform::in_process::{InProcess, InProcessOptions};
 use crate::platform::process::{Process, ProcessOptions};
 use crate::platform::{Platform, PlatformError};
+use crate::record::folder::is_folder;
 use crate::replicas::address;
-use crate::runtime::BuildError;
 use crate::runtime::state::State;
+use crate::runtime::{BuildError, Builder};
 use crate::store::{Store, StoreError, Temporary};
 use clap::{Args, ValueEnum};
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -58,6 +60,10 @@ pub struct RunOptions {
     /// Kill this share of invocations at random moments, for example `kill=0.3,seed=7`; the result stays the same
     #[arg(long, value_name = "SPEC")]
     pub chaos: Option<Spec>,
+
+    /// Serve numbers for Prometheus at `/metrics` of this address, for example `9100` (this machine alone) or `0.0.0.0:9100`
+    #[arg(long, value_name = "ADDRESS", value_parser = crate::metrics::parse_address)]
+    pub metrics: Option<SocketAddr>,
 }
 
 /// The text of `--state` or `--store` as messages may show it: without passwords.
@@ -108,6 +114,14 @@ pub enum OptionsError {
     /// The platform cannot be had.
     #[error(transparent)]
     Platform(#[from] PlatformError),
+    /// The metrics cannot be served.
+    #[error("cannot serve metrics at {address}: {cause}")]
+    Metrics {
+        /// Where.
+        address: SocketAddr,
+        /// What the system said.
+        cause: std::io::Error,
+    },
     /// The rest.
     #[error(transparent)]
     Build(#[from] BuildError),
@@ -121,6 +135,14 @@ impl RunOptions {
     /// # Errors
     /// If the options do not go together, or what they name is not there.
     pub async fn build(&self) -> Result<Kappa, OptionsError> {
+        Ok(self.builder().await?.build().await?)
+    }
+
+    /// The same, to be described further.
+    ///
+    /// # Errors
+    /// As [`RunOptions::build`].
+    pub async fn builder(&self) -> Result<Builder, OptionsError> {
         self.check()?;
         let state = match &self.state {
             Some(place) => Some(State::open(place.clone()).await?),
@@ -131,14 +153,66 @@ impl RunOptions {
         if let Some(spec) = self.chaos {
             platform = Arc::new(Chaos::new(platform, spec));
         }
-        let mut builder = Kappa::builder()
-            .platform(platform)
-            .store(store)
-            .time_limit(self.time_limit);
+        let mut builder = Kappa::builder();
+        if let Some(address) = self.metrics {
+            let metrics = Metrics::default();
+            let served = metrics.serve(address).await;
+            let (address, _) = served.map_err(|cause| OptionsError::Metrics { address, cause })?;
+            super::run::say(&format!("metrics at http://{address}/metrics"));
+            builder = builder.observer(Arc::new(metrics));
+        }
+        builder = builder.platform(platform).store(store).time_limit(self.time_limit);
         if let Some(state) = state {
             builder = builder.opened_state(state);
         }
-        Ok(builder.build().await?)
+        Ok(builder)
+    }
+
+    /// The arguments that describe the same place for somebody who goes on with one of its runs from another folder. Chaos is over then, and so are metrics.
+    pub fn to_arguments(&self) -> Vec<String> {
+        let RunOptions {
+            platform,
+            workers,
+            time_limit,
+            memory_limit,
+            link,
+            listen,
+            store,
+            state,
+            chaos: _,
+            metrics: _,
+        } = self;
+        let mut arguments = Vec::new();
+        let mut add = |name: &str, value: Option<String>| {
+            if let Some(value) = value {
+                arguments.extend([name.to_string(), value]);
+            }
+        };
+        let absolute = |path: &Path| match is_folder(path) {
+            true => std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf()),
+            false => path.to_path_buf(),
+        };
+        let platform = platform.to_possible_value().map(|value| value.get_name().to_string());
+        add("--platform", platform);
+        add("--workers", workers.map(|workers| workers.to_string()));
+        add(
+            "--time-limit",
+            time_limit.map(|limit| format!("{}ms", limit.as_millis().max(1))),
+        );
+        add("--memory-limit", memory_limit.map(|limit| format!("{limit}B")));
+        let link = link.to_possible_value().filter(|_| *link != LinkKind::default());
+        add("--link", link.map(|value| value.get_name().to_string()));
+        add("--listen", listen.map(|address| address.to_string()));
+        let store = store.as_ref().map(|url| match url.strip_prefix("file:") {
+            Some(folder) => format!("file:{}", absolute(Path::new(folder)).display()),
+            None => url.clone(),
+        });
+        add("--store", store);
+        add(
+            "--state",
+            state.as_ref().map(|folder| absolute(folder).display().to_string()),
+        );
+        arguments
     }
 
     /// Whether the options go together.

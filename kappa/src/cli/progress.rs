@@ -79,7 +79,7 @@ fn counts(stats: &RunStats) -> String {
     )
 }
 
-fn plural(count: u64, what: &str) -> String {
+pub(super) fn plural(count: u64, what: &str) -> String {
     if count == 1 {
         format!("1 {what}")
     } else {
@@ -88,7 +88,7 @@ fn plural(count: u64, what: &str) -> String {
 }
 
 /// A duration for people: `1.2 s`.
-fn show_duration(duration: Duration) -> String {
+pub(super) fn show_duration(duration: Duration) -> String {
     let seconds = duration.as_secs_f64();
     match seconds {
         0.0..1.0 => format!("{:.0} ms", seconds * 1e3),
@@ -98,7 +98,7 @@ fn show_duration(duration: Duration) -> String {
 }
 
 /// A size for people: `1.2 MB`.
-fn show_size(bytes: u64) -> String {
+pub(super) fn show_size(bytes: u64) -> String {
     match bytes as f64 {
         0.0..1e3 => format!("{bytes} B"),
         size @ 1e3..1e6 => format!("{:.1} kB", size / 1e3),

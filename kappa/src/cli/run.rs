@@ -1,16 +1,18 @@
 //! `kappa::main`: the command line of a program that is one task.
 
 use super::input;
-use super::options::{OptionsError, RunOptions, names_servers, shown_place};
+use super::inspect::{self, Inspect};
+use super::options::{OptionsError, RunOptions, shown_place};
 use super::progress::{INTERVAL, Progress};
 use super::replicas::Told;
 use crate::ids::RunId;
+use crate::record::folder::is_folder;
+use crate::record::{Origin, StateFolder};
 use crate::runtime::{Kappa, RunError, RunHandle};
 use crate::task::{Constructor, TaskCall, TaskFunction};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use serde_json::Value;
 use std::io::{self, Write};
-use std::path::Path;
 use std::process::ExitCode;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -39,7 +41,12 @@ pub fn main<Marker, C: Constructor<Marker>>(_first: C) -> ExitCode {
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(USAGE));
         }
     };
-    match execute::<C::Function>(line) {
+    end(execute::<C::Function>(line))
+}
+
+/// How a program ends that has done what it could.
+pub(super) fn end(outcome: Result<(), End>) -> ExitCode {
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(end) => {
             say(&end.message);
@@ -66,12 +73,14 @@ enum Command {
     },
     /// Go on with a run that was interrupted, or print its result again
     Resume {
-        /// The run, as `run --state DIR` has named it
-        #[arg(value_name = "RUN", value_parser = parse_run)]
-        run: RunId,
+        /// The run: its id, as `run --state DIR` has named it, the beginning of it, or `last`
+        #[arg(value_name = "RUN", value_parser = inspect::parse_run)]
+        run: String,
         #[command(flatten)]
         common: Common,
     },
+    #[command(flatten)]
+    Inspect(Inspect),
 }
 
 #[derive(Args)]
@@ -81,14 +90,6 @@ struct Common {
     quiet: bool,
     #[command(flatten)]
     options: RunOptions,
-}
-
-fn is_url(state: &Path) -> bool {
-    state.to_str().is_some_and(names_servers)
-}
-
-fn parse_run(text: &str) -> Result<RunId, String> {
-    RunId::parse(text).ok_or_else(|| "that is not a run's id".to_string())
 }
 
 fn parse<F: TaskFunction>() -> Result<CommandLine, clap::Error> {
@@ -102,18 +103,21 @@ fn parse<F: TaskFunction>() -> Result<CommandLine, clap::Error> {
     };
     let examples = format!(
         "Examples:\n  {name} run{example}\n  {name} run{example} --platform process --time-limit 2s --chaos kill=0.3,seed=7\n  \
-         {name} run{example} --state DIR\n  {name} run{example} --state redis://HOST,HOST2\n  {name} resume RUN --state DIR"
+         {name} run{example} --state DIR\n  {name} run{example} --state redis://HOST,HOST2\n  {name} resume RUN --state DIR\n  \
+         {name} timeline last --state DIR --html run.html"
     );
     let about = format!("Runs the task {}; {}.", F::NAME, input::signature(F::PARAMETERS));
     let command = CommandLine::command().bin_name(name).about(about);
     let command = command
         .after_help(examples.clone())
-        .mut_subcommand("run", |run| run.after_help(examples));
+        .mut_subcommand("run", |run| run.after_help(examples))
+        // `kappa resume` gives the options that the run was started with, and whoever calls it may give others.
+        .mut_subcommand("resume", |resume| resume.args_override_self(true));
     CommandLine::from_arg_matches(&command.try_get_matches()?)
 }
 
 /// The name under which the program was started.
-fn program() -> String {
+pub(super) fn program() -> String {
     let path = std::env::args_os().next().unwrap_or_default();
     std::path::Path::new(&path)
         .file_name()
@@ -123,20 +127,20 @@ fn program() -> String {
 }
 
 /// What is said at the end of a program that did not do what it was asked, and its exit code.
-struct End {
-    message: String,
+pub(super) struct End {
+    pub(super) message: String,
     code: u8,
 }
 
 impl End {
-    fn usage(message: impl std::fmt::Display) -> Self {
+    pub(super) fn usage(message: impl std::fmt::Display) -> Self {
         End {
             message: format!("error: {message}"),
             code: USAGE,
         }
     }
 
-    fn failed(message: impl std::fmt::Display) -> Self {
+    pub(super) fn failed(message: impl std::fmt::Display) -> Self {
         End {
             message: format!("error: {message}"),
             code: FAILED,
@@ -160,23 +164,28 @@ fn execute<F: TaskFunction>(line: CommandLine) -> Result<(), End> {
             (Job::Start(input::call::<F>(given).map_err(End::usage)?), common)
         }
         Command::Resume { run, common } => {
-            match &common.options.state {
+            let run = match &common.options.state {
                 None => {
                     return Err(End::usage(
                         "resume needs --state DIR or --state redis://HOST: the one that the run was started with",
                     ));
                 }
                 // A mistyped one is not made.
-                Some(folder) if !is_url(folder) && !folder.join("runs").is_dir() => {
-                    let folder = folder.display();
-                    return Err(End::failed(format!(
-                        "there is no run {run} that could be resumed: {folder} is not the state directory of any run"
-                    )));
+                Some(state) if !is_folder(state) => {
+                    let unreadable =
+                        || End::usage("write the whole of the run's id: there is no folder in which to look for it");
+                    RunId::parse(&run).ok_or_else(unreadable)?
                 }
-                Some(_) => {}
-            }
+                Some(folder) => {
+                    let cannot = |cause| End::failed(format!("there is no run {run} that could be resumed: {cause}"));
+                    StateFolder::open(folder)
+                        .and_then(|folder| folder.find(&run))
+                        .map_err(cannot)?
+                }
+            };
             (Job::Resume(run), common)
         }
+        Command::Inspect(asked) => return inspect::answer(asked),
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
@@ -190,10 +199,14 @@ fn execute<F: TaskFunction>(line: CommandLine) -> Result<(), End> {
 
 /// Runs or resumes; gives the result as JSON.
 async fn perform<F: TaskFunction>(job: Job<F>, common: &Common) -> Result<Vec<u8>, End> {
-    let kappa = common.options.build().await.map_err(|error| match error {
+    let cannot = |error| match error {
         OptionsError::Conflict(_) => End::usage(error),
         error => End::failed(error),
-    })?;
+    };
+    let builder = common.options.builder().await.map_err(cannot)?;
+    let resume = ["resume".to_string(), Origin::RUN.to_string()].into_iter();
+    let builder = builder.resume_arguments(resume.chain(common.options.to_arguments()).collect());
+    let kappa = builder.build().await.map_err(|error| cannot(error.into()))?;
     // Signals are caught from here on, because from here on there is something to clean up.
     let signals = Signals::catch().map_err(|cause| End::failed(format!("cannot wait for signals: {cause}")));
     let end = match signals {
@@ -251,6 +264,9 @@ async fn drive<F: TaskFunction>(
     };
     let sums = progress.finish(&handle.stats());
     if !common.quiet {
+        if let Some(trouble) = handle.record_trouble() {
+            say(&format!("warning: {trouble}"));
+        }
         say(&sums);
     }
     let value = ended.map_err(|error| {
@@ -342,7 +358,7 @@ fn print(result: &[u8]) -> Result<(), End> {
 }
 
 /// A line on stderr, unless that is closed.
-fn say(line: &str) {
+pub(super) fn say(line: &str) {
     let _ = writeln!(io::stderr().lock(), "{line}");
 }
 

@@ -15,6 +15,7 @@
 
 mod clock;
 mod finish;
+mod observers;
 mod perform;
 mod publish;
 mod record;
@@ -33,7 +34,10 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use clock::Clock;
 use futures::future::AbortHandle;
+use observers::Spans;
+pub use observers::{Observer, RunEnd};
 use parking_lot::Mutex;
+pub(crate) use perform::BY_THE_COORDINATOR;
 use record::{Compaction, Input, Milestone};
 use std::collections::HashMap;
 use std::sync::mpsc;
@@ -64,6 +68,8 @@ pub struct Setup {
     pub tuning: Tuning,
     /// How long an invocation may run.
     pub time_limit: Option<Duration>,
+    /// Who is told everything that happens, without a gap.
+    pub observers: Vec<Arc<dyn Observer>>,
 }
 
 /// The coordinator of one run. Dropping it stops the run: what is running is killed; with a durable journal the run can be resumed.
@@ -103,6 +109,7 @@ struct Core {
     /// Nothing is applied any more.
     stopped: bool,
     compaction: Compaction,
+    spans: Spans,
     /// The way to the recording thread, if there is one.
     inputs: Option<mpsc::Sender<Input>>,
 }
@@ -155,11 +162,12 @@ impl Coordinator {
             Some(bytes) => State::restore(&bytes).map_err(damaged)?,
             None => State::new(run),
         };
-        let mut dropped = Vec::new();
+        let mut actions = Vec::new();
         for record in &records {
             let (at, event) = decode_record(record).map_err(damaged)?;
-            state.apply(at, event, &mut dropped);
-            dropped.clear();
+            state.apply(at, event, &mut actions);
+            observers::replayed(&setup, at, state.observed(), &actions);
+            actions.clear();
         }
         let environment = environment(&setup);
         let coordinator = Self::around(state, setup, compaction)?;
@@ -184,6 +192,7 @@ impl Coordinator {
             armed: None,
             stopped: false,
             compaction,
+            spans: Spans::of(run),
             inputs,
         };
         let shared = Arc::new_cyclic(|me| Shared {
@@ -243,6 +252,16 @@ impl Coordinator {
     /// Ends the run with all its tasks. They fail with [`Failure::Cancelled`](crate::Failure::Cancelled).
     pub fn cancel(&self) {
         self.shared.happened(Event::Cancelled);
+    }
+
+    /// Does what [`Coordinator::cancel`] does, for whoever must not keep the coordinator alive.
+    pub fn canceller(&self) -> Box<dyn Fn() + Send> {
+        let shared = self.shared.me.clone();
+        Box::new(move || {
+            if let Some(shared) = shared.upgrade() {
+                shared.happened(Event::Cancelled);
+            }
+        })
     }
 
     /// Stops working on the run, and returns when nothing of it is running in this process any more. It can be resumed if it has a durable
@@ -380,12 +399,21 @@ impl Shared {
             invocation.abort();
         }
         self.earlier_timer.notify_one();
-        self.outcome.send_if_modified(|outcome| {
-            let is_first = outcome.is_none();
-            if is_first {
-                *outcome = Some(Err(reason));
+        self.tell(Err(reason), core.state.stats());
+    }
+
+    /// The run is over, at least here. Only the first outcome counts.
+    fn tell(&self, outcome: Result<Bytes, RunError>, stats: &RunStats) {
+        self.outcome.send_if_modified(|told| {
+            if told.is_some() {
+                return false;
             }
-            is_first
+            let end = RunEnd::of(&outcome);
+            for observer in &self.setup.observers {
+                observer.over(self.setup.run, &end, stats);
+            }
+            *told = Some(outcome);
+            true
         });
     }
 

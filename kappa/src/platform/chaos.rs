@@ -233,6 +233,14 @@ impl Platform for Chaos {
     fn concurrency(&self) -> usize {
         self.inner.concurrency()
     }
+
+    fn name(&self) -> String {
+        format!("{} with chaos", self.inner.name())
+    }
+
+    fn memory_limit(&self) -> Option<u64> {
+        self.inner.memory_limit()
+    }
 }
 
 #[cfg(test)]

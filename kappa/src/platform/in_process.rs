@@ -201,6 +201,10 @@ impl Platform for InProcess {
     fn concurrency(&self) -> usize {
         self.workers.saturating_mul(4)
     }
+
+    fn name(&self) -> String {
+        "in-process".to_string()
+    }
 }
 
 impl Drop for InProcess {

@@ -32,6 +32,16 @@ pub trait Platform: Send + Sync {
 
     /// How many invocations it runs well at once; the coordinator starts no more.
     fn concurrency(&self) -> usize;
+
+    /// What people call it.
+    fn name(&self) -> String {
+        "custom".to_string()
+    }
+
+    /// How much memory an invocation may use, in bytes, if the platform limits it.
+    fn memory_limit(&self) -> Option<u64> {
+        None
+    }
 }
 
 /// Why a platform cannot be had.

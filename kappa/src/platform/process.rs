@@ -294,4 +294,12 @@ impl Platform for Process {
     fn concurrency(&self) -> usize {
         self.workers
     }
+
+    fn name(&self) -> String {
+        "process".to_string()
+    }
+
+    fn memory_limit(&self) -> Option<u64> {
+        self.pool.configuration().memory_limit
+    }
 }

@@ -1,7 +1,7 @@
 //! A place to run things, described part by part.
 
 use super::state::State;
-use super::{Inner, Kappa, Tuning};
+use super::{Inner, Kappa, Observer, Tuning};
 use crate::journal::Durability;
 use crate::platform::Platform;
 use crate::platform::in_process::{InProcess, InProcessOptions, LazyInProcess};
@@ -20,6 +20,8 @@ pub struct Builder {
     durability: Durability,
     tuning: Tuning,
     time_limit: Option<Duration>,
+    observers: Vec<Arc<dyn Observer>>,
+    resume_arguments: Option<Vec<String>>,
 }
 
 /// Why there is no place to run things.
@@ -99,6 +101,19 @@ impl Builder {
         self
     }
 
+    /// Who is told everything that happens in every run, without a gap: for example [`Metrics`](crate::metrics::Metrics). May be given several times.
+    pub fn observer(mut self, observer: Arc<dyn Observer>) -> Self {
+        self.observers.push(observer);
+        self
+    }
+
+    /// The arguments with which this program goes on with a run, so that `kappa resume` can do it:
+    /// [`Origin::RUN`](crate::record::Origin::RUN) stands for the run's id.
+    pub fn resume_arguments(mut self, arguments: Vec<String>) -> Self {
+        self.resume_arguments = Some(arguments);
+        self
+    }
+
     /// Opens what was not given, and starts the coordinator's threads.
     ///
     /// # Errors
@@ -136,6 +151,8 @@ impl Builder {
             durability: self.durability,
             tuning: self.tuning,
             time_limit: self.time_limit,
+            observers: self.observers,
+            resume_arguments: self.resume_arguments,
             runtime: Some(runtime),
         };
         Ok(Kappa { inner: Arc::new(inner) })

@@ -1,6 +1,6 @@
 //! A run that is going on.
 
-use super::{Kappa, RunError, RunEvent, RunStats};
+use super::{Kappa, Record, RunError, RunEvent, RunStats};
 use crate::coordinator::driver::Coordinator;
 use crate::ids::RunId;
 use crate::link::Link;
@@ -9,11 +9,16 @@ use serde::de::DeserializeOwned;
 use std::any::type_name;
 use std::marker::PhantomData;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::broadcast;
+
+/// How long the end of a run waits for its record to be complete.
+const RECORD_PATIENCE: Duration = Duration::from_secs(5);
 
 /// A run that is going on, whose result has type `V`. Dropping it stops the run.
 pub struct RunHandle<V> {
     coordinator: Coordinator,
+    record: Record,
     /// Keeps platform and runtime alive.
     _kappa: Kappa,
     value: PhantomData<fn() -> V>,
@@ -24,9 +29,13 @@ pub struct RunHandle<V> {
 pub enum Undecoded {}
 
 impl<V> RunHandle<V> {
-    pub(super) fn new(coordinator: Coordinator, kappa: Kappa) -> Self {
+    pub(super) fn new(coordinator: Coordinator, record: Record, kappa: Kappa) -> Self {
+        if let Ok(Some(record)) = &record {
+            record.on_cancel(coordinator.canceller());
+        }
         RunHandle {
             coordinator,
+            record,
             _kappa: kappa,
             value: PhantomData,
         }
@@ -60,6 +69,22 @@ impl<V> RunHandle<V> {
     /// Stops working on the run, and returns when nothing of it is running in this process any more. With a state directory it can be resumed.
     pub async fn interrupt(&self) {
         self.coordinator.interrupt().await;
+        self.complete_record().await;
+    }
+
+    /// Why the run's record is not complete, if so. The run itself does not depend on it.
+    pub fn record_trouble(&self) -> Option<String> {
+        match &self.record {
+            Ok(record) => record.as_ref()?.trouble(),
+            Err(trouble) => Some(trouble.clone()),
+        }
+    }
+
+    async fn complete_record(&self) {
+        if let Ok(Some(record)) = &self.record {
+            // A disk that does not answer must not keep the result from whoever waits for it.
+            let _ = tokio::time::timeout(RECORD_PATIENCE, record.finished()).await;
+        }
     }
 
     /// The result as `postcard`.
@@ -67,7 +92,9 @@ impl<V> RunHandle<V> {
     /// # Errors
     /// If the run failed, or was stopped.
     pub async fn wait_bytes(&self) -> Result<Bytes, RunError> {
-        self.coordinator.wait().await
+        let outcome = self.coordinator.wait().await;
+        self.complete_record().await;
+        outcome
     }
 }
 

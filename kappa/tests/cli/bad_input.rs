@@ -89,7 +89,7 @@ fn a_command_line_that_makes_no_sense_is_exit_code_2_with_the_reason() {
             &["run", "--input", good, "--state", "s", "--store", "memory:"],
             &["--state needs a store that outlives this process"],
         ),
-        (&["resume", "0"], &["that is not a run's id"]),
+        (&["resume", "x!"], &["that is not a run's id"]),
         (
             &["resume", "01a20a85f7637394b05ae92a820b294d"],
             &["resume needs --state DIR"],

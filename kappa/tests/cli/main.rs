@@ -5,6 +5,9 @@
 mod bad_input;
 mod endings;
 mod examples;
+mod inspect;
+mod metrics;
 mod pipeline;
 mod program;
+mod timeline;
 mod word_count;

@@ -47,6 +47,25 @@ impl Place {
         command
     }
 
+    /// The binary that looks after runs, to be started here.
+    pub(crate) fn kappa_command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_kappa"));
+        command
+            .args(arguments)
+            .current_dir(self.folder.path())
+            .env("TMPDIR", self.temporary.path());
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+    }
+
+    /// What the binary says.
+    pub(crate) fn kappa(&self, arguments: &[&str]) -> Ended {
+        Ended::of(self.kappa_command(arguments).output().unwrap())
+    }
+
     /// Runs an example to its end; nothing of it must be left.
     pub(crate) fn run(&self, example: &str, arguments: &[&str]) -> Ended {
         let output = self.command(example, arguments).output().unwrap();
@@ -150,9 +169,9 @@ impl Running {
         }
     }
 
-    /// The id of its run, which it says first if it has a state directory.
+    /// The id of its run, which it says at its beginning if it has a state directory.
     pub(crate) fn run_id(&mut self) -> String {
-        self.stderr.read_line(&mut self.said).unwrap();
+        while !self.said.contains(" resume ") && self.stderr.read_line(&mut self.said).unwrap() > 0 {}
         let after = self
             .said
             .split(" resume ")

@@ -3,5 +3,6 @@
 mod api;
 mod chaos;
 mod killed;
+mod observed;
 mod operations;
 mod programs;

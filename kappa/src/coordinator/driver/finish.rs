@@ -64,14 +64,8 @@ impl Shared {
 
     /// Tells those who wait, unless the run was stopped meanwhile: then they have been told why.
     fn settle(&self, outcome: Result<Bytes, RunError>) {
-        self.outcome.send_if_modified(|told| {
-            let is_first = told.is_none();
-            if is_first {
-                *told = Some(outcome);
-            }
-            is_first
-        });
         let mut core = self.core.lock();
+        self.tell(outcome, core.state.stats());
         core.stopped = true;
         core.inputs = None;
         self.gate.close();

@@ -10,10 +10,15 @@ use futures::FutureExt;
 use futures::future::{AbortHandle, Abortable};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use tracing::Instrument;
+
+/// Who killed an invocation whose task has ended without it.
+pub(crate) const BY_THE_COORDINATOR: &str = "by the coordinator";
 
 impl Shared {
     /// Nothing here waits: what takes time is handed to the coordinator's runtime.
     pub(super) fn perform(&self, core: &mut Core, actions: Vec<Action>) {
+        self.observe(core, &actions);
         let mut garbage = Vec::new();
         for action in actions {
             match action {
@@ -76,13 +81,15 @@ impl Shared {
         let key = (invocation.task, invocation.incarnation);
         let (handle, registration) = AbortHandle::new_pair();
         core.invocations.insert(key, handle);
+        let span = core.spans.of_invocation(&invocation);
         self.setup.runtime.spawn(async move {
             let link: Arc<dyn Link> = me.clone();
             let running = AssertUnwindSafe(platform.invoke(invocation, link)).catch_unwind();
+            let running = running.instrument(span);
             let outcome = match Abortable::new(running, registration).await {
                 Ok(Ok(outcome)) => outcome,
                 Ok(Err(_)) => InvocationOutcome::Crashed("the platform panicked".to_string()),
-                Err(_) => InvocationOutcome::Killed("by the coordinator".to_string()),
+                Err(_) => InvocationOutcome::Killed(BY_THE_COORDINATOR.to_string()),
             };
             me.invocation_ended(key, outcome);
         });

@@ -88,6 +88,7 @@ pub(super) fn setup(platform: Arc<dyn Platform>, journal: Option<Arc<dyn Journal
         runtime: Handle::current(),
         tuning,
         time_limit: None,
+        observers: Vec::new(),
     }
 }
 

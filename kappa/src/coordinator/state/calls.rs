@@ -4,6 +4,7 @@
 //! message; what comes from the wrong invocation, or out of turn, is [`Reply::Fenced`] and changes nothing. A checkpoint in the background that
 //! arrives after a later call changes nothing either.
 
+use super::observe::name_of;
 use super::task::{Attempts, Phase, Position, Recorded, Task, Wait};
 use super::{Action, RunEvent, State};
 use crate::error::Failure;
@@ -88,6 +89,7 @@ impl State {
             task: id,
             sequence,
             bytes,
+            call: name_of(&call),
         }));
 
         let Some(task) = self.tasks.get_mut(&id) else { return };
@@ -165,6 +167,10 @@ impl State {
     }
 
     fn block(&mut self, id: TaskId, incarnation: Incarnation, wait: Wait, actions: &mut Vec<Action>) {
+        actions.push(Action::Observed(RunEvent::Blocked {
+            task: id,
+            waits_for: wait.observed(),
+        }));
         let until = self.now.after(self.tuning.grace);
         let Some(task) = self.tasks.get_mut(&id) else { return };
         // Who knows that it will be long need not wait for the end of the grace.
@@ -189,6 +195,7 @@ impl State {
             return;
         };
         self.active += 1;
+        actions.push(Action::Observed(RunEvent::Unblocked { task: id }));
         match *holding {
             Some((incarnation, until)) => {
                 task.phase = Phase::Running(incarnation);

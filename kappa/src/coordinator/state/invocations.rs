@@ -131,7 +131,11 @@ impl State {
         let observed = RunEvent::InvocationEnded {
             task: id,
             incarnation,
-            outcome: outcome.clone(),
+            // It left by itself; the request that it carried is no business of those who watch.
+            outcome: match &outcome {
+                InvocationOutcome::Unlinked(_) => InvocationOutcome::Returned,
+                other => other.clone(),
+            },
         };
         actions.push(Action::Observed(observed));
 

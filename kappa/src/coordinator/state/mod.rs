@@ -50,7 +50,7 @@ mod tuning;
 mod waits;
 
 pub use message::{Action, Environment, Event, Timestamp};
-pub use observe::{RunEvent, RunStats};
+pub use observe::{Observation, RunEvent, RunStats, WaitsFor};
 pub use snapshot::{RestoreError, decode_record, encode_record};
 pub use tuning::{BackOff, Tuning};
 
@@ -93,6 +93,8 @@ pub struct State {
     active: usize,
     ended: Option<TaskResult>,
     stats: RunStats,
+    /// How many events those who watch have been told.
+    observed: u64,
 }
 
 /// One invocation that occupies the platform.
@@ -127,6 +129,7 @@ impl State {
             active: 0,
             ended: None,
             stats: RunStats::default(),
+            observed: 0,
         }
     }
 
@@ -135,6 +138,7 @@ impl State {
     /// The actions may be performed only once the event is recorded; in a recovery they are dropped.
     pub fn apply(&mut self, now: Timestamp, event: Event, actions: &mut Vec<Action>) {
         self.now = self.now.max(now);
+        let before = actions.len();
         match event {
             Event::Started {
                 root,
@@ -163,6 +167,8 @@ impl State {
             self.detect_deadlock(actions);
             self.schedule(actions);
         }
+        let added = actions.iter().skip(before);
+        self.observed += added.filter(|action| matches!(action, Action::Observed(_))).count() as u64;
     }
 
     /// The run.
@@ -199,6 +205,11 @@ impl State {
     /// What has happened so far, in numbers.
     pub fn stats(&self) -> &RunStats {
         &self.stats
+    }
+
+    /// The number of the latest [`Action::Observed`]: they are numbered 1, 2, 3, ... in the order of the actions, and always in the same way.
+    pub fn observed(&self) -> u64 {
+        self.observed
     }
 
     fn is_going_on(&self) -> bool {

@@ -1,13 +1,19 @@
 //! What those who watch a run are told: events as they happen, and their sums.
 
+use super::task::Wait;
 use crate::error::TaskError;
-use crate::ids::{Incarnation, Sequence, TaskId};
-use crate::protocol::InvocationOutcome;
+use crate::ids::{Incarnation, QueueId, Sequence, TaskId};
+use crate::protocol::{Call, InvocationOutcome};
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::time::Duration;
 
-/// One thing that happened in a run.
-#[derive(Clone, Debug, PartialEq)]
+/// How many of the tasks that a task waits for are named.
+const NAMED_IN_WAIT: usize = 16;
+
+/// One thing that happened in a run. As JSON it is what a run's record holds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
 pub enum RunEvent {
     /// A task was created.
     TaskSpawned {
@@ -18,6 +24,7 @@ pub enum RunEvent {
         /// Its function's full name.
         function: String,
         /// The name it was given.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
         name: Option<String>,
     },
     /// An invocation was handed to the platform.
@@ -35,6 +42,20 @@ pub enum RunEvent {
         sequence: Sequence,
         /// Length of the continuation in bytes.
         bytes: u64,
+        /// Which call it was: `checkpoint`, `spawn`, `wait`, ...
+        call: Cow<'static, str>,
+    },
+    /// A call cannot be answered yet: the task waits.
+    Blocked {
+        /// The waiting task.
+        task: TaskId,
+        /// For what.
+        waits_for: WaitsFor,
+    },
+    /// What a task waited for is there.
+    Unblocked {
+        /// The task.
+        task: TaskId,
     },
     /// An invocation was sent away because its task has to wait.
     Suspended {
@@ -98,14 +119,108 @@ pub enum RunEvent {
         /// Why it has no result, if it has none.
         error: Option<TaskError>,
     },
-    /// The coordinator was gone and is back.
+    /// The coordinator was gone and is back: whatever was running when it went is gone too.
     Recovered,
+    /// The coordinator stopped working on the run before its end. It can be resumed.
+    Interrupted,
     /// The run ended; nothing follows.
     Ended,
 }
 
+/// What a task waits for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WaitsFor {
+    /// The ends of all these tasks.
+    All {
+        /// The first of them.
+        first: Vec<TaskId>,
+        /// How many there are.
+        count: u64,
+    },
+    /// The end of any of these tasks.
+    Any {
+        /// The first of them.
+        first: Vec<TaskId>,
+        /// How many there are.
+        count: u64,
+    },
+    /// Room in a queue.
+    Room(QueueId),
+    /// An item of a queue.
+    Item(QueueId),
+    /// Its turn: the ends of all these tasks, before which it does not begin.
+    Turn {
+        /// The first of them.
+        first: Vec<TaskId>,
+        /// How many there are.
+        count: u64,
+    },
+    /// A moment: it sleeps.
+    Time {
+        /// Until then.
+        until: super::Timestamp,
+    },
+    /// An object to be at its place outside.
+    Object(String),
+}
+
+/// A [`RunEvent`] with its number and its time.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Observation {
+    /// The run's events are numbered 1, 2, 3, ...; a recovery that applies them again gives them the same numbers.
+    pub number: u64,
+    /// When it took effect.
+    pub at: super::Timestamp,
+    /// What happened.
+    pub event: RunEvent,
+}
+
+impl Wait {
+    /// As those who watch are told.
+    pub(super) fn observed(&self) -> WaitsFor {
+        let first = |tasks: &[TaskId]| tasks.iter().take(NAMED_IN_WAIT).copied().collect();
+        match self {
+            Wait::All { tasks, .. } => WaitsFor::All {
+                first: first(tasks),
+                count: tasks.len() as u64,
+            },
+            Wait::Any { tasks } => WaitsFor::Any {
+                first: first(tasks),
+                count: tasks.len() as u64,
+            },
+            Wait::Enqueue { queue, .. } => WaitsFor::Room(*queue),
+            Wait::Dequeue { queue, .. } => WaitsFor::Item(*queue),
+            Wait::Sleep { until } => WaitsFor::Time { until: *until },
+            Wait::Publish { url, .. } => WaitsFor::Object(url.clone()),
+            Wait::After { tasks, .. } => WaitsFor::Turn {
+                first: first(tasks),
+                count: tasks.len() as u64,
+            },
+        }
+    }
+}
+
+/// The name by which those who watch know a call.
+pub(super) fn name_of(call: &Call) -> Cow<'static, str> {
+    Cow::Borrowed(match call {
+        Call::Checkpoint => "checkpoint",
+        Call::Spawn(_) => "spawn",
+        Call::WaitAll(_) | Call::WaitAny(_) => "wait",
+        Call::CreateQueue(_) => "queue",
+        Call::Enqueue(..) => "enqueue",
+        Call::Dequeue(_) => "dequeue",
+        Call::Close(_) => "close",
+        Call::Cancel(_) => "cancel",
+        Call::Sleep(_) => "sleep",
+        Call::PutObject { .. } => "put_object",
+        Call::Exit(_) => "exit",
+    })
+}
+
 /// What happened in a run so far, in numbers. They go on counting after a recovery.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct RunStats {
     /// Tasks created.
     pub tasks: u64,

@@ -1,0 +1,5 @@
+//! Looks after the runs of programs made with Kappa.
+
+fn main() -> kappa::ExitCode {
+    kappa::kappa_main()
+}

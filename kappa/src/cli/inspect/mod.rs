@@ -1,0 +1,128 @@
+//! Commands about runs that are or were: what a state directory knows of them. The same in every program made with Kappa and in the binary `kappa`.
+//!
+//! What was asked for, and nothing else, goes to stdout: a table without colours, or JSON with `--json`.
+
+mod cancel;
+mod cost;
+mod gc;
+mod resume;
+mod runs;
+mod show;
+mod table;
+mod timeline;
+
+use super::run::{End, say};
+use crate::ids::RunId;
+use crate::record::StateFolder;
+use clap::{Args, Subcommand};
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+pub(super) use resume::Resume;
+
+/// What can be asked about runs.
+#[derive(Debug, Subcommand)]
+pub(super) enum Inspect {
+    /// List the runs of a state directory
+    #[command(after_help = "Examples:\n  runs --state DIR\n  runs --state DIR --json")]
+    Runs(runs::Runs),
+    /// Show what a run did and does: its numbers, its tasks, its failures, who waits for what
+    #[command(after_help = "Examples:\n  show last --state DIR\n  show 019c --state DIR --json")]
+    Show(show::Show),
+    /// Draw a run as one HTML file that shows every task, invocation, checkpoint, kill and wait
+    #[command(after_help = "Examples:\n  timeline last --state DIR --html run.html")]
+    Timeline(timeline::Timeline),
+    /// Cancel a run, also one that another process is working on
+    #[command(after_help = "Examples:\n  cancel last --state DIR")]
+    Cancel(cancel::Cancel),
+    /// Remove runs that are over, and what they have left in the store; never one that is being worked on
+    #[command(
+        after_help = "Examples:\n  gc --state DIR --dry-run\n  gc --state DIR --older-than 7d\n  gc --state DIR --all"
+    )]
+    Gc(gc::Gc),
+    /// Say what a run would cost on rented functions
+    #[command(
+        after_help = "Examples:\n  cost last --state DIR\n  cost last --state DIR --memory 512MB --prices mine.json"
+    )]
+    Cost(cost::CostOf),
+}
+
+/// Where runs are recorded.
+#[derive(Debug, Args)]
+pub(super) struct State {
+    /// The state directory of the runs: the folder that was given to `run --state`
+    #[arg(long, value_name = "DIR")]
+    state: PathBuf,
+}
+
+/// Which run.
+#[derive(Debug, Args)]
+pub(super) struct Which {
+    /// The run: its id, the beginning of it, or `last`
+    #[arg(value_name = "RUN", value_parser = parse_run)]
+    run: String,
+    #[command(flatten)]
+    state: State,
+}
+
+/// Something that names a run.
+pub(super) fn parse_run(text: &str) -> Result<String, String> {
+    let is_id = |c: char| c.is_ascii_hexdigit() || c == '-';
+    match text == crate::record::folder::LAST || (!text.is_empty() && text.chars().all(is_id)) {
+        true => Ok(text.to_string()),
+        false => Err("that is not a run's id, nor the beginning of one, nor `last`".to_string()),
+    }
+}
+
+impl State {
+    fn open(&self) -> Result<StateFolder, End> {
+        StateFolder::open(&self.state).map_err(End::failed)
+    }
+}
+
+impl Which {
+    fn find(&self) -> Result<(StateFolder, RunId), End> {
+        let folder = self.state.open()?;
+        let run = folder.find(&self.run).map_err(End::failed)?;
+        Ok((folder, run))
+    }
+}
+
+/// Does what was asked, and prints it.
+pub(super) fn answer(asked: Inspect) -> Result<(), End> {
+    match asked {
+        Inspect::Runs(asked) => asked.answer(),
+        Inspect::Show(asked) => asked.answer(),
+        Inspect::Timeline(asked) => asked.answer(),
+        Inspect::Cancel(asked) => asked.answer(),
+        Inspect::Gc(asked) => asked.answer(),
+        Inspect::Cost(asked) => asked.answer(),
+    }
+}
+
+/// Prints a text. A reader that has gone away (`| head`) has had enough.
+fn print(text: &str) -> Result<(), End> {
+    let mut stdout = io::stdout().lock();
+    let written = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+    match written {
+        Err(cause) if cause.kind() != io::ErrorKind::BrokenPipe => {
+            Err(End::failed(format!("cannot write to stdout: {cause}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn print_json(value: &impl serde::Serialize) -> Result<(), End> {
+    let text = serde_json::to_string_pretty(value)
+        .map_err(|cause| End::failed(format!("this cannot be written as JSON: {cause}")))?;
+    print(&format!("{text}\n"))
+}
+
+/// A runtime for what has to wait.
+fn runtime() -> Result<tokio::runtime::Runtime, End> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .map_err(|cause| End::failed(format!("cannot start threads: {cause}")))
+}

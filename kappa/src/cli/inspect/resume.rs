@@ -1,0 +1,57 @@
+//! `kappa resume`: starts the program of a run, so that it goes on with it.
+
+use super::{End, Which};
+use crate::cli::run::say;
+use crate::record::folder::Standing;
+use clap::Args;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Resume {
+    #[command(flatten)]
+    which: Which,
+    /// Start it, instead of the program that the record names, with this one
+    #[arg(long, value_name = "FILE")]
+    program: Option<std::path::PathBuf>,
+    /// Further arguments for the program, behind `--`
+    #[arg(last = true, value_name = "ARGUMENTS")]
+    more: Vec<String>,
+}
+
+impl Resume {
+    /// Becomes that program: its result, its messages and its exit code are the answer.
+    pub(in crate::cli) fn answer(self) -> Result<(), End> {
+        let (folder, run) = self.which.find()?;
+        let about = folder.about(run).map_err(End::failed)?;
+        if folder.standing(run, Some(&about)) == Standing::Running {
+            let process = about.process;
+            return Err(End::failed(format!(
+                "run {run} is being worked on by process {process}"
+            )));
+        }
+        let Some(arguments) = about.origin.resume_arguments(run) else {
+            return Err(End::failed(format!(
+                "{} has not said how it goes on with a run; start it as its own documentation says, for run {run}",
+                about.origin.program.display()
+            )));
+        };
+        let program = self.program.as_ref().unwrap_or(&about.origin.program);
+        let mut command = Command::new(program);
+        command.args(arguments).args(self.more);
+        // What its tasks were given may be relative to it.
+        if about.origin.folder.is_dir() {
+            command.current_dir(&about.origin.folder);
+        } else {
+            say(&format!(
+                "the folder {} in which the run was started is gone",
+                about.origin.folder.display()
+            ));
+        }
+        let cause = command.exec();
+        Err(End::failed(format!(
+            "cannot start {}, which runs {run}: {cause}",
+            program.display()
+        )))
+    }
+}

@@ -1,0 +1,43 @@
+//! The command line of the binary `kappa`: it looks after the runs of other programs.
+
+use super::inspect::{self, Inspect, Resume};
+use super::run::end;
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// Looks after the runs of programs made with Kappa: lists, shows, draws, resumes, cancels and removes them
+#[derive(Parser)]
+#[command(name = "kappa", version, after_help = EXAMPLES)]
+struct CommandLine {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "Examples:
+  kappa runs --state DIR
+  kappa show last --state DIR
+  kappa timeline last --state DIR --html run.html
+  kappa resume last --state DIR
+  kappa cost last --state DIR --memory 512MB
+  kappa gc --state DIR --older-than 7d --dry-run
+
+Exit codes: 0 done, 1 it could not be done, 2 the command line makes no sense.";
+
+#[derive(Subcommand)]
+enum Command {
+    #[command(flatten)]
+    Inspect(Inspect),
+    /// Go on with a run that was interrupted, by the program that started it
+    #[command(
+        after_help = "Examples:\n  kappa resume last --state DIR\n  kappa resume 019c --state DIR -- --workers 8"
+    )]
+    Resume(Resume),
+}
+
+/// The binary `kappa`.
+pub fn kappa_main() -> ExitCode {
+    match CommandLine::parse().command {
+        Command::Inspect(asked) => end(inspect::answer(asked)),
+        Command::Resume(asked) => end(asked.answer()),
+    }
+}

@@ -1,0 +1,144 @@
+//! `run.json`: what a run is, and how it stands.
+
+use super::thinning::Sums;
+use crate::coordinator::state::RunStats;
+use crate::ids::RunId;
+use serde::{Deserialize, Serialize};
+use std::fs;
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+/// The name of the file.
+pub const FILE: &str = "run.json";
+
+/// What a run is, and how it stands. Times are microseconds since 1970.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct About {
+    /// The run's id.
+    pub run: String,
+    /// Full name of the run's first task function.
+    pub function: String,
+    /// Who started it.
+    pub origin: Origin,
+    /// The store's URL.
+    pub store: String,
+    /// What starts invocations.
+    pub platform: String,
+    /// How many invocations run at once.
+    pub concurrency: u64,
+    /// How much memory an invocation may use, in bytes, if that is limited.
+    pub memory_limit: Option<u64>,
+    /// When it was started.
+    pub started: u64,
+    /// When the record was last known to be up to date.
+    pub seen: u64,
+    /// When it ended, or was stopped; `None` while it goes on, and after its coordinator was killed.
+    pub ended: Option<u64>,
+    /// How it ended, or was stopped.
+    pub outcome: Option<Outcome>,
+    /// The process that works, or worked, on it.
+    pub process: u32,
+    /// The coordinator's own counts.
+    pub stats: RunStats,
+    /// What the record has summed up.
+    pub sums: Sums,
+    /// Why there are no further details, if so.
+    pub trouble: Option<String>,
+}
+
+/// Who started a run, and how to go on with it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    /// The program.
+    pub program: PathBuf,
+    /// The arguments it was started with.
+    pub arguments: Vec<String>,
+    /// The folder it was started in.
+    pub folder: PathBuf,
+    /// The arguments with which this program goes on with the run, if it has said so. [`Origin::RUN`] stands for the run's id.
+    pub resume: Option<Vec<String>>,
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// With its result.
+    Ended,
+    /// Without one, for this reason.
+    Failed(String),
+    /// It was cancelled.
+    Cancelled,
+    /// Not at all: it was stopped for this reason, and can be resumed.
+    Interrupted(String),
+}
+
+impl Outcome {
+    /// Whether nothing can follow.
+    pub fn is_final(&self) -> bool {
+        !matches!(self, Outcome::Interrupted(_))
+    }
+}
+
+impl Origin {
+    /// What stands for the run's id in [`Origin::resume`].
+    pub const RUN: &'static str = "{run}";
+
+    /// This process.
+    pub fn here(resume: Option<Vec<String>>) -> Self {
+        let text = |argument: std::ffi::OsString| argument.to_string_lossy().into_owned();
+        Origin {
+            program: std::env::current_exe().unwrap_or_default(),
+            arguments: std::env::args_os().skip(1).map(text).collect(),
+            folder: std::env::current_dir().unwrap_or_default(),
+            resume,
+        }
+    }
+
+    /// The arguments with which the program goes on with this run.
+    pub fn resume_arguments(&self, run: RunId) -> Option<Vec<String>> {
+        let arguments = self.resume.as_ref()?.iter();
+        Some(
+            arguments
+                .map(|word| word.replace(Self::RUN, &run.to_string()))
+                .collect(),
+        )
+    }
+
+    /// The program's name without its folder.
+    pub fn program_name(&self) -> String {
+        let name = self.program.file_name().unwrap_or(self.program.as_os_str());
+        name.to_string_lossy().into_owned()
+    }
+}
+
+impl About {
+    /// Reads it from a run's folder.
+    ///
+    /// # Errors
+    /// If it is not there, cannot be read, or is damaged ([`io::ErrorKind::InvalidData`]).
+    pub fn read(folder: &Path) -> io::Result<Self> {
+        let bytes = fs::read(folder.join(FILE))?;
+        serde_json::from_slice(&bytes).map_err(|cause| io::Error::new(io::ErrorKind::InvalidData, cause))
+    }
+
+    /// Replaces it in a run's folder: whoever reads sees the old or the new one, as a whole. Only its owner may read it: arguments may be secrets.
+    ///
+    /// # Errors
+    /// If it cannot be written; the old one stays.
+    pub fn write(&self, folder: &Path) -> io::Result<()> {
+        let mut bytes = serde_json::to_vec_pretty(self)?;
+        bytes.push(b'\n');
+        let new = folder.join("run.json.new");
+        let mut file = fs::OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&new)?;
+        file.write_all(&bytes)?;
+        drop(file);
+        fs::rename(&new, folder.join(FILE))
+    }
+}

@@ -1,0 +1,395 @@
+//! A state directory as those see it who look at its runs: which there are, who works on them, and what may be removed.
+//!
+//! Whoever works on a run holds a lock on a file of its folder. The system releases it when that process dies, however it dies; so a run is never believed to
+//! be going on when it is not, or the other way round.
+
+use super::about::{About, Outcome};
+use crate::ids::RunId;
+use crate::journal::{Durability, FileJournal, JournalError};
+use std::fs::{self, File, TryLockError};
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+const LOCK: &str = "lock";
+const CANCEL: &str = "cancel";
+
+/// How long a lock is waited for that somebody may be looking at.
+const LOCK_TRIES: u32 = 20;
+const LOCK_PAUSE: Duration = Duration::from_millis(10);
+
+/// The text by which the latest run can be named.
+pub const LAST: &str = "last";
+
+/// The state of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// A process is working on it.
+    Running,
+    /// Nobody works on it, and it has not ended.
+    Interrupted,
+    /// It has its result.
+    Ended,
+    /// It ended without one.
+    Failed,
+    /// It was cancelled.
+    Cancelled,
+    /// There is no record of it.
+    Unknown,
+}
+
+impl Standing {
+    /// One word for it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Standing::Running => "running",
+            Standing::Interrupted => "interrupted",
+            Standing::Ended => "ended",
+            Standing::Failed => "failed",
+            Standing::Cancelled => "cancelled",
+            Standing::Unknown => "unknown",
+        }
+    }
+
+    /// Whether nothing will follow.
+    pub fn is_over(self) -> bool {
+        matches!(self, Standing::Ended | Standing::Failed | Standing::Cancelled)
+    }
+}
+
+/// Why a state directory cannot do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum FolderError {
+    /// There is nothing of this name.
+    #[error("there is no folder {0}")]
+    NotThere(PathBuf),
+    /// The folder holds no runs.
+    #[error("{0} is not the state directory of any run; name the folder that was given to `--state`")]
+    NoStateFolder(PathBuf),
+    /// A state that is no folder.
+    #[error("{0} is no folder: only the runs of a state directory have a record that can be looked at")]
+    Elsewhere(PathBuf),
+    /// It cannot be read or written.
+    #[error("cannot {action} {path}: {cause}")]
+    Unavailable {
+        /// What was tried.
+        action: &'static str,
+        /// Where.
+        path: PathBuf,
+        /// What the system said.
+        cause: io::Error,
+    },
+    /// There is no such run.
+    #[error("there is no run {asked} in {folder}{known}")]
+    NoSuchRun {
+        /// What was asked for.
+        asked: String,
+        /// Where.
+        folder: PathBuf,
+        /// Which there are.
+        known: String,
+    },
+    /// More than one run begins like this.
+    #[error("{count} runs begin with {asked}: {first}, ...; write more of the id")]
+    Ambiguous {
+        /// What was asked for.
+        asked: String,
+        /// How many.
+        count: usize,
+        /// The first two of them.
+        first: String,
+    },
+    /// The run's record is missing or damaged.
+    #[error(
+        "the record of run {run} cannot be read: {cause}; `resume {run}` goes on with the run all the same, if its journal is whole"
+    )]
+    NoRecord {
+        /// The run.
+        run: RunId,
+        /// Why.
+        cause: io::Error,
+    },
+    /// What is stored of a run cannot be removed.
+    #[error("cannot remove the objects of run {run}: {cause}")]
+    Objects {
+        /// The run.
+        run: RunId,
+        /// Why.
+        cause: String,
+    },
+    /// A process is working on the run.
+    #[error("run {0} is being worked on")]
+    InUse(RunId),
+    /// The run's journal cannot be opened.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+}
+
+/// A state directory.
+#[derive(Clone, Debug)]
+pub struct StateFolder {
+    path: PathBuf,
+}
+
+impl StateFolder {
+    /// The state directory at this path.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub fn open(path: &Path) -> Result<Self, FolderError> {
+        let unavailable = |cause| FolderError::Unavailable {
+            action: "read",
+            path: path.to_path_buf(),
+            cause,
+        };
+        if !is_folder(path) {
+            return Err(FolderError::Elsewhere(path.to_path_buf()));
+        }
+        match fs::metadata(path.join("runs")) {
+            Ok(runs) if runs.is_dir() => {}
+            Ok(_) => return Err(FolderError::NoStateFolder(path.to_path_buf())),
+            Err(cause) if cause.kind() == ErrorKind::NotFound && !path.exists() => {
+                return Err(FolderError::NotThere(path.to_path_buf()));
+            }
+            Err(cause) if matches!(cause.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+                return Err(FolderError::NoStateFolder(path.to_path_buf()));
+            }
+            Err(cause) => return Err(unavailable(cause)),
+        }
+        let path = fs::canonicalize(path).map_err(unavailable)?;
+        Ok(StateFolder { path })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The folder of a run.
+    pub fn of(&self, run: RunId) -> PathBuf {
+        self.path.join("runs").join(run.to_string())
+    }
+
+    /// The runs, oldest first.
+    ///
+    /// # Errors
+    /// If the directory cannot be read.
+    pub fn runs(&self) -> Result<Vec<RunId>, FolderError> {
+        run_folders(&self.path.join("runs"))
+    }
+
+    /// The run that this names: its id, the beginning of it, or [`LAST`].
+    ///
+    /// # Errors
+    /// If there is none, or more than one.
+    pub fn find(&self, asked: &str) -> Result<RunId, FolderError> {
+        let runs = self.runs()?;
+        let wanted = asked.to_ascii_lowercase().replace('-', "");
+        let matching: Vec<_> = match asked {
+            LAST => runs.last().copied().into_iter().collect(),
+            _ => runs
+                .iter()
+                .copied()
+                .filter(|run| run.to_string().starts_with(&wanted))
+                .collect(),
+        };
+        match matching.as_slice() {
+            [one] => Ok(*one),
+            [] => Err(FolderError::NoSuchRun {
+                asked: asked.to_string(),
+                folder: self.path.clone(),
+                known: match runs.as_slice() {
+                    [] => ", and no other".to_string(),
+                    runs => {
+                        let latest: Vec<_> = runs.iter().rev().take(10).map(ToString::to_string).collect();
+                        format!("; the latest runs there: {}", latest.join(" "))
+                    }
+                },
+            }),
+            [first, second, ..] => Err(FolderError::Ambiguous {
+                asked: asked.to_string(),
+                count: matching.len(),
+                first: format!("{first}, {second}"),
+            }),
+        }
+    }
+
+    /// What a run is and how it stands, from its record.
+    ///
+    /// # Errors
+    /// If there is none, or it cannot be read.
+    pub fn about(&self, run: RunId) -> Result<About, FolderError> {
+        About::read(&self.of(run)).map_err(|cause| FolderError::NoRecord { run, cause })
+    }
+
+    /// How a run stands.
+    pub fn standing(&self, run: RunId, about: Option<&About>) -> Standing {
+        let outcome = about.and_then(|about| about.outcome.as_ref());
+        match outcome {
+            Some(Outcome::Ended) => Standing::Ended,
+            Some(Outcome::Failed(_)) => Standing::Failed,
+            Some(Outcome::Cancelled) => Standing::Cancelled,
+            _ if self.is_worked_on(run) => Standing::Running,
+            _ if about.is_some() => Standing::Interrupted,
+            _ => Standing::Unknown,
+        }
+    }
+
+    /// Whether a process is working on the run.
+    pub fn is_worked_on(&self, run: RunId) -> bool {
+        let Ok(file) = File::open(self.of(run).join(LOCK)) else {
+            return false;
+        };
+        matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock))
+    }
+
+    /// Asks whoever works on the run to cancel it.
+    ///
+    /// # Errors
+    /// If that cannot be written into the run's folder.
+    pub fn ask_to_cancel(&self, run: RunId) -> Result<(), FolderError> {
+        let path = self.of(run).join(CANCEL);
+        fs::write(&path, "").map_err(|cause| FolderError::Unavailable {
+            action: "write",
+            path,
+            cause,
+        })
+    }
+
+    /// Removes a run on which nobody works: first what is stored of it elsewhere, by `objects`, then its folder. Meanwhile nobody can resume it.
+    ///
+    /// # Errors
+    /// If somebody works on it, or something cannot be removed.
+    pub fn remove(&self, run: RunId, objects: impl FnOnce() -> Result<(), String>) -> Result<(), FolderError> {
+        let folder = self.of(run);
+        let unavailable = |cause| FolderError::Unavailable {
+            action: "remove",
+            path: folder.clone(),
+            cause,
+        };
+        if self.is_worked_on(run) {
+            return Err(FolderError::InUse(run));
+        }
+        let journal = match FileJournal::open(&folder.join("journal"), Durability::Process) {
+            Ok(journal) => Some(journal),
+            Err(JournalError::InUse { .. }) => return Err(FolderError::InUse(run)),
+            // Nothing, or nothing that anybody could go on with.
+            Err(_) => None,
+        };
+        objects().map_err(|cause| FolderError::Objects { run, cause })?;
+        // Under this name nobody finds it, and whoever comes now does not find the other.
+        let doomed = self.path.join("runs").join(format!("removed-{run}"));
+        fs::rename(&folder, &doomed).map_err(unavailable)?;
+        drop(journal);
+        fs::remove_dir_all(&doomed).map_err(unavailable)
+    }
+
+    /// What an earlier removal that was killed has left.
+    ///
+    /// # Errors
+    /// If the directory cannot be read.
+    pub fn half_removed(&self) -> Result<Vec<PathBuf>, FolderError> {
+        let runs = self.path.join("runs");
+        let names = read_names(&runs)?
+            .into_iter()
+            .filter(|name| name.starts_with("removed-"));
+        Ok(names.map(|name| runs.join(name)).collect())
+    }
+
+    /// Folders of the directory's own store that belong to no run of the directory, with the time of their last change. (Runs may use this store without having
+    /// this state directory.)
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn left_over(&self) -> Result<Vec<(PathBuf, SystemTime)>, FolderError> {
+        let stored = self.path.join("store").join("runs");
+        let known = self.runs()?;
+        let runs = run_folders(&stored)?;
+        let orphans = runs.into_iter().filter(|run| !known.contains(run));
+        Ok(orphans
+            .map(|run| stored.join(run.to_string()))
+            .map(|folder| (latest_change(&folder), folder))
+            .map(|(changed, folder)| (folder, changed))
+            .collect())
+    }
+}
+
+/// Whether a state is kept in a folder, and not under a URL.
+pub fn is_folder(state: &Path) -> bool {
+    !state.to_string_lossy().contains("://")
+}
+
+/// Whether somebody wants this run cancelled.
+pub(super) fn is_cancellation_wanted(folder: &Path) -> bool {
+    folder.join(CANCEL).exists()
+}
+
+/// It is done.
+pub(super) fn forget_cancellation(folder: &Path) {
+    // None there is what is wanted.
+    let _ = fs::remove_file(folder.join(CANCEL));
+}
+
+/// Says, as long as it lives, that this process works on a run.
+#[derive(Debug)]
+pub(super) struct Lock {
+    _file: File,
+}
+
+impl Lock {
+    pub(super) fn take(folder: &Path) -> io::Result<Self> {
+        let file = File::options()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(folder.join(LOCK))?;
+        for _ in 0..LOCK_TRIES {
+            match file.try_lock() {
+                Ok(()) => return Ok(Lock { _file: file }),
+                Err(TryLockError::WouldBlock) => std::thread::sleep(LOCK_PAUSE),
+                Err(TryLockError::Error(cause)) => return Err(cause),
+            }
+        }
+        Err(io::Error::other("another process works on it"))
+    }
+}
+
+fn run_folders(folder: &Path) -> Result<Vec<RunId>, FolderError> {
+    let names = read_names(folder)?;
+    let mut runs: Vec<_> = names.iter().filter_map(|name| RunId::parse(name)).collect();
+    runs.sort_unstable();
+    Ok(runs)
+}
+
+fn read_names(folder: &Path) -> Result<Vec<String>, FolderError> {
+    let unavailable = |cause| FolderError::Unavailable {
+        action: "read",
+        path: folder.to_path_buf(),
+        cause,
+    };
+    let entries = match fs::read_dir(folder) {
+        Err(cause) if cause.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(unavailable)?,
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        names.extend(entry.map_err(unavailable)?.file_name().into_string());
+    }
+    Ok(names)
+}
+
+/// The latest change in a tree; now, if that cannot be seen.
+fn latest_change(path: &Path) -> SystemTime {
+    let changed = fs::symlink_metadata(path).and_then(|metadata| metadata.modified());
+    let mut latest = changed.unwrap_or_else(|_| SystemTime::now());
+    for entry in fs::read_dir(path).into_iter().flatten().flatten() {
+        latest = latest.max(match entry.file_type() {
+            Ok(kind) if kind.is_dir() => latest_change(&entry.path()),
+            _ => entry
+                .metadata()
+                .and_then(|metadata| metadata.modified())
+                .unwrap_or_else(|_| SystemTime::now()),
+        });
+    }
+    latest
+}

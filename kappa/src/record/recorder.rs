@@ -1,0 +1,378 @@
+//! Writes a run's record, on a thread of its own.
+
+use super::about::{About, Outcome};
+use super::folder::{self, Lock};
+use super::line::Line;
+use super::thinning::Thinning;
+use crate::coordinator::driver::{Observer, RunEnd};
+use crate::coordinator::state::{Observation, RunEvent, RunStats, Timestamp};
+use crate::ids::{RunId, TaskId};
+use parking_lot::{Condvar, Mutex};
+use std::fs::{self, File};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use tokio::sync::watch;
+
+/// The name of the file with the events.
+pub const EVENTS: &str = "events";
+
+/// How long an event waits to be written with others.
+pub const FLUSH: Duration = Duration::from_millis(100);
+
+/// How often `run.json` is rewritten while the run goes on.
+const REWRITE: Duration = Duration::from_secs(2);
+
+/// A file of events that has grown to so many bytes takes no further details: about half a million events.
+pub const MOST_BYTES: u64 = 64 << 20;
+
+/// So many events at once wake the writer early.
+const MANY: usize = 8192;
+
+/// So many events that have not been written mean that the disk cannot follow: the record stops, before it takes all memory.
+const TOO_MANY: usize = 4 << 20;
+
+/// The record of one run that this process works on. Dropping it finishes it as interrupted.
+pub struct Recorder {
+    shared: Arc<Shared>,
+    finished: watch::Receiver<bool>,
+}
+
+struct Shared {
+    pending: Mutex<Pending>,
+    wake: Condvar,
+    canceller: Mutex<Option<Box<dyn Fn() + Send>>>,
+}
+
+/// What the writer has not taken yet.
+#[derive(Default)]
+struct Pending {
+    happened: Vec<Observation>,
+    stats: RunStats,
+    /// Told by the journal, so that what is known already has to be left out.
+    again: Vec<Observation>,
+    end: Option<RunEnd>,
+    /// The writer has given up, for this reason.
+    trouble: Option<String>,
+}
+
+impl Recorder {
+    /// Begins the record of a new run.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn start(folder: &Path, about: About) -> io::Result<Option<Arc<Self>>> {
+        Self::open(folder, about, Thinning::default(), 0)
+    }
+
+    /// Goes on with the record of a run that is resumed; `None` if that has ended, so that there is nothing to be added.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn resume(folder: &Path, about: About) -> io::Result<Option<Arc<Self>>> {
+        let before = match About::read(folder) {
+            Ok(before) => before,
+            // Damaged, or from before there were records: what can be told is told from here on.
+            Err(_) => about.clone(),
+        };
+        if before.outcome.as_ref().is_some_and(Outcome::is_final) {
+            return Ok(None);
+        }
+        let about = About {
+            started: before.started,
+            function: before.function,
+            origin: super::Origin {
+                resume: about.origin.resume.clone().or(before.origin.resume),
+                ..before.origin
+            },
+            ..about
+        };
+        let mut thinning = Thinning::default();
+        let mut latest = 0;
+        match mend(&folder.join(EVENTS)) {
+            Ok(bytes) if bytes >= MOST_BYTES => thinning.start_from(before.sums),
+            Ok(_) => {}
+            Err(cause) => tracing::warn!(run = about.run, %cause, "the run's events cannot be read"),
+        }
+        let is_summed = thinning.sums() != super::thinning::Sums::default();
+        let read = super::history::lines(folder, |line| {
+            latest = latest.max(line.n);
+            if !is_summed {
+                thinning.read(&line);
+            }
+        });
+        if let Err(cause) = read {
+            tracing::warn!(run = about.run, %cause, "the run's events cannot be read");
+        }
+        Self::open(folder, about, thinning, latest)
+    }
+
+    fn open(folder: &Path, about: About, thinning: Thinning, latest: u64) -> io::Result<Option<Arc<Self>>> {
+        let writer = Writer::open(folder, about, thinning, latest)?;
+        let shared = Arc::new(Shared {
+            pending: Mutex::default(),
+            wake: Condvar::new(),
+            canceller: Mutex::new(None),
+        });
+        let (sender, finished) = watch::channel(false);
+        let of_thread = shared.clone();
+        let write = move || {
+            writer.write_until_the_end(&of_thread);
+            // Nobody may be waiting.
+            let _ = sender.send(true);
+        };
+        std::thread::Builder::new()
+            .name("kappa-record".to_string())
+            .spawn(write)?;
+        Ok(Some(Arc::new(Recorder { shared, finished })))
+    }
+
+    /// What is to be done if somebody asks in the run's folder for its cancellation.
+    pub fn on_cancel(&self, canceller: Box<dyn Fn() + Send>) {
+        *self.shared.canceller.lock() = Some(canceller);
+    }
+
+    /// Why the record is not complete, if so.
+    pub fn trouble(&self) -> Option<String> {
+        self.shared.pending.lock().trouble.clone()
+    }
+
+    /// Returns when the record of a run that is over is complete, or has stopped.
+    pub async fn finished(&self) {
+        let mut finished = self.finished.clone();
+        // An error is a thread that is gone.
+        let _ = finished.wait_for(|finished| *finished).await;
+    }
+}
+
+impl Observer for Recorder {
+    fn observe(&self, _run: RunId, happened: &[Observation], stats: &RunStats) {
+        let mut pending = self.shared.pending.lock();
+        if pending.trouble.is_some() {
+            return;
+        }
+        pending.happened.extend_from_slice(happened);
+        pending.stats.clone_from(stats);
+        if pending.happened.len() >= MANY {
+            self.shared.wake.notify_one();
+        }
+    }
+
+    fn observe_again(&self, _run: RunId, happened: &[Observation]) {
+        self.shared.pending.lock().again.extend_from_slice(happened);
+    }
+
+    fn over(&self, _run: RunId, end: &RunEnd, stats: &RunStats) {
+        let mut pending = self.shared.pending.lock();
+        pending.stats.clone_from(stats);
+        pending.end.get_or_insert_with(|| end.clone());
+        self.shared.wake.notify_one();
+    }
+}
+
+impl Drop for Recorder {
+    fn drop(&mut self) {
+        let mut pending = self.shared.pending.lock();
+        let end = || RunEnd::Interrupted("it was given up".to_string());
+        pending.end.get_or_insert_with(end);
+        self.shared.wake.notify_one();
+    }
+}
+
+/// The thread's own.
+struct Writer {
+    folder: PathBuf,
+    about: About,
+    thinning: Thinning,
+    events: File,
+    /// Length of the file.
+    bytes: u64,
+    most_bytes: u64,
+    /// The number of the latest event that is written.
+    latest: u64,
+    rewritten: Instant,
+    /// It could not be written. The lock is held all the same.
+    is_broken: bool,
+    /// Held as long as this process works on the run.
+    _lock: Lock,
+}
+
+impl Writer {
+    fn open(folder: &Path, about: About, thinning: Thinning, latest: u64) -> io::Result<Self> {
+        let lock = Lock::take(folder)?;
+        let mut events = File::options().append(true).create(true).open(folder.join(EVENTS))?;
+        let bytes = events.seek(SeekFrom::End(0))?;
+        about.write(folder)?;
+        Ok(Writer {
+            folder: folder.to_path_buf(),
+            about,
+            thinning,
+            events,
+            bytes,
+            most_bytes: MOST_BYTES,
+            latest,
+            rewritten: Instant::now(),
+            is_broken: false,
+            _lock: lock,
+        })
+    }
+
+    fn write_until_the_end(mut self, shared: &Shared) {
+        let mut is_cancelled = false;
+        loop {
+            let (again, happened, stats, end) = {
+                let mut pending = shared.pending.lock();
+                if pending.end.is_none() && pending.happened.len() < MANY {
+                    shared.wake.wait_for(&mut pending, FLUSH);
+                }
+                let pending = &mut *pending;
+                let again = std::mem::take(&mut pending.again);
+                let happened = std::mem::take(&mut pending.happened);
+                (again, happened, pending.stats.clone(), pending.end.clone())
+            };
+            self.about.stats = stats;
+            let is_over = end.is_some();
+            if !self.is_broken
+                && let Err(cause) = self.write(again, happened, end)
+            {
+                let folder = self.folder.display();
+                tracing::warn!(run = self.about.run, %cause, %folder, "the run's record stops here; the run goes on");
+                self.is_broken = true;
+                let mut pending = shared.pending.lock();
+                pending.happened = Vec::new();
+                pending.trouble = Some(format!("the record of the run stopped: {cause}"));
+            }
+            if is_over {
+                return;
+            }
+            if !is_cancelled && folder::is_cancellation_wanted(&self.folder) {
+                is_cancelled = true;
+                if let Some(cancel) = &*shared.canceller.lock() {
+                    cancel();
+                } else {
+                    is_cancelled = false; // It is only just being resumed.
+                }
+            }
+        }
+    }
+
+    fn write(&mut self, again: Vec<Observation>, happened: Vec<Observation>, end: Option<RunEnd>) -> io::Result<()> {
+        if happened.len() > TOO_MANY {
+            return Err(io::Error::other("events come faster than they can be written"));
+        }
+        let mut lines = Vec::new();
+        let latest = self.latest;
+        for observation in again.into_iter().filter(|observation| observation.number > latest) {
+            self.latest = observation.number;
+            self.thinning.take(observation, &mut lines);
+        }
+        for observation in happened {
+            self.latest = observation.number;
+            self.thinning.take(observation, &mut lines);
+        }
+        if matches!(end, Some(RunEnd::Interrupted(_))) {
+            let observation = Observation {
+                number: self.latest,
+                at: now(),
+                event: RunEvent::Interrupted,
+            };
+            self.thinning.take(observation, &mut lines);
+        }
+        self.append(&lines)?;
+        if let Some(end) = end {
+            self.finish(end)
+        } else if self.rewritten.elapsed() >= REWRITE {
+            self.rewrite()
+        } else {
+            Ok(())
+        }
+    }
+
+    fn append(&mut self, lines: &[Line]) -> io::Result<()> {
+        let mut buffer = Vec::new();
+        for line in lines {
+            if self.bytes + buffer.len() as u64 >= self.most_bytes && !is_landmark(&line.event) {
+                self.about.trouble.get_or_insert_with(|| {
+                    format!(
+                        "the record has grown to {} bytes and takes no further details",
+                        self.most_bytes
+                    )
+                });
+                continue;
+            }
+            buffer.extend_from_slice(&line.to_bytes());
+        }
+        if buffer.is_empty() {
+            return Ok(());
+        }
+        self.events.write_all(&buffer)?;
+        self.bytes += buffer.len() as u64;
+        Ok(())
+    }
+
+    fn finish(&mut self, end: RunEnd) -> io::Result<()> {
+        let outcome = match end {
+            RunEnd::Ended => Outcome::Ended,
+            RunEnd::Failed(reason) => Outcome::Failed(reason),
+            RunEnd::Cancelled => Outcome::Cancelled,
+            RunEnd::Interrupted(reason) => Outcome::Interrupted(reason),
+        };
+        if outcome.is_final() {
+            folder::forget_cancellation(&self.folder);
+        }
+        self.about.outcome = Some(outcome);
+        self.about.ended = Some(now().0);
+        self.rewrite()
+    }
+
+    fn rewrite(&mut self) -> io::Result<()> {
+        self.about.seen = now().0;
+        self.about.sums = self.thinning.sums();
+        self.rewritten = Instant::now();
+        self.about.write(&self.folder)
+    }
+}
+
+/// What a record that takes no further details still takes.
+fn is_landmark(event: &RunEvent) -> bool {
+    match event {
+        RunEvent::Recovered | RunEvent::Interrupted | RunEvent::Ended => true,
+        RunEvent::TaskEnded { task, .. } => *task == TaskId::ROOT,
+        _ => false,
+    }
+}
+
+/// Cuts off a last line that was being written when its writer died; gives the file's length.
+fn mend(events: &Path) -> io::Result<u64> {
+    let mut file = match fs::OpenOptions::new().read(true).write(true).open(events) {
+        Ok(file) => file,
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(0),
+        Err(cause) => return Err(cause),
+    };
+    let mut end = file.seek(SeekFrom::End(0))?;
+    let mut block = [0; 4096];
+    while end > 0 {
+        let start = end.saturating_sub(block.len() as u64);
+        // No longer than the block.
+        let piece = &mut block[..(end - start) as usize];
+        file.seek(SeekFrom::Start(start))?;
+        file.read_exact(piece)?;
+        if let Some(newline) = piece.iter().rposition(|byte| *byte == b'\n') {
+            end = start + newline as u64 + 1;
+            break;
+        }
+        end = start;
+    }
+    file.set_len(end)?;
+    Ok(end)
+}
+
+/// The time of day.
+pub(crate) fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp::default().after(since)
+}
+
+#[cfg(test)]
+mod tests;
