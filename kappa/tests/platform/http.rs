@@ -203,7 +203,7 @@ async fn a_worker_that_cannot_reach_the_coordinator_ends_with_its_request_and_st
 async fn a_program_whose_calls_go_by_http_gives_the_same_result_while_workers_are_killed() {
     let server = server(HttpOptions::default());
     let mut killed = 0;
-    for seed in 0..3 {
+    for seed in 0..6 {
         let (handle, _folder) = start(&server, Some(Spec { kill: 0.3, seed }), 15).await;
         killed += finish(handle, 15).await.killed;
     }

@@ -127,7 +127,7 @@ fn a_request_in_another_task_s_name_or_out_of_turn_has_no_effect_and_counts_as_a
     );
     assert_eq!(bench.state.tasks[&TaskId(0)].attempts.crashed, 1);
     bench.pass(Duration::from_secs(10));
-    bench.leave_with(call(0, 1, 9, Call::Exit(Ok(inline("too early")))));
+    bench.leave_with(call(0, 1, 1, Call::Exit(Ok(inline("too late")))));
     assert_eq!(bench.state.ended(), None);
     assert_eq!(bench.state.tasks[&TaskId(0)].attempts.crashed, 2);
 }
