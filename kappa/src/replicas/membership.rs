@@ -90,7 +90,8 @@ impl Replicas {
         let asker = Asker {
             set: set.as_deref(),
             is_worker: options.is_worker,
-            missing_is_lost: options.missing_is_lost,
+            // It was said of how things stood at the start, not of what gets lost from then on.
+            missing_is_lost: options.missing_is_lost && set.is_none(),
             is_tired,
         };
         let verdict = judge(&seen, &named, asker);
@@ -116,14 +117,14 @@ impl Replicas {
                 }
                 Ok(self.publish(view, targets))
             }
-            Verdict::Begin(to) | Verdict::Shrink { to, .. } => {
+            Verdict::Begin(to) | Verdict::Shrink { to } => {
                 // The first one decides; the others are told when everyone is looked at again.
                 if let Some(first) = find(&to).first() {
                     self.tell(first, &token_of(first), &to).await?;
                 }
                 Err(Hitch::Again)
             }
-            Verdict::Recover { to, .. } => {
+            Verdict::Recover { to } => {
                 let all = find(&to);
                 let Some(first) = all.first() else {
                     return Err(Hitch::Again);

@@ -36,26 +36,40 @@ const SET_VIEW: &str = "local token = redis.call('GET', KEYS[1]) or ''
 
 /// Puts a value in the place of the expected one. Returns 0 (there now, or was there already), 1 (another view), 2 (the guard is another), 3 (what must be
 /// there before is missing), or the id of the value that is there instead.
-const PUT: &str = "local function leave(result)
-           if KEYS[3] ~= '' then redis.call('UNLINK', KEYS[3]) end
-           return result
-         end
-         if redis.call('GET', KEYS[1]) ~= ARGV[1] then return leave(1) end
-         if KEYS[4] ~= '' and redis.call('GETRANGE', KEYS[4], 0, 15) ~= ARGV[4] then return leave(2) end
-         if KEYS[5] ~= '' and redis.call('EXISTS', KEYS[5]) == 0 and redis.call('GETRANGE', KEYS[2], 0, 15) ~= ARGV[3] then
-           return leave(3)
-         end
-         if ARGV[2] == '' and KEYS[3] == '' and redis.call('SET', KEYS[2], ARGV[5], 'NX') then return 0 end
-         local holder = redis.call('GETRANGE', KEYS[2], 0, 15)
-         if holder == ARGV[3] then return leave(0) end
-         if holder ~= ARGV[2] then return leave(holder) end
-         if KEYS[3] == '' then
-           redis.call('SET', KEYS[2], ARGV[5])
+///
+/// Half of what it costs is the way from the script to the commands, so it gives few of them: three for a batch of a journal, where the value is all.
+const PUT: &str = "local call, keys, args, result = redis.call, KEYS, ARGV, nil
+         if keys[4] == '' then
+           if call('GET', keys[1]) ~= args[1] then result = 1 end
          else
-           redis.call('RENAME', KEYS[3], KEYS[2])
-           redis.call('PERSIST', KEYS[2])
+           local there = call('MGET', keys[1], keys[4])
+           if there[1] ~= args[1] then
+             result = 1
+           elseif not there[2] or string.sub(there[2], 1, 16) ~= args[4] then
+             result = 2
+           end
          end
-         return 0";
+         if not result and keys[5] ~= '' and call('EXISTS', keys[5]) == 0 and call('GETRANGE', keys[2], 0, 15) ~= args[3] then
+           result = 3
+         end
+         if not result and args[2] == '' and keys[3] == '' and call('SET', keys[2], args[5], 'NX') then return 0 end
+         if not result then
+           local holder = call('GETRANGE', keys[2], 0, 15)
+           if holder == args[3] then
+             result = 0
+           elseif holder ~= args[2] then
+             result = holder
+           elseif keys[3] == '' then
+             call('SET', keys[2], args[5])
+             return 0
+           else
+             call('RENAME', keys[3], keys[2])
+             call('PERSIST', keys[2])
+             return 0
+           end
+         end
+         if keys[3] ~= '' then call('UNLINK', keys[3]) end
+         return result";
 
 /// Deletes values. Returns 0, 1 or 2 as the script above.
 const DELETE: &str = "if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 1 end

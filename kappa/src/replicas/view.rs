@@ -118,9 +118,9 @@ pub(super) enum Verdict {
     /// Everyone in the view is there; those who have not heard of it are to be told.
     Work(View),
     /// This view is to become the next one: some have been lost.
-    Shrink { from: View, to: View },
+    Shrink { to: View },
     /// All have been started again: what any of them has is to be given to all of these, then this becomes the next view.
-    Recover { from: View, to: View },
+    Recover { to: View },
     /// Nobody knows of any view: this becomes the first.
     Begin(View),
     /// It may become better.
@@ -199,7 +199,6 @@ fn weigh(seen: &[Seen], newest: &View, silent: &[&str], asker: Asker<'_>) -> Ver
             true => Verdict::Work(newest.clone()),
             false if asker.is_worker => Verdict::Wait("a server that was to return is gone again".to_string()),
             false => Verdict::Shrink {
-                from: newest.clone(),
                 to: newest.next(newest.members.clone(), learners),
             },
         };
@@ -223,7 +222,6 @@ fn weigh(seen: &[Seen], newest: &View, silent: &[&str], asker: Asker<'_>) -> Ver
     if !staying.is_empty() {
         let staying = staying.into_iter().map(|server| server.member.clone()).collect();
         return Verdict::Shrink {
-            from: newest.clone(),
             to: newest.next(staying, learners),
         };
     }
@@ -236,7 +234,6 @@ fn weigh(seen: &[Seen], newest: &View, silent: &[&str], asker: Asker<'_>) -> Ver
     match started_again.is_empty() {
         true => Verdict::Wait(unreachable()),
         false => Verdict::Recover {
-            from: newest.clone(),
             to: newest.next(started_again, Vec::new()),
         },
     }
@@ -309,7 +306,7 @@ mod tests {
             set: Some(&view.set),
             ..NEW
         };
-        let Verdict::Shrink { to, .. } = judge(&[seen("a", 0, Some(&view), true)], &NAMED, working) else {
+        let Verdict::Shrink { to } = judge(&[seen("a", 0, Some(&view), true)], &NAMED, working) else {
             panic!("a is vouched for");
         };
         assert_eq!(members(&to), ["a0"]);
@@ -347,7 +344,7 @@ mod tests {
             &NAMED,
             NEW,
         );
-        let Verdict::Shrink { to, .. } = verdict else {
+        let Verdict::Shrink { to } = verdict else {
             panic!("{verdict:?}")
         };
         assert_eq!(members(&to), ["a0"]);
@@ -361,7 +358,7 @@ mod tests {
             &NAMED,
             NEW,
         );
-        let Verdict::Recover { to, .. } = verdict else {
+        let Verdict::Recover { to } = verdict else {
             panic!("{verdict:?}")
         };
         let mut members = members(&to);

@@ -32,7 +32,7 @@ pub(super) enum Opening {
 pub(super) enum Removing {
     Nothing,
     Folder(PathBuf),
-    Journal(RedisJournal),
+    Journal(Box<RedisJournal>),
 }
 
 impl State {
@@ -103,7 +103,9 @@ impl State {
                 // Its lock was free.
                 opened.map(|_| Removing::Folder(folder.join("runs").join(run.to_string())))
             }
-            State::Servers(replicas) => RedisJournal::open(replicas, run).await.map(Removing::Journal),
+            State::Servers(replicas) => RedisJournal::open(replicas, run)
+                .await
+                .map(|journal| Removing::Journal(Box::new(journal))),
         };
         match (opened, self) {
             // What a journal that was never completed has left.

@@ -272,7 +272,7 @@ async fn of_many_who_put_at_once_exactly_one_wins_while_servers_are_killed() {
         open(&format!("redis://{c},{a},{b}")),
         open(&format!("redis://{b},{c},{a}")),
     ];
-    let (mut winners_of_all, mut acknowledged) = (0, Vec::new());
+    let mut acknowledged = Vec::new();
     for round in 0..60 {
         match round {
             20 => servers.0[1].kill(),
@@ -293,7 +293,6 @@ async fn of_many_who_put_at_once_exactly_one_wins_while_servers_are_killed() {
             }
         }
         assert_eq!(winners.len(), 1, "winners of round {round}: {winners:?}");
-        winners_of_all += 1;
         acknowledged.push((key, winners[0]));
         for store in &stores {
             let (key, winner) = &acknowledged[round];
@@ -303,7 +302,6 @@ async fn of_many_who_put_at_once_exactly_one_wins_while_servers_are_killed() {
             );
         }
     }
-    assert_eq!(winners_of_all, 60);
     for (key, winner) in acknowledged {
         assert!(stores[1].get(&key).await.expect("get") == vec![winner; 50_000], "{key}");
     }

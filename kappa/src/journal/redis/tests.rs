@@ -158,7 +158,7 @@ async fn a_batch_that_reached_only_one_server_is_there_on_both_or_none_after_the
         let key = batch_key(run.run, 1);
         let value = [&[7; 16][..], &join(&[vec![2]])].concat();
         let client = redis_client(&servers.0[reached]);
-        let _: () = redis_set(client, &key, &value);
+        redis_set(client, &key, &value);
         drop(journal);
         let journal = run.open().await.expect("opened");
         let (_, records) = journal.load().await.expect("load");
