@@ -212,9 +212,8 @@ impl Metrics {
                 self.checkpoint_bytes.get_or_create(&function).observe(*bytes as f64);
             }
             RunEvent::Blocked { task, .. } => {
-                if going_on.waits.insert(*task, at).is_none() {
-                    self.tasks_waiting.inc();
-                }
+                let is_new = going_on.waits.insert(*task, at).is_none();
+                self.tasks_waiting.inc_by(i64::from(is_new));
             }
             RunEvent::Unblocked { task } => self.waited(going_on, *task, at),
             RunEvent::Suspended { task } => {
