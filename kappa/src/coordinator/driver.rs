@@ -7,13 +7,16 @@
 //!
 //! * Without a journal, or with one that neither blocks nor waits, on the caller's own thread, under one lock: an answer that is there at
 //!   once is returned without a change of threads.
-//! * With a durable journal, on a thread of the run's own: whatever has arrived while the last batch was being written becomes the next batch
-//!   (group commit).
+//! * With a durable journal, by a recorder: whatever has arrived while the last batch was being written becomes the next batch (group commit).
+//!   It is a thread of the run's own if the journal blocks the thread that writes it, a task of the coordinator's runtime if it only waits.
 //!
 //! Everything else that waits (invocations, timers, deletions) runs on the coordinator's own runtime, apart from the one on which tasks compute:
 //! a task that hogs its threads delays no timer and nobody else's checkpoint.
+//!
+//! Time, platform, store and journal are handed in, nothing is decided by the order of a hash table, by the system's clock or by chance: on one
+//! thread, under a clock of its own, the same surroundings give the same history. `tests/simulation` lives by that.
 
-mod clock;
+pub mod clock;
 mod finish;
 mod perform;
 mod record;
@@ -34,12 +37,11 @@ use clock::Clock;
 use futures::future::AbortHandle;
 use parking_lot::Mutex;
 use record::{Compaction, Input, Milestone};
-use std::collections::HashMap;
-use std::sync::mpsc;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::runtime::Handle;
-use tokio::sync::{Notify, broadcast, oneshot, watch};
+use tokio::sync::{Notify, broadcast, mpsc, oneshot, watch};
 
 /// How many events a slow watcher may be behind before it misses some.
 const EVENTS_KEPT: usize = 4096;
@@ -57,6 +59,8 @@ pub struct Setup {
     pub journal: Option<Arc<dyn Journal>>,
     /// The coordinator's own runtime. Tasks must not compute on it.
     pub runtime: Handle,
+    /// What tells the time.
+    pub clock: Arc<dyn Clock>,
     /// Limits and delays.
     pub tuning: Tuning,
     /// How long an invocation may run.
@@ -73,7 +77,6 @@ struct Shared {
     me: Weak<Shared>,
     setup: Setup,
     core: Mutex<Core>,
-    clock: Clock,
     /// The next timer has become an earlier one.
     earlier_timer: Notify,
     /// An invocation has ended.
@@ -89,16 +92,16 @@ type Waiting = (Sequence, oneshot::Sender<Reply>);
 struct Core {
     state: State,
     /// Where replies go.
-    waiting: HashMap<(TaskId, Incarnation), Vec<Waiting>>,
+    waiting: BTreeMap<(TaskId, Incarnation), Vec<Waiting>>,
     /// What is running, and how to kill it.
-    invocations: HashMap<(TaskId, Incarnation), AbortHandle>,
+    invocations: BTreeMap<(TaskId, Incarnation), AbortHandle>,
     /// The timer that the clock is set to.
     armed: Option<Timestamp>,
     /// Nothing is applied any more.
     stopped: bool,
     compaction: Compaction,
-    /// The way to the recording thread, if there is one.
-    inputs: Option<mpsc::Sender<Input>>,
+    /// The way to the recorder, if there is one.
+    inputs: Option<mpsc::UnboundedSender<Input>>,
 }
 
 impl Coordinator {
@@ -165,15 +168,15 @@ impl Coordinator {
         let journal = setup.journal.clone().filter(|journal| !journal.is_immediate());
         let (inputs, received) = match journal {
             Some(journal) => {
-                let (inputs, received) = mpsc::channel();
+                let (inputs, received) = mpsc::unbounded_channel();
                 (Some(inputs), Some((journal, received)))
             }
             None => (None, None),
         };
         let core = Core {
             state,
-            waiting: HashMap::new(),
-            invocations: HashMap::new(),
+            waiting: BTreeMap::new(),
+            invocations: BTreeMap::new(),
             armed: None,
             stopped: false,
             compaction,
@@ -183,7 +186,6 @@ impl Coordinator {
             me: me.clone(),
             setup,
             core: Mutex::new(core),
-            clock: Clock::start(),
             earlier_timer: Notify::new(),
             invocation_gone: Notify::new(),
             events: broadcast::channel(EVENTS_KEPT).0,
@@ -191,13 +193,19 @@ impl Coordinator {
         });
         if let Some((journal, received)) = received {
             let recorder = shared.clone();
-            std::thread::Builder::new()
-                .name("kappa-journal".to_string())
-                .spawn(move || recorder.record_batches(&*journal, &received))
-                .map_err(|cause| RunError::Platform {
-                    run,
-                    cause: format!("cannot start a thread: {cause}"),
-                })?;
+            let is_blocking = journal.is_blocking();
+            let recording = async move { recorder.record_batches(&*journal, received).await };
+            if is_blocking {
+                std::thread::Builder::new()
+                    .name("kappa-journal".to_string())
+                    .spawn(|| futures::executor::block_on(recording))
+                    .map_err(|cause| RunError::Platform {
+                        run,
+                        cause: format!("cannot start a thread: {cause}"),
+                    })?;
+            } else {
+                shared.setup.runtime.spawn(recording);
+            }
         }
         shared.setup.runtime.spawn(clock::keep_time(shared.me.clone()));
         Ok(Coordinator { shared })
@@ -282,7 +290,7 @@ impl Link for Shared {
             match &core.inputs {
                 Some(inputs) => {
                     let (sender, receiver) = oneshot::channel();
-                    // If the recording thread is gone, so is the sender, and the receiver says so.
+                    // If the recorder is gone, so is the sender, and the receiver says so.
                     let _ = inputs.send(Input::Request(request, sender));
                     receiver
                 }
@@ -297,7 +305,7 @@ impl Link for Shared {
 }
 
 impl Shared {
-    /// An event from this process: applied at once, or handed to the recording thread.
+    /// An event from this process: applied at once, or handed to the recorder.
     fn happened(&self, event: Event) {
         let mut core = self.core.lock();
         if core.stopped {
@@ -305,7 +313,7 @@ impl Shared {
         }
         match &core.inputs {
             Some(inputs) => {
-                // A recording thread that is gone has stopped the run, and said why.
+                // A recorder that is gone has stopped the run, and said why.
                 let _ = inputs.send(Input::Event(event));
             }
             None => {
@@ -315,7 +323,7 @@ impl Shared {
         }
     }
 
-    /// A call without a recording thread: the reply, or where it will come from.
+    /// A call without a recorder: the reply, or where it will come from.
     fn call(&self, core: &mut Core, request: Request) -> Result<Reply, oneshot::Receiver<Reply>> {
         let (task, incarnation, sequence) = (request.task, request.incarnation, request.sequence);
         let mut actions = self.apply_now(core, Event::Requested(request));
@@ -365,7 +373,7 @@ impl Shared {
             return;
         }
         core.stopped = true;
-        core.inputs = None; // The recording thread ends when it has emptied its channel.
+        core.inputs = None; // The recorder ends when it has emptied its channel.
         core.waiting.clear();
         for invocation in core.invocations.values() {
             invocation.abort();

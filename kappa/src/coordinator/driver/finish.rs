@@ -25,7 +25,12 @@ impl Shared {
 
     async fn collect_and_clean_up(self: &Arc<Self>) -> Result<Bytes, RunError> {
         let run = self.setup.run;
-        if tokio::time::timeout(PATIENCE, self.until_nothing_runs()).await.is_err() {
+        let all_gone = tokio::select! {
+            biased;
+            () = self.until_nothing_runs() => true,
+            () = self.setup.clock.sleep(PATIENCE) => false,
+        };
+        if !all_gone {
             tracing::warn!(%run, "the run has ended, but some of its invocations do not go");
             for invocation in self.core.lock().invocations.values() {
                 invocation.abort();

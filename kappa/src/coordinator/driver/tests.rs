@@ -81,6 +81,7 @@ fn setup(platform: Arc<dyn Platform>, journal: Option<Arc<dyn Journal>>) -> Setu
         store: Arc::new(MemoryStore::new()),
         journal,
         runtime: Handle::current(),
+        clock: Arc::new(clock::SystemClock::start()),
         tuning,
         time_limit: None,
     }
