@@ -15,6 +15,9 @@
 //! | [`worker`] | one invocation, from its start to its end |
 //! | [`cli`] | the command line of programs made with Kappa |
 
+#[cfg(test)]
+extern crate self as kappa;
+
 pub mod cli;
 pub mod context;
 pub mod continuation;

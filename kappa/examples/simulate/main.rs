@@ -10,8 +10,8 @@ mod world;
 
 use clap::Parser;
 use std::process::ExitCode;
-use world::many::{many, one};
 use world::Report;
+use world::many::{many, one};
 
 /// Runs random programs on the whole runtime in virtual time, with faults at every boundary, and checks everything that took effect.
 #[derive(Parser)]
@@ -38,7 +38,10 @@ fn main() -> ExitCode {
     if let Some(seed) = options.seed {
         return show(seed, &one(seed, true));
     }
-    let totals = many(options.from..options.from.saturating_add(options.seeds), options.threads);
+    let totals = many(
+        options.from..options.from.saturating_add(options.seeds),
+        options.threads,
+    );
     if options.points {
         for ((place, what), count) in &totals.points {
             println!("{count:>8}  {what}: {place}");

@@ -15,7 +15,11 @@ fn twenty_thousand_seeds_break_no_guarantee() {
         println!("{}", report.history.join("\n"));
         panic!("seeds {:?}; {seed}: {:#?}", totals.violating, report.violations);
     }
-    assert!(totals.faults > 50_000, "only {} faults: the test shows little", totals.faults);
+    assert!(
+        totals.faults > 50_000,
+        "only {} faults: the test shows little",
+        totals.faults
+    );
     assert!(totals.points.len() > 150, "only {} crash points", totals.points.len());
 }
 
@@ -36,7 +40,11 @@ fn a_coordinator_that_dies_before_or_after_any_write_to_its_journal_loses_nothin
         for write in 1..=calm.writes {
             for when in ["coordinator dies before", "coordinator dies after"] {
                 let report = with(seed, Trouble::OneDeath(Some((write, when))));
-                assert_eq!(report.violations, Vec::<String>::new(), "seed {seed}, {when} write {write}");
+                assert_eq!(
+                    report.violations,
+                    Vec::<String>::new(),
+                    "seed {seed}, {when} write {write}"
+                );
                 deaths += 1;
             }
         }
@@ -62,7 +70,10 @@ fn the_same_seed_gives_the_same_history_in_every_process_byte_for_byte() {
             .expect("a child");
         assert!(child.status.success());
         let text = String::from_utf8(child.stdout).expect("text");
-        text.lines().filter(|line| line.starts_with("HISTORY")).map(str::to_string).collect::<Vec<_>>()
+        text.lines()
+            .filter(|line| line.starts_with("HISTORY"))
+            .map(str::to_string)
+            .collect::<Vec<_>>()
     };
     let first = histories();
     assert!(first.len() > 2000, "only {} lines", first.len());

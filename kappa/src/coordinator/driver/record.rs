@@ -1,6 +1,7 @@
 //! Events on their way into the state and the journal.
 
 use super::{Core, Shared};
+use crate::coordinator::sabotage::{self, Sabotage};
 use crate::coordinator::state::{Action, Event, encode_record};
 use crate::journal::{Journal, JournalError};
 use crate::protocol::{Reply, Request};
@@ -74,6 +75,9 @@ impl Shared {
         let record = encode_record(at, &event);
         core.compaction.appended(record.len());
         core.state.apply(at, event, &mut actions);
+        if sabotage::is(Sabotage::DoesBeforeRecording) {
+            self.perform(core, actions.clone());
+        }
         let recorded = at_once(journal.append(vec![record]));
         let compacted = recorded.and_then(|()| match core.compaction.is_due(&**journal) {
             true => self.compact_now(core, &**journal),
@@ -182,6 +186,9 @@ impl Shared {
                 records.push(record);
                 core.state.apply(at, event, &mut actions);
             }
+        }
+        if sabotage::is(Sabotage::DoesBeforeRecording) {
+            self.perform(&mut self.core.lock(), std::mem::take(&mut actions));
         }
         journal.append(records).await?;
         let snapshot = {

@@ -5,8 +5,10 @@
 
 use super::task::{Attempts, Phase, Position, Recorded, Task, Wait};
 use super::{Action, RunEvent, State};
+use crate::coordinator::sabotage::{self, Sabotage};
 use crate::ids::{Incarnation, Sequence, TaskId};
 use crate::protocol::{Answer, Call, Payload, Reply, Request, TaskSpec};
+use std::time::Duration;
 
 /// The longest list that one call may carry. What is longer is a broken worker.
 const LONGEST_LIST: usize = 1 << 20;
@@ -40,7 +42,9 @@ impl State {
             reply(id, incarnation, sequence, Reply::Fenced, actions);
             return;
         };
-        let is_next = matches!(task.phase, Phase::Running(_)) && Some(sequence) == task.last.checked_add(1);
+        let is_repeated = sabotage::is(Sabotage::Repeats) && sequence == task.last;
+        let is_next =
+            matches!(task.phase, Phase::Running(_)) && (Some(sequence) == task.last.checked_add(1) || is_repeated);
         let is_duplicate = sequence == task.last && incarnation == task.last_by && sequence > 0;
         match &task.phase {
             _ if is_next => self.commit(request, actions),
@@ -71,12 +75,17 @@ impl State {
         let Some(task) = self.tasks.get_mut(&id) else { return };
         task.last = sequence;
         task.last_by = incarnation;
-        task.attempts = Attempts::default();
+        if !sabotage::is(Sabotage::NeverForgives) {
+            task.attempts = Attempts::default();
+        }
         let checkpoint = Position::Checkpoint {
             continuation,
             answer: None,
         };
-        let superseded = std::mem::replace(&mut task.position, checkpoint);
+        let superseded = match sabotage::is(Sabotage::KeepsOldCheckpoint) {
+            true => checkpoint,
+            false => std::mem::replace(&mut task.position, checkpoint),
+        };
         for payload in superseded.into_payloads() {
             self.discard(payload, actions);
         }
@@ -106,7 +115,11 @@ impl State {
     }
 
     fn block(&mut self, id: TaskId, incarnation: Incarnation, wait: Wait) {
-        let until = self.now.after(self.tuning.grace);
+        let grace = match sabotage::is(Sabotage::KeepsBlocked) {
+            true => Duration::from_secs(60),
+            false => self.tuning.grace,
+        };
+        let until = self.now.after(grace);
         if let Some(task) = self.tasks.get_mut(&id) {
             task.phase = Phase::Blocked {
                 wait,

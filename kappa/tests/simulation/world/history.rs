@@ -84,7 +84,9 @@ impl History {
                     let committed = request.as_ref().filter(|r| r.task == task && r.sequence == sequence);
                     match committed {
                         Some(request) => self.committed(request, &mut spawned, read, found),
-                        None => found.push(Finding::Violation(format!("{task} committed {sequence} without asking"))),
+                        None => found.push(Finding::Violation(format!(
+                            "{task} committed {sequence} without asking"
+                        ))),
                     }
                 }
                 Action::Observed(RunEvent::TaskEnded { task, .. }) => {
@@ -108,7 +110,9 @@ impl History {
         let alive = self.tasks.values().filter(|task| !task.has_ended).count();
         let checkpoints = self.live.iter().filter(|key| key.contains("/checkpoint/")).count();
         if checkpoints > alive {
-            found.push(Finding::Violation(format!("{checkpoints} checkpoints are kept for {alive} tasks")));
+            found.push(Finding::Violation(format!(
+                "{checkpoints} checkpoints are kept for {alive} tasks"
+            )));
         }
     }
 
@@ -172,7 +176,9 @@ impl History {
         let is_expected = task.calls.as_mut().is_some_and(|calls| calls.accept(name));
         if !is_expected {
             let calls = &task.calls;
-            found.push(Finding::Violation(format!("{id} made call {sequence}, {name}, instead of {calls:?}")));
+            found.push(Finding::Violation(format!(
+                "{id} made call {sequence}, {name}, instead of {calls:?}"
+            )));
         }
     }
 
@@ -188,7 +194,9 @@ impl History {
             Payload::Stored { key, .. } => {
                 let content = read(key);
                 if content.is_none() {
-                    found.push(Finding::Violation("a call took effect before its values were stored".to_string()));
+                    found.push(Finding::Violation(
+                        "a call took effect before its values were stored".to_string(),
+                    ));
                 }
                 if !self.live.insert(key.clone()) || self.garbage.contains(key) {
                     found.push(Finding::Violation("an object is named by two calls".to_string()));

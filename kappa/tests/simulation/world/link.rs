@@ -110,7 +110,7 @@ impl SimulatedLink {
     /// The end of this invocation, as the platform sees it. A zombie goes on.
     async fn meet(&self, how: How, place: String) {
         let worker = &self.0;
-        worker.end(how, &place);
+        worker.end(how, &place, true);
         if worker.is_zombie() {
             let later = worker.world.dice.number(0..200_000);
             worker.world.clock.wait(later).await;

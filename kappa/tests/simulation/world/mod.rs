@@ -603,7 +603,11 @@ fn refute(predicted: &Predicted, bytes: &[u8]) -> Option<String> {
 fn sweep(world: &World) {
     let (left, most_objects, most_live, faults) = {
         let inner = &*world.inner.lock();
-        let left = inner.objects.keys().filter(|key| !inner.late_objects.contains(*key)).count();
+        let left = inner
+            .objects
+            .keys()
+            .filter(|key| !inner.late_objects.contains(*key))
+            .count();
         let faults = inner.ledger.faults as usize;
         (left, inner.most_objects, inner.history.most_live, faults)
     };
@@ -613,6 +617,8 @@ fn sweep(world: &World) {
     // What is being written or deleted just now, and what a fault has left until the end.
     let most = 2 * most_live + 16 + 8 * faults;
     if most_objects > most {
-        world.violated(format!("there were {most_objects} objects at once, {most_live} of them needed"));
+        world.violated(format!(
+            "there were {most_objects} objects at once, {most_live} of them needed"
+        ));
     }
 }

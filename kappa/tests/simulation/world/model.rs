@@ -64,7 +64,11 @@ impl Predicted {
             return Some(format!("the value is {}, not {}", result.value, self.value));
         }
         if result.padding.len() != self.padding as usize {
-            return Some(format!("{} bytes of padding, not {}", result.padding.len(), self.padding));
+            return Some(format!(
+                "{} bytes of padding, not {}",
+                result.padding.len(),
+                self.padding
+            ));
         }
         let mut expected = BTreeMap::new();
         for pipeline in &self.pipelines {
@@ -261,7 +265,14 @@ fn play(script: &Script, calls: &mut Vec<Expected>) {
                 }
             }
             Step::Pipeline(_) => {
-                for call in ["create queue", "spawn", "spawn", "wait for all", "close", "wait for all"] {
+                for call in [
+                    "create queue",
+                    "spawn",
+                    "spawn",
+                    "wait for all",
+                    "close",
+                    "wait for all",
+                ] {
                     add(calls, call, 1);
                 }
             }

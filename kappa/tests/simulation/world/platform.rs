@@ -105,12 +105,17 @@ impl Worker {
             .map(|fate| fate.how)
     }
 
-    /// The platform sees its end.
-    pub(crate) fn end(&self, how: How, place: &str) {
+    /// The platform sees its end: its fate, or the time limit.
+    pub(crate) fn end(&self, how: How, place: &str, is_fate: bool) {
         let Some(told) = self.told.lock().take() else { return };
-        self.world.struck(how.name(), || place.to_string());
+        if is_fate {
+            self.world.struck(how.name(), || place.to_string());
+        }
         self.given_up.store(true, Ordering::Relaxed);
-        if self.world.strikes(Class::Zombie, "invocation goes on after its end", || place.to_string()) {
+        if self
+            .world
+            .strikes(Class::Zombie, "invocation goes on after its end", || place.to_string())
+        {
             self.zombie.store(true, Ordering::Relaxed);
         }
         // The platform may have seen another end at the same moment.
@@ -238,15 +243,24 @@ impl Platform for SimulatedPlatform {
                 Err(cause) => InvocationOutcome::Crashed(cause.to_string()),
             },
             () = world.clock.wait(moment.min(limit)) => {
-                let how = match fate {
-                    Some(fate) if moment < limit => fate.how,
-                    _ => How::TimedOut,
-                };
-                worker.end(how, "any time");
-                how.outcome()
+                match fate {
+                    Some(fate) if moment < limit => {
+                        worker.end(fate.how, "any time", true);
+                        fate.how.outcome()
+                    }
+                    _ => {
+                        worker.end(How::TimedOut, "time limit", false);
+                        InvocationOutcome::TimedOut
+                    }
+                }
             }
         };
-        world.note(|| format!("{task} invocation {incarnation} ends: {}", super::outcome_name(&outcome)));
+        world.note(|| {
+            format!(
+                "{task} invocation {incarnation} ends: {}",
+                super::outcome_name(&outcome)
+            )
+        });
         drop(leash);
         // Some time passes until it is noticed.
         world.pause().await;

@@ -111,6 +111,7 @@ pub(crate) fn generate(dice: &Dice, limits: Limits) -> Script {
         limits,
         pipelines: 0,
         tasks: 0,
+        most_tasks: dice.one(&[4, 24, 40]),
     };
     let mut script = garden.script(3, true);
     if dice.chance(0.04) {
@@ -124,12 +125,11 @@ struct Garden<'a> {
     limits: Limits,
     pipelines: u32,
     tasks: u32,
+    /// Beyond these nothing new grows.
+    most_tasks: u32,
 }
 
 impl Garden<'_> {
-    /// More than this is no better, only slower.
-    const MOST_TASKS: u32 = 24;
-
     fn number(&self, from: u64, to: u64) -> u32 {
         self.dice.number(from..to) as u32
     }
@@ -137,8 +137,8 @@ impl Garden<'_> {
     fn script(&mut self, depth: u32, is_root: bool) -> Script {
         self.tasks += 1;
         let count = match is_root {
-            true => self.number(1, 5),
-            false => self.number(0, 4),
+            true => self.number(1, 8),
+            false => self.number(0, 5),
         };
         let steps = (0..count).map(|_| self.step(depth)).collect();
         Script {
@@ -159,7 +159,7 @@ impl Garden<'_> {
     }
 
     fn step(&mut self, depth: u32) -> Step {
-        let is_full = depth == 0 || self.tasks >= Self::MOST_TASKS;
+        let is_full = depth == 0 || self.tasks >= self.most_tasks;
         match self.number(0, 20) {
             0..=6 if !is_full => {
                 let together = self.dice.chance(0.6);
