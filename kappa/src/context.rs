@@ -1,14 +1,16 @@
 //! The operations a task can ask for.
 //!
 //! Guarantees that every operation is one committed call: its request carries the continuation from which the task goes on with the answer, so
-//! an operation either happened together with its checkpoint, or not at all.
+//! an operation either happened together with its checkpoint, or not at all. With `.in_background()` the task does not wait for that.
 //!
 //! `cx.<operation>(..)` only describes what is wanted, as an [`Operation`]; nothing of `cx` or of the handles stays borrowed. The code that
 //! `#[kappa::task]` generates around `.await` gives it to [`Context::perform`] with the frame of the suspended function.
 
+mod background;
 mod calls;
 mod due;
 mod operation;
+mod options;
 mod shared;
 
 #[doc(hidden)]
@@ -17,11 +19,12 @@ pub use operation::{Kind, Operation};
 pub use shared::Shared;
 
 use crate::continuation::{Continuation, Frame, SavedFrame, Writer, encode};
-use crate::error::Failure;
+use crate::error::{Failed, Failure, TaskError};
 use crate::ids::{Incarnation, RunId, Sequence, TaskId};
 use crate::link::Link;
 use crate::protocol::{Answer, Call, Invocation, Payload, Reply, Request};
 use crate::store::Store;
+use background::Background;
 use bytes::Bytes;
 use due::Due;
 use std::future::pending;
@@ -35,6 +38,7 @@ pub struct Context {
     run: RunId,
     task: TaskId,
     incarnation: Incarnation,
+    /// The number of the last call that was made.
     sequence: Sequence,
     link: Arc<dyn Link>,
     store: Arc<dyn Store>,
@@ -48,6 +52,7 @@ pub struct Context {
     /// What is left of the stack that is being rebuilt, and the answer for its innermost frame.
     rebuilding: Option<(Continuation, Answer)>,
     stop: Option<oneshot::Sender<Stop>>,
+    background: Background,
 }
 
 /// Why an invocation ends before its task does, seen from inside.
@@ -56,7 +61,7 @@ pub(crate) enum Stop {
     /// The coordinator said so; somebody else goes on.
     Leave,
     /// The task has failed for good.
-    Fail(Failure),
+    Fail(Failed),
     /// This invocation cannot go on, another may.
     Break(String),
 }
@@ -83,6 +88,7 @@ impl Context {
             last_length: 0,
             rebuilding: None,
             stop: Some(stop),
+            background: Background::default(),
         };
         (context, stopped)
     }
@@ -182,7 +188,7 @@ impl Context {
 
     /// Ends the task with a failure; never returns.
     async fn fail<T>(&mut self, failure: Failure) -> T {
-        self.end(Stop::Fail(failure)).await
+        self.end(Stop::Fail(failure.into())).await
     }
 
     /// Ends the invocation; never returns, because whoever polls the task drops it.
@@ -194,8 +200,8 @@ impl Context {
         pending().await
     }
 
-    /// Sends a call with the continuation of this frame, and waits for the answer.
-    async fn request(&mut self, call: Call, frame: &Frame<'_>) -> Answer {
+    /// The stack whose innermost function is at this frame.
+    async fn encoded(&mut self, frame: &Frame<'_>) -> Vec<u8> {
         let mut writer = Writer {
             bytes: Vec::with_capacity(self.last_length + 64),
         };
@@ -203,23 +209,35 @@ impl Context {
             return self.fail(Failure::Unusable(cause.to_string())).await;
         }
         self.last_length = writer.bytes.len();
-        let continuation = self.payload("checkpoint", writer.bytes).await;
+        writer.bytes
+    }
+
+    /// Sends a call with the continuation of this frame, and waits for the answer.
+    async fn request(&mut self, call: Call, frame: &Frame<'_>) -> Answer {
+        self.heed().await;
+        let continuation = self.encoded(frame).await;
+        let continuation = self.payload("checkpoint", continuation).await;
         match self.send(call, continuation).await {
-            Reply::Answer(Answer::Refused(reason)) => self.fail(Failure::Refused(reason)).await,
             Reply::Answer(answer) => {
-                self.sequence += 1;
+                self.background.acknowledge(self.sequence);
                 self.due.renew();
-                answer
+                match answer {
+                    Answer::Refused(reason) => self.fail(Failure::Refused(reason)).await,
+                    answer => answer,
+                }
             }
             Reply::Suspend | Reply::Fenced => self.end(Stop::Leave).await,
         }
     }
 
-    async fn send(&self, call: Call, continuation: Payload) -> Reply {
+    async fn send(&mut self, call: Call, continuation: Payload) -> Reply {
+        self.sequence += 1;
+        self.background.supersede(self.sequence);
         let request = Request {
             task: self.task,
             incarnation: self.incarnation,
-            sequence: self.sequence + 1,
+            sequence: self.sequence,
+            deferred: self.background.deferred(),
             continuation,
             call,
         };
@@ -234,37 +252,25 @@ impl Context {
     }
 
     /// Tells the coordinator how the task ended.
-    pub(crate) async fn exit(&mut self, result: Result<Vec<u8>, Failure>, function: &str) {
+    pub(crate) async fn exit(&mut self, result: Result<Vec<u8>, Failed>, function: &str) {
         let result = match result {
             Ok(value) => Ok(self.payload("result", value).await),
-            Err(kind) => Err(crate::TaskError {
+            Err(Failed { kind, trace }) => Err(TaskError {
                 task: self.task,
                 function: function.to_string(),
                 kind,
+                trace,
             }),
         };
         // Whatever the reply is, there is nothing left to do.
         self.send(Call::Exit(result), Payload::Inline(Bytes::new())).await;
     }
 
-    /// Puts bytes that are too long for a message into the store, under a key that nobody else has.
-    async fn payload(&mut self, what: &str, bytes: Vec<u8>) -> Payload {
-        if bytes.len() <= Payload::INLINE_LIMIT {
-            return Payload::Inline(bytes.into());
-        }
-        let length = bytes.len() as u64;
-        let key = format!(
-            "runs/{}/{what}/{}-{}",
-            self.run,
-            self.task.0,
-            uuid::Uuid::new_v4().as_simple()
-        );
-        match self.store.put(&key, bytes.into()).await {
-            Ok(()) => Payload::Stored { key, length },
-            Err(cause) => {
-                self.end(Stop::Break(format!("cannot store a {what} of {length} bytes: {cause}")))
-                    .await
-            }
+    /// Bytes as they are sent: those that are too long for a message go into the store.
+    async fn payload(&mut self, what: &str, bytes: impl Into<Bytes>) -> Payload {
+        match put(&*self.store, self.run, self.task, what, bytes).await {
+            Ok(payload) => payload,
+            Err(cause) => self.end(Stop::Break(cause)).await,
         }
     }
 
@@ -277,6 +283,26 @@ impl Context {
                 Err(cause) => self.end(Stop::Break(format!("cannot read {key}: {cause}"))).await,
             },
         }
+    }
+}
+
+/// Puts bytes that are too long for a message into the store, under a key that nobody else has.
+async fn put(
+    store: &dyn Store,
+    run: RunId,
+    task: TaskId,
+    what: &str,
+    bytes: impl Into<Bytes>,
+) -> Result<Payload, String> {
+    let bytes = bytes.into();
+    if bytes.len() <= Payload::INLINE_LIMIT {
+        return Ok(Payload::Inline(bytes));
+    }
+    let length = bytes.len() as u64;
+    let key = format!("runs/{run}/{what}/{}-{}", task.0, uuid::Uuid::new_v4().as_simple());
+    match store.put(&key, bytes).await {
+        Ok(()) => Ok(Payload::Stored { key, length }),
+        Err(cause) => Err(format!("cannot store a {what} of {length} bytes: {cause}")),
     }
 }
 

@@ -19,6 +19,73 @@ pub struct TaskError {
     pub function: String,
     /// What happened.
     pub kind: Failure,
+    /// The tasks whose failures led to this one, nearest first: it returned the error of the first, which had returned the error of the second, and
+    /// so on. The last is where it began. At most [`TaskError::LONGEST_TRACE`].
+    pub trace: Vec<Culprit>,
+}
+
+/// A task whose failure made another one fail.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Culprit {
+    /// The task.
+    pub task: TaskId,
+    /// Its function's full name.
+    pub function: String,
+}
+
+impl TaskError {
+    /// How many tasks a trace holds at most.
+    pub const LONGEST_TRACE: usize = 64;
+
+    /// An error that no other task's is the cause of.
+    pub fn new(task: TaskId, function: impl Into<String>, kind: Failure) -> Self {
+        TaskError {
+            task,
+            function: function.into(),
+            kind,
+            trace: Vec::new(),
+        }
+    }
+
+    /// The trace of a task that fails because of this error.
+    pub(crate) fn passed_on(&self) -> Vec<Culprit> {
+        let this = Culprit {
+            task: self.task,
+            function: self.function.clone(),
+        };
+        let before = self.trace.iter().take(Self::LONGEST_TRACE - 1).cloned();
+        std::iter::once(this).chain(before).collect()
+    }
+}
+
+/// Why a task fails, while its error is still being made: what happened, and the trace of other tasks' failures that led to it.
+#[doc(hidden)]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failed {
+    /// What happened.
+    pub kind: Failure,
+    /// As in [`TaskError::trace`].
+    pub trace: Vec<Culprit>,
+}
+
+impl From<Failure> for Failed {
+    fn from(kind: Failure) -> Self {
+        Failed {
+            kind,
+            trace: Vec::new(),
+        }
+    }
+}
+
+impl From<Error> for Failed {
+    /// An error that a task's body returned: its message with all causes, and the trace if one of them is another task's error.
+    fn from(error: Error) -> Self {
+        let of_another = error.chain().find_map(|cause| cause.downcast_ref::<TaskError>());
+        Failed {
+            trace: of_another.map(TaskError::passed_on).unwrap_or_default(),
+            kind: Failure::Returned(format!("{error:#}")),
+        }
+    }
 }
 
 /// The ways in which a task fails for good.
@@ -62,6 +129,9 @@ pub enum Failure {
     /// It can never go on: everyone waits. The message names who waits for what.
     #[error("is in a deadlock: {0}")]
     Deadlock(String),
+    /// It was to begin after a task that failed, and so never began. The message is that task's error.
+    #[error("did not begin, because {0}")]
+    Dependency(String),
     /// It was cancelled.
     #[error("was cancelled")]
     Cancelled,

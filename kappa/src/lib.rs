@@ -37,9 +37,10 @@ pub mod worker;
 
 pub use cli::main;
 pub use context::Context;
-pub use error::{Error, Failure, Result, TaskError};
+pub use error::{Culprit, Error, Failure, Result, TaskError};
 pub use kappa_macros::task;
 pub use platform::process::serve_if_worker;
+pub use protocol::Retry;
 pub use runtime::{Kappa, RunError, RunEvent, RunHandle, RunStats};
 pub use std::process::ExitCode;
 pub use task::{Queue, Task, TaskCall};
@@ -51,6 +52,7 @@ pub mod __private {
     pub use crate::continuation::{
         Entry, Frame, Function, IntoResumable, Reader, ResumableIterator, Save, Unsaved, Writer,
     };
+    pub use crate::error::Failed;
     pub use crate::task::{Registration, Returned, Sendable, TaskCall, TaskFunction};
     pub use inventory;
 

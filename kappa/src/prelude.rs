@@ -2,5 +2,6 @@
 
 pub use crate::context::Context;
 pub use crate::error::{Error, Result, TaskError};
+pub use crate::protocol::Retry;
 pub use crate::task::{Queue, Task, TaskCall};
 pub use kappa_macros::task;

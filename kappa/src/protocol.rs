@@ -1,7 +1,8 @@
 //! What workers and the coordinator say to each other. Every message is plain data (`postcard` on the wire and in the journal).
 //!
-//! A worker makes one call at a time. Each [`Request`] carries the continuation from which the task can go on once the call is
-//! answered, so a call is a checkpoint: committed together, or not at all.
+//! A task waits for one call at a time. Each [`Request`] carries the continuation from which the task can go on once the call is
+//! answered, so a call is a checkpoint: committed together, or not at all. Besides, one checkpoint may be under way in the background, and calls
+//! for whose answer nobody waits travel with the next request.
 
 use crate::error::TaskError;
 use crate::ids::{Incarnation, QueueId, RunId, Sequence, TaskId};
@@ -46,6 +47,58 @@ pub struct TaskSpec {
     pub function: String,
     /// Its arguments: a `postcard` tuple.
     pub arguments: Payload,
+    /// How it is to be run.
+    pub options: TaskOptions,
+}
+
+impl TaskSpec {
+    /// A task without options.
+    pub fn new(function: impl Into<String>, arguments: Payload) -> Self {
+        TaskSpec {
+            function: function.into(),
+            arguments,
+            options: TaskOptions::default(),
+        }
+    }
+}
+
+/// How a task is to be run.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskOptions {
+    /// A name for those who watch, beside its function's.
+    pub name: Option<String>,
+    /// It begins only when these have ended. If one of them has failed, it fails too, with [`Failure::Dependency`](crate::Failure::Dependency).
+    pub after: Vec<TaskId>,
+    /// What happens when it fails.
+    pub retry: Option<Retry>,
+    /// How long each of its invocations may run, if that is less than what the platform allows.
+    pub time_limit: Option<Duration>,
+    /// It runs on the coordinator's own machine, whatever the platform is.
+    pub on_coordinator: bool,
+}
+
+/// How often a task that fails is begun again, from its beginning and with the same arguments. What the failed attempt had spawned is cancelled.
+///
+/// This is about tasks that *fail*: invocations that are killed or crash go on from the last checkpoint without it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Retry {
+    /// How many attempts there are, the first included; 0 counts as 1.
+    pub attempts: u32,
+    /// The delay before the second attempt; it doubles with each further one.
+    pub first_delay: Duration,
+    /// No delay is longer.
+    pub longest_delay: Duration,
+}
+
+impl Retry {
+    /// So many attempts, the first included, with delays from a tenth of a second up to ten.
+    pub fn attempts(attempts: u32) -> Self {
+        Retry {
+            attempts,
+            first_delay: Duration::from_millis(100),
+            longest_delay: Duration::from_secs(10),
+        }
+    }
 }
 
 /// What a task asks of the coordinator.
@@ -68,8 +121,26 @@ pub enum Call {
     Dequeue(QueueId),
     /// No further items; those inside can still be taken. Closing twice is fine. Answered by [`Answer::Done`].
     Close(QueueId),
+    /// End a task and all its descendants; those that have ended stay as they are. Answered by [`Answer::Done`]. The caller may not be among them.
+    Cancel(TaskId),
+    /// Answered by [`Answer::Done`] after so long. No invocation runs meanwhile.
+    Sleep(Duration),
+    /// Write an object to an external place, exactly once. Answered by [`Answer::Done`] when it is there.
+    PutObject {
+        /// `file:` and an absolute path.
+        url: String,
+        /// The object.
+        content: Payload,
+    },
     /// The task has ended. Its last call; answered by [`Answer::Done`]. Carries no continuation.
     Exit(TaskResult),
+}
+
+impl Call {
+    /// Whether it may be deferred: nobody waits for its answer, because there is only one.
+    pub fn is_deferrable(&self) -> bool {
+        matches!(self, Call::Close(_) | Call::Cancel(_))
+    }
 }
 
 /// How a task ended: its result as `postcard`, or why there is none.
@@ -82,8 +153,13 @@ pub struct Request {
     pub task: TaskId,
     /// In which invocation; any but the task's current one is [`Reply::Fenced`].
     pub incarnation: Incarnation,
-    /// The call's number: one more than the task's last committed call. The last committed one again is a duplicate and gets the recorded answer.
+    /// The call's number: greater than that of the task's last committed call. (Not always one more: a checkpoint in the background may have been
+    /// superseded.) The last committed one again is a duplicate and gets the recorded answer. A checkpoint with a smaller number comes too late, is
+    /// answered by [`Answer::Done`] and changes nothing.
     pub sequence: Sequence,
+    /// Calls that the task made before this one without waiting for their answers, each with its own number, as far as they are not known to be
+    /// committed. Those above the last committed number take effect together with this one, all or none.
+    pub deferred: Vec<(Sequence, Call)>,
     /// Where the task goes on when the call has been answered. Empty only for [`Call::Exit`].
     pub continuation: Payload,
     /// What is asked.
@@ -147,7 +223,7 @@ pub struct Invocation {
     pub function: String,
     /// Where to start.
     pub start: Start,
-    /// The sequence number of the last committed call (0: none yet); the next call's is one more.
+    /// The sequence number of the last committed call (0: none yet); the next calls' are greater.
     pub last_sequence: Sequence,
     /// How long the platform lets it run; `None` is without limit.
     pub time_limit: Option<Duration>,
@@ -170,4 +246,6 @@ pub enum InvocationOutcome {
     Throttled(String),
     /// The platform cannot start it and never will (for example: the executable is gone).
     Unstartable(String),
+    /// The worker could not reach the coordinator and left with this request, which is now to be applied; a new invocation goes on.
+    Unlinked(Box<Request>),
 }

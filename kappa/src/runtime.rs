@@ -45,6 +45,8 @@ pub struct Kappa {
 
 struct Inner {
     platform: Arc<dyn Platform>,
+    /// For tasks that are to run on this machine, whatever the platform is.
+    here: Arc<dyn Platform>,
     store: Arc<dyn Store>,
     state_dir: Option<PathBuf>,
     durability: Durability,
@@ -77,11 +79,7 @@ impl Kappa {
             Ok((function, arguments)) => self.start_erased(function, arguments.into()).await,
             Err(message) => {
                 let kind = Failure::Unusable(message);
-                Err(RunError::Failed(TaskError {
-                    task: TaskId::ROOT,
-                    function: F::NAME.to_string(),
-                    kind,
-                }))
+                Err(RunError::Failed(TaskError::new(TaskId::ROOT, F::NAME, kind)))
             }
         }
     }
@@ -94,10 +92,7 @@ impl Kappa {
         let run = RunId::generate();
         let journal = self.journal(run, FileJournal::create).await?;
         let arguments = self.payload(run, arguments).await?;
-        let root = TaskSpec {
-            function: function.to_string(),
-            arguments,
-        };
+        let root = TaskSpec::new(function, arguments);
         let coordinator = Coordinator::start(self.setup(run, journal)?, root).await?;
         Ok(RunHandle::new(coordinator, self.clone()))
     }
@@ -181,6 +176,7 @@ impl Kappa {
     /// Ends the platform's processes and returns when they are gone. Runs that are going on fail to go on; interrupt them before.
     pub async fn shutdown(&self) {
         self.inner.platform.shutdown().await;
+        self.inner.here.shutdown().await;
     }
 
     fn runs_folder(&self) -> Option<PathBuf> {
@@ -197,6 +193,7 @@ impl Kappa {
         Ok(Setup {
             run,
             platform: self.inner.platform.clone(),
+            here: self.inner.here.clone(),
             store: self.inner.store.clone(),
             journal,
             runtime: runtime.handle().clone(),
@@ -247,10 +244,11 @@ impl Drop for Inner {
     /// Shuts the platform down without blocking whoever drops this, who may be an async task.
     fn drop(&mut self) {
         let Some(runtime) = self.runtime.take() else { return };
-        let platform = self.platform.clone();
+        let (platform, here) = (self.platform.clone(), self.here.clone());
         let shutdown = move || {
+            let platforms = async { tokio::join!(platform.shutdown(), here.shutdown()) };
             // A platform that does not go in time is left to the end of the process.
-            let _ = runtime.block_on(async { tokio::time::timeout(SHUTDOWN_PATIENCE, platform.shutdown()).await });
+            let _ = runtime.block_on(async { tokio::time::timeout(SHUTDOWN_PATIENCE, platforms).await });
             runtime.shutdown_background();
         };
         if let Err(cause) = std::thread::Builder::new()

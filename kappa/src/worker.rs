@@ -7,7 +7,7 @@ mod panics;
 
 use crate::context::{Context, Stop};
 use crate::continuation::Continuation;
-use crate::error::Failure;
+use crate::error::{Failed, Failure};
 use crate::link::Link;
 use crate::protocol::{Invocation, Payload, Start};
 use crate::store::Store;
@@ -31,7 +31,10 @@ pub async fn run_invocation(invocation: Invocation, link: Arc<dyn Link>, store: 
     let result = match end {
         Ok(value) => Ok(value),
         Err(Stop::Fail(failure)) => Err(failure),
-        Err(Stop::Leave) => return WorkerEnd::Returned,
+        Err(Stop::Leave) => {
+            cx.settle().await;
+            return WorkerEnd::Returned;
+        }
         Err(Stop::Break(reason)) => return WorkerEnd::Panicked(reason),
     };
     match exit(&invocation, &mut cx, result).await {
@@ -41,11 +44,14 @@ pub async fn run_invocation(invocation: Invocation, link: Arc<dyn Link>, store: 
 }
 
 /// Sends the task's end. Fails if its value is too long for a message and cannot be stored.
-async fn exit(invocation: &Invocation, cx: &mut Context, result: Result<Vec<u8>, Failure>) -> Result<(), String> {
+async fn exit(invocation: &Invocation, cx: &mut Context, result: Result<Vec<u8>, Failed>) -> Result<(), String> {
     let stopped = cx.rearm();
     tokio::select! {
         biased;
-        () = cx.exit(result, &invocation.function) => Ok(()),
+        () = async {
+            cx.exit(result, &invocation.function).await;
+            cx.settle().await;
+        } => Ok(()),
         stop = stopped => match stop {
             Ok(Stop::Break(reason)) => Err(reason),
             _ => Ok(()),
@@ -61,10 +67,11 @@ async fn run(
     store: &Arc<dyn Store>,
 ) -> Result<Vec<u8>, Stop> {
     let Some(function) = task::find(&invocation.function) else {
-        return Err(Stop::Fail(Failure::Unusable(format!(
+        let message = format!(
             "this program has no task function {}; it was started by another program, or by another version of it",
             invocation.function
-        ))));
+        );
+        return Err(Stop::Fail(Failure::Unusable(message).into()));
     };
     let arguments;
     let running = match &invocation.start {
@@ -74,8 +81,8 @@ async fn run(
         }
         Start::Resume { continuation, answer } => {
             let bytes = read(continuation, store).await?;
-            let continuation =
-                Continuation::decode(&bytes).map_err(|cause| Stop::Fail(Failure::Unusable(cause.to_string())))?;
+            let continuation = Continuation::decode(&bytes)
+                .map_err(|cause| Stop::Fail(Failure::Unusable(cause.to_string()).into()))?;
             cx.rebuild(continuation, answer.clone());
             function.resume(cx)
         }

@@ -100,7 +100,7 @@ pub(crate) fn expand(function: ItemFn) -> Result<TokenStream> {
                     ::std::boxed::Box::pin(__body(cx, caller, entry))
                 }
 
-                fn conclude(output: Self::Output) -> ::core::result::Result<Self::Value, ::std::string::String> {
+                fn conclude(output: Self::Output) -> ::core::result::Result<Self::Value, ::kappa::__private::Failed> {
                     #conclude
                 }
             }

@@ -5,11 +5,13 @@ use super::{Context, Kind, Operation, Shared};
 use crate::continuation::{Entry, Frame};
 use crate::error::{Failure, TaskError};
 use crate::ids::{QueueId, TaskId};
-use crate::protocol::{Answer, Call, Payload, TaskResult, TaskSpec};
+use crate::protocol::{Answer, Call, Payload, TaskOptions, TaskResult, TaskSpec};
 use crate::task::{Queue, Task, TaskCall, TaskFunction};
+use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::marker::PhantomData;
+use std::time::Duration;
 
 impl Context {
     /// Stores the continuation.
@@ -33,14 +35,14 @@ impl Context {
         Operation(InnerCall(call))
     }
 
-    /// Creates a parallel task.
+    /// Creates a parallel task. How it is run can be said by further methods: `cx.spawn(f(..)).after(&[&a]).named("second").await`.
     pub fn spawn<F: TaskFunction>(&self, call: TaskCall<F>) -> Operation<Spawn<F>> {
-        Operation(Spawn(call))
+        Operation(Spawn(call, TaskOptions::default()))
     }
 
     /// Creates many parallel tasks at once, all or none, in this order.
     pub fn spawn_all<F: TaskFunction>(&self, calls: impl IntoIterator<Item = TaskCall<F>>) -> Operation<SpawnAll<F>> {
-        Operation(SpawnAll(calls.into_iter().collect()))
+        Operation(SpawnAll(calls.into_iter().collect(), TaskOptions::default()))
     }
 
     /// Waits until the task has ended, and gives its value or why there is none.
@@ -87,6 +89,26 @@ impl Context {
         Operation(Close(queue.id()))
     }
 
+    /// Ends a task and everything that it spawned, and what that spawned, and so on. They fail with
+    /// [`Failure::Cancelled`]; those that have ended stay as they are. A task cannot cancel itself or what it descends from: it
+    /// returns an error instead.
+    pub fn cancel(&self, task: impl Into<TaskId>) -> Operation<Cancel> {
+        Operation(Cancel(task.into()))
+    }
+
+    /// Goes on after so long. No lambda runs meanwhile, and the time also passes while the coordinator is gone.
+    pub fn sleep(&self, duration: Duration) -> Operation<Sleep> {
+        Operation(Sleep(duration))
+    }
+
+    /// Writes an object to an external place, exactly once: `file:PATH` is a file on the coordinator's machine, which appears whole or not at all, with
+    /// the folders that lead to it, in the place of any that was there. The task fails if it cannot be written.
+    ///
+    /// If the coordinator is killed after it has written the file and before it has recorded that, it writes the same content once more.
+    pub fn put_object(&self, url: impl Into<String>, content: impl Into<Bytes>) -> Operation<PutObject> {
+        Operation(PutObject(url.into(), content.into()))
+    }
+
     /// Makes a value that is not stored: `let plan = cx.shared(|| parse(&text));`. After a resume the closure runs again; the variables it
     /// uses are kept for that. Not a suspension point.
     pub fn shared<T>(&self, make: impl FnOnce() -> T) -> Shared<T> {
@@ -127,11 +149,12 @@ fn encode_items<T: Serialize>(items: impl Iterator<Item = T>) -> Result<Vec<Vec<
         .collect()
 }
 
-async fn spec<F: TaskFunction>(call: TaskCall<F>, cx: &mut Context) -> Result<TaskSpec, Failure> {
+async fn spec<F: TaskFunction>(call: TaskCall<F>, options: TaskOptions, cx: &mut Context) -> Result<TaskSpec, Failure> {
     let (function, arguments) = call.into_spec_bytes().map_err(Failure::Unusable)?;
     Ok(TaskSpec {
         function: function.to_string(),
         arguments: cx.payload("arguments", arguments).await,
+        options,
     })
 }
 
@@ -193,13 +216,13 @@ impl<F: TaskFunction> Kind for InnerCall<F> {
 }
 
 /// [`Context::spawn`].
-pub struct Spawn<F: TaskFunction>(TaskCall<F>);
+pub struct Spawn<F: TaskFunction>(TaskCall<F>, pub(super) TaskOptions);
 kind!(Spawn<F>, F: TaskFunction);
 impl<F: TaskFunction> Request for Spawn<F> {
     type Output = Task<F::Value>;
 
     async fn call(self, cx: &mut Context) -> Result<Call, Failure> {
-        Ok(Call::Spawn(vec![spec(self.0, cx).await?]))
+        Ok(Call::Spawn(vec![spec(self.0, self.1, cx).await?]))
     }
 
     async fn result(answer: Answer, _: &mut Context) -> Result<Option<Task<F::Value>>, Failure> {
@@ -211,7 +234,7 @@ impl<F: TaskFunction> Request for Spawn<F> {
 }
 
 /// [`Context::spawn_all`].
-pub struct SpawnAll<F: TaskFunction>(Vec<TaskCall<F>>);
+pub struct SpawnAll<F: TaskFunction>(Vec<TaskCall<F>>, pub(super) TaskOptions);
 kind!(SpawnAll<F>, F: TaskFunction);
 impl<F: TaskFunction> Request for SpawnAll<F> {
     type Output = Vec<Task<F::Value>>;
@@ -219,7 +242,7 @@ impl<F: TaskFunction> Request for SpawnAll<F> {
     async fn call(self, cx: &mut Context) -> Result<Call, Failure> {
         let mut specs = Vec::with_capacity(self.0.len());
         for call in self.0 {
-            specs.push(spec(call, cx).await?);
+            specs.push(spec(call, self.1.clone(), cx).await?);
         }
         Ok(Call::Spawn(specs))
     }
@@ -353,7 +376,7 @@ impl<T: DeserializeOwned + Send + 'static> Request for Dequeue<T> {
 }
 
 /// [`Context::close`].
-pub struct Close(QueueId);
+pub struct Close(pub(super) QueueId);
 kind!(Close);
 impl Request for Close {
     type Output = ();
@@ -364,5 +387,67 @@ impl Request for Close {
 
     async fn result(answer: Answer, _: &mut Context) -> Result<Option<()>, Failure> {
         Ok(matches!(answer, Answer::Done).then_some(()))
+    }
+}
+
+/// [`Context::cancel`].
+pub struct Cancel(pub(super) TaskId);
+kind!(Cancel);
+impl Request for Cancel {
+    type Output = ();
+
+    async fn call(self, _: &mut Context) -> Result<Call, Failure> {
+        Ok(Call::Cancel(self.0))
+    }
+
+    async fn result(answer: Answer, _: &mut Context) -> Result<Option<()>, Failure> {
+        Ok(matches!(answer, Answer::Done).then_some(()))
+    }
+}
+
+/// [`Context::sleep`].
+pub struct Sleep(Duration);
+kind!(Sleep);
+impl Request for Sleep {
+    type Output = ();
+
+    async fn call(self, _: &mut Context) -> Result<Call, Failure> {
+        Ok(Call::Sleep(self.0))
+    }
+
+    async fn result(answer: Answer, _: &mut Context) -> Result<Option<()>, Failure> {
+        Ok(matches!(answer, Answer::Done).then_some(()))
+    }
+}
+
+/// [`Context::put_object`].
+pub struct PutObject(String, Bytes);
+kind!(PutObject);
+impl Request for PutObject {
+    type Output = ();
+
+    async fn call(self, cx: &mut Context) -> Result<Call, Failure> {
+        let PutObject(url, content) = self;
+        let url = absolute(url)?;
+        // Until it is at its place, this is the temporary object.
+        let content = cx.payload("objects", content).await;
+        Ok(Call::PutObject { url, content })
+    }
+
+    async fn result(answer: Answer, _: &mut Context) -> Result<Option<()>, Failure> {
+        Ok(matches!(answer, Answer::Done).then_some(()))
+    }
+}
+
+/// The URL of a file whose path does not depend on where a process was started.
+fn absolute(url: String) -> Result<String, Failure> {
+    let Some(path) = url.strip_prefix("file:") else {
+        return Ok(url); // Whether there is such a place is for the coordinator to say.
+    };
+    let unusable = |cause: String| Failure::Unusable(format!("cannot put an object to `{url}`: {cause}"));
+    let absolute = std::path::absolute(path).map_err(|cause| unusable(cause.to_string()))?;
+    match absolute.to_str() {
+        Some(absolute) => Ok(format!("file:{absolute}")),
+        None => Err(unusable("the path of the working directory is not text".to_string())),
     }
 }

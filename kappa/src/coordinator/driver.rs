@@ -19,6 +19,7 @@
 pub mod clock;
 mod finish;
 mod perform;
+mod publish;
 mod record;
 #[cfg(test)]
 mod tests;
@@ -53,6 +54,8 @@ pub struct Setup {
     pub run: RunId,
     /// What starts invocations.
     pub platform: Arc<dyn Platform>,
+    /// What starts those that are to run on this machine, whatever the platform is.
+    pub here: Arc<dyn Platform>,
     /// Where the run's large values are kept.
     pub store: Arc<dyn Store>,
     /// Where decisions are recorded; without it the run ends with this process.
@@ -83,6 +86,7 @@ struct Shared {
     invocation_gone: Notify,
     events: broadcast::Sender<RunEvent>,
     outcome: watch::Sender<Option<Result<Bytes, RunError>>>,
+    gate: publish::Gate,
 }
 
 /// Which call waits for its reply, and where that goes.
@@ -95,6 +99,8 @@ struct Core {
     waiting: BTreeMap<(TaskId, Incarnation), Vec<Waiting>>,
     /// What is running, and how to kill it.
     invocations: BTreeMap<(TaskId, Incarnation), AbortHandle>,
+    /// How many objects are on their way to external places.
+    publishing: usize,
     /// The timer that the clock is set to.
     armed: Option<Timestamp>,
     /// Nothing is applied any more.
@@ -177,6 +183,7 @@ impl Coordinator {
             state,
             waiting: BTreeMap::new(),
             invocations: BTreeMap::new(),
+            publishing: 0,
             armed: None,
             stopped: false,
             compaction,
@@ -190,6 +197,7 @@ impl Coordinator {
             invocation_gone: Notify::new(),
             events: broadcast::channel(EVENTS_KEPT).0,
             outcome: watch::channel(None).0,
+            gate: publish::Gate::default(),
         });
         if let Some((journal, received)) = received {
             let recorder = shared.clone();
@@ -375,6 +383,7 @@ impl Shared {
         core.stopped = true;
         core.inputs = None; // The recorder ends when it has emptied its channel.
         core.waiting.clear();
+        self.gate.close();
         for invocation in core.invocations.values() {
             invocation.abort();
         }
@@ -391,8 +400,11 @@ impl Shared {
     async fn until_nothing_runs(&self) {
         loop {
             let gone = self.invocation_gone.notified();
-            if self.core.lock().invocations.is_empty() {
-                return;
+            {
+                let core = self.core.lock();
+                if core.invocations.is_empty() && core.publishing == 0 {
+                    return;
+                }
             }
             gone.await;
         }

@@ -53,7 +53,7 @@ fn guarantee_2_a_simulation_notices_what_is_done_before_it_is_recorded() {
 
 #[test]
 fn guarantee_2_a_simulation_notices_a_call_without_its_checkpoint() {
-    assert_noticed(Sabotage::KeepsOldCheckpoint);
+    assert_noticed(Sabotage::LosesCheckpoint);
 }
 
 #[test]

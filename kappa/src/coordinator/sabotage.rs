@@ -4,7 +4,6 @@
 
 /// A guarantee of the [coordinator](super) that does not hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(not(test), expect(dead_code, reason = "nothing is broken in a program"))]
 pub(crate) enum Sabotage {
     /// 1: a call that comes twice takes effect twice.
     Repeats,
@@ -13,7 +12,7 @@ pub(crate) enum Sabotage {
     /// 2: things are done before they are recorded.
     DoesBeforeRecording,
     /// 2: a call takes effect without its checkpoint.
-    KeepsOldCheckpoint,
+    LosesCheckpoint,
     /// 3: an item that was taken is forgotten when its taker is lost.
     ForgetsAnswers,
     /// 3: an item's object is deleted as soon as it is handed out.

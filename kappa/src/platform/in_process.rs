@@ -95,6 +95,60 @@ impl InProcess {
     }
 }
 
+/// The platform `in-process`, whose threads are started by its first invocation: for those who may not need it.
+pub struct LazyInProcess {
+    options: InProcessOptions,
+    store: Arc<dyn Store>,
+    platform: Mutex<Option<Arc<InProcess>>>,
+    closing: CancellationToken,
+}
+
+impl LazyInProcess {
+    /// A platform whose tasks use this store.
+    pub fn new(options: InProcessOptions, store: Arc<dyn Store>) -> Self {
+        LazyInProcess {
+            options,
+            store,
+            platform: Mutex::new(None),
+            closing: CancellationToken::new(),
+        }
+    }
+
+    fn platform(&self) -> io::Result<Arc<InProcess>> {
+        let mut platform = self.platform.lock();
+        if let Some(platform) = &*platform {
+            return Ok(platform.clone());
+        }
+        let started = Arc::new(InProcess::new(self.options.clone(), self.store.clone())?);
+        Ok(platform.insert(started).clone())
+    }
+}
+
+#[async_trait]
+impl Platform for LazyInProcess {
+    async fn invoke(&self, invocation: Invocation, link: Arc<dyn Link>) -> InvocationOutcome {
+        if self.closing.is_cancelled() {
+            return InvocationOutcome::Killed("the platform has been shut down".into());
+        }
+        match self.platform() {
+            Ok(platform) => platform.invoke(invocation, link).await,
+            Err(cause) => InvocationOutcome::Throttled(format!("cannot start threads at present: {cause}")),
+        }
+    }
+
+    async fn shutdown(&self) {
+        self.closing.cancel();
+        let platform = self.platform.lock().take();
+        if let Some(platform) = platform {
+            platform.shutdown().await;
+        }
+    }
+
+    fn concurrency(&self) -> usize {
+        self.options.workers.max(1).saturating_mul(4)
+    }
+}
+
 /// An invocation in progress; dropping it ends the invocation.
 struct Running {
     task: JoinHandle<WorkerEnd>,

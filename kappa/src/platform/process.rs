@@ -16,10 +16,13 @@ mod worker;
 pub use worker::serve_if_worker;
 
 use super::{Platform, PlatformError};
+use crate::ids::Sequence;
 use crate::link::Link;
 use crate::protocol::{Answer, Invocation, InvocationOutcome, Reply};
 use crate::store::Store;
 use async_trait::async_trait;
+use futures::stream::{self, FuturesUnordered};
+use futures::{FutureExt, StreamExt};
 use message::{Configuration, FromWorker, ToWorker};
 use pool::{Busy, Pool};
 use std::io;
@@ -27,10 +30,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::UnixStream;
+use tokio::net::unix::WriteHalf;
 use tokio_util::sync::CancellationToken;
 
 /// How long a new worker process may take until it serves.
 const START_LIMIT: Duration = Duration::from_secs(60);
+
+/// How many requests of one invocation are served at once. A well-behaved one makes two: the call that it waits for, and a checkpoint in the
+/// background.
+const REQUESTS_UNDER_WAY: usize = 16;
 
 /// How the platform `process` is to work.
 #[derive(Clone, Debug)]
@@ -168,43 +176,62 @@ enum End {
     Died,
 }
 
-/// Hands over an invocation and serves its requests until it ends.
+/// Hands over an invocation and serves its requests until it ends. Several may be under way at once, and be answered in any order.
 async fn exchange(socket: &mut UnixStream, invocation: Invocation, link: &dyn Link, limit: usize) -> io::Result<End> {
     let (task, incarnation) = (invocation.task, invocation.incarnation);
     match message::encode(&ToWorker::Invoke(invocation), limit)? {
         Ok(frame) => message::write(socket, &frame).await?,
         Err(too_long) => return Ok(End::Outcome(InvocationOutcome::Unstartable(too_long.to_string()))),
     }
+    let (read, mut write) = socket.split();
+    let messages = stream::unfold(read, async |mut read| {
+        let message = message::read::<FromWorker>(&mut read, limit).await;
+        Some((message, read))
+    });
+    let mut messages = std::pin::pin!(messages);
+    let mut replies = FuturesUnordered::new();
     loop {
-        let request = match message::read(socket, limit).await? {
+        let message = tokio::select! {
+            Some((sequence, reply)) = replies.next() => {
+                answer(&mut write, sequence, reply, limit).await?;
+                continue;
+            }
+            Some(message) = messages.next() => message?,
+        };
+        let request = match message {
             Some(FromWorker::Request(request)) => request,
             Some(FromWorker::Ended(None)) => return Ok(End::Returned),
             Some(FromWorker::Ended(Some(message))) => return Ok(End::Outcome(InvocationOutcome::Crashed(message))),
             Some(FromWorker::Ready | FromWorker::Unusable(_)) => {
-                return Err(io::Error::new(
-                    io::ErrorKind::InvalidData,
-                    "`ready` in the middle of a task",
-                ));
+                return Err(nonsense("`ready` in the middle of a task"));
             }
             None => return Ok(End::Died),
         };
         if (request.task, request.incarnation) != (task, incarnation) {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidData,
-                "a request in another task's name",
-            ));
+            return Err(nonsense("a request in another task's name"));
         }
-        let reply = link.send(request).await;
-        let frame = match message::encode(&ToWorker::Reply(reply), limit)? {
-            Ok(frame) => frame,
-            Err(too_long) => {
-                let refused = Reply::Answer(Answer::Refused(format!("its answer cannot be delivered: {too_long}")));
-                message::encode(&ToWorker::Reply(refused), limit)?
-                    .map_err(|cause| io::Error::other(cause.to_string()))?
-            }
-        };
-        message::write(socket, &frame).await?;
+        if replies.len() >= REQUESTS_UNDER_WAY {
+            return Err(nonsense("one request after the other without waiting for replies"));
+        }
+        let sequence = request.sequence;
+        replies.push(link.send(request).map(move |reply| (sequence, reply)));
     }
+}
+
+fn nonsense(what: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, what)
+}
+
+async fn answer(write: &mut WriteHalf<'_>, sequence: Sequence, reply: Reply, limit: usize) -> io::Result<()> {
+    let frame = match message::encode(&ToWorker::Reply(sequence, reply), limit)? {
+        Ok(frame) => frame,
+        Err(too_long) => {
+            let refused = Reply::Answer(Answer::Refused(format!("its answer cannot be delivered: {too_long}")));
+            message::encode(&ToWorker::Reply(sequence, refused), limit)?
+                .map_err(|cause| io::Error::other(cause.to_string()))?
+        }
+    };
+    message::write(write, &frame).await
 }
 
 #[async_trait]

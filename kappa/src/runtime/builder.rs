@@ -3,7 +3,7 @@
 use super::{Inner, Kappa, Tuning};
 use crate::journal::Durability;
 use crate::platform::Platform;
-use crate::platform::in_process::{InProcess, InProcessOptions};
+use crate::platform::in_process::{InProcess, InProcessOptions, LazyInProcess};
 use crate::store::{Store, StoreError};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -94,9 +94,13 @@ impl Builder {
             (None, Some(folder)) => crate::store::open(&format!("file:{}", folder.join("store").display()))?,
             (None, None) => crate::store::open("memory:")?,
         };
-        let platform = match self.platform {
-            Some(platform) => platform,
-            None => Arc::new(InProcess::new(InProcessOptions::default(), store.clone()).map_err(BuildError::Threads)?),
+        let options = InProcessOptions::default();
+        let (platform, here): (_, Arc<dyn Platform>) = match self.platform {
+            Some(platform) => (platform, Arc::new(LazyInProcess::new(options, store.clone()))),
+            None => {
+                let platform = Arc::new(InProcess::new(options, store.clone()).map_err(BuildError::Threads)?);
+                (platform.clone() as Arc<dyn Platform>, platform)
+            }
         };
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
@@ -106,6 +110,7 @@ impl Builder {
             .map_err(BuildError::Threads)?;
         let inner = Inner {
             platform,
+            here,
             store,
             state_dir: self.state_dir,
             durability: self.durability,

@@ -2,6 +2,7 @@
 
 use crate::context::Context;
 use crate::continuation::{Entry, Frame, Function};
+use crate::error::Failed;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::future::Future;
@@ -47,22 +48,22 @@ pub trait TaskFunction: Sized + Send + Sync + 'static {
         entry: Entry<Self::Arguments>,
     ) -> Pin<Box<dyn Future<Output = Self::Output> + Send + 'a>>;
 
-    /// Turns what the body returned into the task's value, or into the message with which the task fails.
-    fn conclude(output: Self::Output) -> Result<Self::Value, String>;
+    /// Turns what the body returned into the task's value, or into that with which the task fails.
+    fn conclude(output: Self::Output) -> Result<Self::Value, Failed>;
 }
 
 /// A `Result` that a task's body can return: an error is reported with its chain of causes.
 pub trait Returned {
     /// The `Ok` type.
     type Value;
-    /// The value, or the error's message and causes on one line.
-    fn conclude(self) -> Result<Self::Value, String>;
+    /// The value, or the error's message and causes on one line, and the tasks they come from.
+    fn conclude(self) -> Result<Self::Value, Failed>;
 }
 
 impl<T, E: Into<crate::Error>> Returned for Result<T, E> {
     type Value = T;
 
-    fn conclude(self) -> Result<T, String> {
-        self.map_err(|error| format!("{:#}", error.into()))
+    fn conclude(self) -> Result<T, Failed> {
+        self.map_err(|error| Failed::from(error.into()))
     }
 }

@@ -24,6 +24,18 @@ macro_rules! handle {
             }
         }
 
+        impl<T> From<$name<T>> for $id {
+            fn from(handle: $name<T>) -> $id {
+                handle.id
+            }
+        }
+
+        impl<T> From<&$name<T>> for $id {
+            fn from(handle: &$name<T>) -> $id {
+                handle.id
+            }
+        }
+
         impl<T> Clone for $name<T> {
             fn clone(&self) -> Self {
                 *self

@@ -3,14 +3,14 @@
 use super::TaskFunction;
 use crate::context::Context;
 use crate::continuation::{Entry, Reader, Save, SavedFrame};
-use crate::error::Failure;
+use crate::error::{Failed, Failure};
 use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::OnceLock;
 
 /// A running task, seen from outside: its value as `postcard`, or why it failed.
-pub(crate) type Running<'a> = Pin<Box<dyn Future<Output = Result<Vec<u8>, Failure>> + Send + 'a>>;
+pub(crate) type Running<'a> = Pin<Box<dyn Future<Output = Result<Vec<u8>, Failed>> + Send + 'a>>;
 
 /// One registered task function.
 pub struct Registration {
@@ -79,15 +79,16 @@ fn resume<'a, F: TaskFunction>(cx: &'a mut Context) -> Running<'a> {
     })
 }
 
-fn finish<F: TaskFunction>(output: F::Output) -> Result<Vec<u8>, Failure> {
-    let value = F::conclude(output).map_err(Failure::Returned)?;
-    postcard::to_stdvec(&value).map_err(|cause| {
+fn finish<F: TaskFunction>(output: F::Output) -> Result<Vec<u8>, Failed> {
+    let value = F::conclude(output)?;
+    let bytes = postcard::to_stdvec(&value).map_err(|cause| {
         Failure::Unusable(format!(
             "{}: its value, of type {}, cannot be serialised: {cause}",
             F::NAME,
             std::any::type_name::<F::Value>()
         ))
-    })
+    })?;
+    Ok(bytes)
 }
 
 /// Whether a saved frame is one of this very function.

@@ -37,6 +37,7 @@ pub(crate) struct Harness {
     model: Mutex<Model>,
     functions: Mutex<BTreeMap<TaskId, String>>,
     checkpoints: Mutex<Vec<Checkpoint>>,
+    committed: Mutex<BTreeMap<TaskId, u64>>,
     store: Arc<MemoryStore>,
 }
 
@@ -46,6 +47,11 @@ struct HarnessLink(Arc<Harness>);
 impl Link for HarnessLink {
     async fn send(&self, request: Request) -> Reply {
         let harness = &self.0;
+        let deferred = request.deferred.into_iter();
+        for (_, call) in deferred.filter(|(number, _)| *number > harness.committed(request.task)) {
+            assert_eq!(harness.answer(call).await, Answer::Done);
+        }
+        harness.committed.lock().unwrap().insert(request.task, request.sequence);
         if let Call::Exit(result) = request.call {
             harness.model.lock().unwrap().results.insert(request.task, result);
             return Reply::Answer(Answer::Done);
@@ -110,8 +116,15 @@ impl Harness {
                 self.model.lock().unwrap().queues[queue.0 as usize].1 = true;
                 Answer::Done
             }
+            // Children have ended before anybody can cancel them, and time does not pass.
+            Call::Cancel(_) | Call::Sleep(_) | Call::PutObject { .. } => Answer::Done,
             Call::Exit(_) => unreachable!("handled by the caller"),
         }
+    }
+
+    /// The number of the task's last committed call.
+    fn committed(&self, task: TaskId) -> u64 {
+        self.committed.lock().unwrap().get(&task).copied().unwrap_or(0)
     }
 
     /// How a task ended: its value as bytes, or the failure's text.

@@ -79,6 +79,7 @@ impl Shared {
         let mut core = self.core.lock();
         core.stopped = true;
         core.inputs = None;
+        self.gate.close();
         self.earlier_timer.notify_one();
     }
 }

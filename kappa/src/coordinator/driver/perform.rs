@@ -4,6 +4,7 @@ use super::{Core, Shared};
 use crate::coordinator::state::{Action, Event};
 use crate::ids::{Incarnation, Sequence, TaskId};
 use crate::link::Link;
+use crate::platform::Platform;
 use crate::protocol::{Invocation, InvocationOutcome, Reply};
 use futures::FutureExt;
 use futures::future::{AbortHandle, Abortable};
@@ -24,7 +25,22 @@ impl Shared {
                 } => {
                     deliver(core, (task, incarnation), sequence, reply);
                 }
-                Action::Invoke(invocation) => self.invoke(core, invocation),
+                Action::Invoke {
+                    invocation,
+                    on_coordinator,
+                } => {
+                    let platform = match on_coordinator {
+                        true => self.setup.here.clone(),
+                        false => self.setup.platform.clone(),
+                    };
+                    self.invoke(core, platform, invocation);
+                }
+                Action::Publish {
+                    task,
+                    sequence,
+                    url,
+                    content,
+                } => self.publish(core, task, sequence, &url, content),
                 Action::Kill { task, incarnation } => {
                     if let Some(handle) = core.invocations.get(&(task, incarnation)) {
                         handle.abort();
@@ -55,14 +71,13 @@ impl Shared {
         }
     }
 
-    fn invoke(&self, core: &mut Core, invocation: Invocation) {
+    fn invoke(&self, core: &mut Core, platform: Arc<dyn Platform>, invocation: Invocation) {
         let Some(me) = self.me.upgrade() else { return };
         let key = (invocation.task, invocation.incarnation);
         let (handle, registration) = AbortHandle::new_pair();
         core.invocations.insert(key, handle);
         self.setup.runtime.spawn(async move {
             let link: Arc<dyn Link> = me.clone();
-            let platform = me.setup.platform.clone();
             let running = AssertUnwindSafe(platform.invoke(invocation, link)).catch_unwind();
             let outcome = match Abortable::new(running, registration).await {
                 Ok(Ok(outcome)) => outcome,

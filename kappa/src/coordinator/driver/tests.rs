@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::coordinator::state::BackOff;
-use crate::coordinator::state::tests::model::{Arguments, Child, Memory, Program};
+use crate::coordinator::state::tests::model::{Arguments, Child, Memory, Mode, Program, Step};
 use crate::error::Failure;
 use crate::journal::{Durability, FileJournal, MemoryJournal};
 use crate::protocol::{Answer, Call, Invocation, InvocationOutcome, Payload, Start};
@@ -11,6 +11,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
 
@@ -77,6 +78,7 @@ fn setup(platform: Arc<dyn Platform>, journal: Option<Arc<dyn Journal>>) -> Setu
     };
     Setup {
         run: RunId::generate(),
+        here: platform.clone(),
         platform,
         store: Arc::new(MemoryStore::new()),
         journal,
@@ -88,10 +90,7 @@ fn setup(platform: Arc<dyn Platform>, journal: Option<Arc<dyn Journal>>) -> Setu
 }
 
 fn root(arguments: Vec<u8>) -> TaskSpec {
-    TaskSpec {
-        function: "root".to_string(),
-        arguments: Payload::Inline(arguments.into()),
-    }
+    TaskSpec::new("root", Payload::Inline(arguments.into()))
 }
 
 fn request(invocation: &Invocation, sequence: Sequence, call: Call) -> Request {
@@ -99,6 +98,7 @@ fn request(invocation: &Invocation, sequence: Sequence, call: Call) -> Request {
         task: invocation.task,
         incarnation: invocation.incarnation,
         sequence,
+        deferred: Vec::new(),
         continuation: Payload::Inline(Bytes::from_static(b"here")),
         call,
     }
@@ -115,8 +115,8 @@ async fn soon<T>(future: impl Future<Output = T>) -> T {
 }
 
 /// A worker that executes model programs. Dies at random moments if `kill` says so.
-fn model_platform(seed: u64, store: Arc<dyn Store>, kill: f64) -> Arc<Scripted> {
-    let program = Arc::new(Program::random(seed));
+fn model_platform(seed: u64, program: Program, store: Arc<dyn Store>, kill: f64) -> Arc<Scripted> {
+    let program = Arc::new(program);
     let invocations = AtomicU64::new(0);
     Scripted::new(3, move |invocation, link| {
         let number = invocations.fetch_add(1, Ordering::Relaxed);
@@ -147,7 +147,10 @@ async fn work(program: &Program, invocation: Invocation, link: Arc<dyn Link>, st
     };
     let (mut memory, mut answer) = match invocation.start {
         Start::Begin(arguments) => (
-            Memory::new(postcard::from_bytes(&get(&arguments)).expect("arguments")),
+            Memory::new(
+                postcard::from_bytes(&get(&arguments)).expect("arguments"),
+                invocation.last_sequence,
+            ),
             None,
         ),
         Start::Resume { continuation, answer } => (
@@ -156,6 +159,8 @@ async fn work(program: &Program, invocation: Invocation, link: Arc<dyn Link>, st
         ),
     };
     let mut sequence = invocation.last_sequence;
+    let mut deferred = Vec::new();
+    let mut background = tokio::task::JoinSet::new();
     loop {
         let mut written = Vec::new();
         let mut put = |bytes: Vec<u8>| {
@@ -167,25 +172,37 @@ async fn work(program: &Program, invocation: Invocation, link: Arc<dyn Link>, st
             written.push((key.clone(), bytes));
             Payload::Stored { key, length }
         };
-        let call = memory.next(program, answer.take(), &mut put, &get);
+        let Step { call, mode } = memory.next(program, answer.take(), &mut put, &get);
+        sequence += 1;
+        if mode == Mode::Deferred {
+            deferred.push((sequence, call));
+            answer = Some(Answer::Done);
+            continue;
+        }
         let continuation = put(postcard::to_stdvec(&memory).expect("memory"));
         for (key, bytes) in written {
             store.put(&key, bytes.into()).await.expect("put");
         }
-        sequence += 1;
-        let (task, incarnation) = (invocation.task, invocation.incarnation);
-        match link
-            .send(Request {
-                task,
-                incarnation,
-                sequence,
-                continuation,
-                call,
-            })
-            .await
-        {
+        let request = Request {
+            task: invocation.task,
+            incarnation: invocation.incarnation,
+            sequence,
+            deferred: deferred.clone(),
+            continuation,
+            call,
+        };
+        if mode == Mode::Background {
+            let link = link.clone();
+            background.spawn(async move { link.send(request).await });
+            answer = Some(Answer::Done);
+            continue;
+        }
+        match link.send(request).await {
             Reply::Answer(_) if memory.is_over() => return,
-            Reply::Answer(given) => answer = Some(given),
+            Reply::Answer(given) => {
+                deferred.clear();
+                answer = Some(given);
+            }
             Reply::Suspend | Reply::Fenced => return,
         }
         tokio::task::yield_now().await;
@@ -201,12 +218,33 @@ fn model_root(program: &Program) -> TaskSpec {
     root(postcard::to_stdvec(&arguments).expect("arguments"))
 }
 
-fn model_setup(seed: u64, kill: f64, journal: Option<Arc<dyn Journal>>) -> (Setup, Arc<MemoryStore>) {
+fn model_setup(seed: u64, kill: f64, journal: Option<Arc<dyn Journal>>, objects: &Path) -> (Setup, Arc<MemoryStore>) {
     let store = Arc::new(MemoryStore::new());
-    let platform = model_platform(seed, store.clone(), kill);
+    let platform = model_platform(seed, model(seed, objects), store.clone(), kill);
     let mut setup = setup(platform, journal);
     setup.store = store.clone();
     (setup, store)
+}
+
+/// A random program that puts its objects into this folder.
+fn model(seed: u64, objects: &Path) -> Program {
+    let mut program = Program::random(seed);
+    program.folder = objects.display().to_string();
+    program
+}
+
+/// What is in the folder is what the program puts there: no object is missing, and no draft is left.
+fn check_objects(program: &Program, objects: &Path) {
+    let found = std::fs::read_dir(objects).expect("a folder").map(|entry| {
+        let path = entry.expect("an entry").path();
+        let bytes = std::fs::read(&path).expect("an object");
+        (
+            path.display().to_string(),
+            postcard::from_bytes(&bytes).expect("a number"),
+        )
+    });
+    let found: std::collections::BTreeMap<String, u64> = found.collect();
+    assert_eq!(found, program.objects(program.root()));
 }
 
 /// The model has no failing roots: any failure is a fault of ours.
@@ -223,12 +261,14 @@ async fn programs_have_the_models_result_with_every_kind_of_journal_and_leave_no
         let journals: [Option<Arc<dyn Journal>>; 3] =
             [None, Some(Arc::new(MemoryJournal::new())), Some(Arc::new(durable))];
         for journal in journals {
-            let (setup, store) = model_setup(seed, 0.3, journal);
-            let program = Program::random(seed);
+            let objects = tempfile::tempdir().expect("a folder");
+            let (setup, store) = model_setup(seed, 0.3, journal, objects.path());
+            let program = model(seed, objects.path());
             let coordinator = Coordinator::start(setup, model_root(&program)).await.expect("start");
             let result = number(soon(coordinator.wait()).await);
             assert_eq!(result, program.expected(program.root()), "seed {seed}");
             assert_eq!(store.usage().0, 0, "seed {seed}: objects are left");
+            check_objects(&program, objects.path());
         }
     }
 }
@@ -239,9 +279,10 @@ async fn r16_a_coordinator_that_is_stopped_again_and_again_is_resumed_and_loses_
     for seed in 0..60 {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("journal");
-        let program = Program::random(seed);
+        let objects = tempfile::tempdir().expect("a folder");
+        let program = model(seed, objects.path());
         let mut random = SmallRng::seed_from_u64(seed);
-        let (mut setup, _store) = model_setup(seed, 0.2, None);
+        let (mut setup, _store) = model_setup(seed, 0.2, None, objects.path());
         let result = loop {
             let is_first = !path.exists();
             let journal = match is_first {
@@ -268,6 +309,7 @@ async fn r16_a_coordinator_that_is_stopped_again_and_again_is_resumed_and_loses_
             until_unlocked(&path).await;
         };
         assert_eq!(number(result), program.expected(program.root()), "seed {seed}");
+        check_objects(&program, objects.path());
     }
     assert!(resumes > 10, "only {resumes} resumes: the test shows nothing");
 }
@@ -325,10 +367,7 @@ async fn a_blocked_invocation_is_sent_away_and_another_one_goes_on() {
                 link.send(request(&invocation, 3, exit(b"done"))).await;
             }
             (Start::Begin(_), TaskId::ROOT) => {
-                let spec = TaskSpec {
-                    function: "child".to_string(),
-                    arguments: Payload::Inline(Bytes::new()),
-                };
+                let spec = TaskSpec::new("child", Payload::Inline(Bytes::new()));
                 link.send(request(&invocation, 1, Call::Spawn(vec![spec]))).await;
                 let reply = link.send(request(&invocation, 2, Call::WaitAll(vec![TaskId(1)]))).await;
                 assert_eq!(reply, Reply::Suspend);
@@ -373,6 +412,7 @@ async fn dropping_the_coordinator_kills_what_is_running_and_fences_who_calls_lat
         task: TaskId::ROOT,
         incarnation: 0,
         sequence: 1,
+        deferred: Vec::new(),
         continuation,
         call: Call::Checkpoint,
     };

@@ -1,20 +1,17 @@
-//! A request is checked, committed together with its checkpoint, carried out, and answered now or later.
+//! A request is checked, committed together with its checkpoint, carried out with all its calls, and answered now or later.
 //!
 //! Nothing that a worker sends can break the coordinator: what makes no sense is answered by [`Answer::Refused`], and the task fails with that
-//! message; what comes from the wrong invocation, or out of turn, is [`Reply::Fenced`] and changes nothing.
+//! message; what comes from the wrong invocation, or out of turn, is [`Reply::Fenced`] and changes nothing. A checkpoint in the background that
+//! arrives after a later call changes nothing either.
 
 use super::task::{Attempts, Phase, Position, Recorded, Task, Wait};
 use super::{Action, RunEvent, State};
 use crate::coordinator::sabotage::{self, Sabotage};
+use crate::error::Failure;
 use crate::ids::{Incarnation, Sequence, TaskId};
 use crate::protocol::{Answer, Call, Payload, Reply, Request, TaskSpec};
+use bytes::Bytes;
 use std::time::Duration;
-
-/// The longest list that one call may carry. What is longer is a broken worker.
-const LONGEST_LIST: usize = 1 << 20;
-
-/// The longest name of a function, in bytes.
-const LONGEST_NAME: usize = 1024;
 
 /// What became of a call.
 pub(super) enum Outcome {
@@ -25,10 +22,6 @@ pub(super) enum Outcome {
 }
 
 impl Outcome {
-    pub(super) fn refused(message: impl Into<String>) -> Self {
-        Outcome::Answered(Recorded::Refused(message.into()))
-    }
-
     pub(super) fn done() -> Self {
         Outcome::Answered(Recorded::Done)
     }
@@ -37,14 +30,20 @@ impl Outcome {
 impl State {
     pub(super) fn request(&mut self, request: Request, actions: &mut Vec<Action>) {
         let (id, incarnation, sequence) = (request.task, request.incarnation, request.sequence);
-        let fenced = self.fences(&request);
-        let Some(task) = self.tasks.get(&id).filter(|_| !fenced) else {
+        let Some(task) = self.tasks.get(&id) else {
             reply(id, incarnation, sequence, Reply::Fenced, actions);
             return;
         };
+        if task.has_superseded(&request) {
+            self.come_too_late(request, actions);
+            return;
+        }
+        if !task.is_current(incarnation) && !sabotage::is(Sabotage::Unfenced) {
+            reply(id, incarnation, sequence, Reply::Fenced, actions);
+            return;
+        }
         let is_repeated = sabotage::is(Sabotage::Repeats) && sequence == task.last;
-        let is_next =
-            matches!(task.phase, Phase::Running(_)) && (Some(sequence) == task.last.checked_add(1) || is_repeated);
+        let is_next = matches!(task.phase, Phase::Running(_)) && (sequence > task.last || is_repeated);
         let is_duplicate = sequence == task.last && incarnation == task.last_by && sequence > 0;
         match &task.phase {
             _ if is_next => self.commit(request, actions),
@@ -54,18 +53,41 @@ impl State {
         }
     }
 
-    /// The call takes effect: from now on the task goes on after it, whatever happens to the invocation.
+    /// A checkpoint in the background that a later call stands for.
+    fn come_too_late(&mut self, request: Request, actions: &mut Vec<Action>) {
+        let Some(task) = self.tasks.get(&request.task) else {
+            return;
+        };
+        let is_needed = matches!(&task.position, Position::Checkpoint { continuation, .. } if *continuation == request.continuation);
+        let heard = match task.is_current(request.incarnation) {
+            true => Reply::Answer(Answer::Done),
+            false => Reply::Fenced,
+        };
+        self.stats.superseded += 1;
+        reply(request.task, request.incarnation, request.sequence, heard, actions);
+        if !is_needed {
+            self.discard(request.continuation, actions);
+        }
+    }
+
+    /// The request takes effect: from now on the task goes on after it, whatever happens to the invocation.
     fn commit(&mut self, request: Request, actions: &mut Vec<Action>) {
+        let Some(task) = self.tasks.get(&request.task) else {
+            return;
+        };
+        let checked = self.check(task, &request);
+        let last = task.last;
         let Request {
             task: id,
             incarnation,
             sequence,
+            deferred,
             continuation,
             call,
         } = request;
         let bytes = continuation.length();
         self.stats.checkpoints += 1;
-        self.stats.checkpoint_bytes += bytes;
+        self.stats.checkpoint_bytes = self.stats.checkpoint_bytes.saturating_add(bytes);
         actions.push(Action::Observed(RunEvent::Checkpoint {
             task: id,
             sequence,
@@ -78,18 +100,30 @@ impl State {
         if !sabotage::is(Sabotage::NeverForgives) {
             task.attempts = Attempts::default();
         }
-        let checkpoint = Position::Checkpoint {
+        let continuation = match sabotage::is(Sabotage::LosesCheckpoint) {
+            true => Payload::Inline(Bytes::new()),
+            false => continuation,
+        };
+        let superseded = task.move_to(Position::Checkpoint {
             continuation,
             answer: None,
-        };
-        let superseded = match sabotage::is(Sabotage::KeepsOldCheckpoint) {
-            true => checkpoint,
-            false => std::mem::replace(&mut task.position, checkpoint),
-        };
-        for payload in superseded.into_payloads() {
+        });
+        for payload in superseded {
             self.discard(payload, actions);
         }
 
+        if let Err(reason) = checked {
+            self.refuse(id, incarnation, call, reason, actions);
+            return;
+        }
+        for (_, call) in deferred.into_iter().filter(|(number, _)| *number > last) {
+            self.stats.deferred += 1;
+            match call {
+                Call::Close(queue) => self.close(queue, actions),
+                Call::Cancel(target) => self.cancel(target, id, actions),
+                _ => {} // Checked before.
+            }
+        }
         let outcome = match call {
             Call::Checkpoint => Outcome::done(),
             Call::Spawn(specs) => self.spawn(id, specs, actions),
@@ -98,7 +132,16 @@ impl State {
             Call::CreateQueue(capacity) => self.create_queue(capacity),
             Call::Enqueue(queue, items) => self.enqueue(id, queue, items, actions),
             Call::Dequeue(queue) => self.dequeue(id, queue, actions),
-            Call::Close(queue) => self.close(queue, actions),
+            Call::Close(queue) => {
+                self.close(queue, actions);
+                Outcome::done()
+            }
+            Call::Cancel(target) => {
+                self.cancel(target, id, actions);
+                Outcome::done()
+            }
+            Call::Sleep(duration) => self.sleep(id, duration, actions),
+            Call::PutObject { url, content } => self.put_object(id, sequence, url, content, actions),
             Call::Exit(result) => {
                 reply(id, incarnation, sequence, Reply::Answer(Answer::Done), actions);
                 self.exit(id, incarnation, result, actions);
@@ -110,23 +153,46 @@ impl State {
                 self.record(id, answer);
                 self.reply_recorded(id, incarnation, actions);
             }
-            Outcome::Blocked(wait) => self.block(id, incarnation, wait),
+            Outcome::Blocked(wait) => self.block(id, incarnation, wait, actions),
         }
     }
 
-    fn block(&mut self, id: TaskId, incarnation: Incarnation, wait: Wait) {
+    /// The request is committed, but none of its calls is carried out: all that the task can do now is to fail.
+    fn refuse(&mut self, id: TaskId, incarnation: Incarnation, call: Call, reason: String, actions: &mut Vec<Action>) {
+        let is_exit = matches!(call, Call::Exit(_));
+        for payload in into_payloads(call) {
+            self.discard(payload, actions);
+        }
+        if is_exit {
+            let Some(task) = self.tasks.get(&id) else { return };
+            reply(id, incarnation, task.last, Reply::Answer(Answer::Done), actions);
+            let error = self.error_of(id, Failure::Refused(reason));
+            self.exit(id, incarnation, Err(error), actions);
+        } else {
+            self.record(id, Recorded::Refused(reason));
+            self.reply_recorded(id, incarnation, actions);
+        }
+    }
+
+    fn block(&mut self, id: TaskId, incarnation: Incarnation, wait: Wait, actions: &mut Vec<Action>) {
         let grace = match sabotage::is(Sabotage::KeepsBlocked) {
             true => Duration::from_secs(60),
             false => self.tuning.grace,
         };
         let until = self.now.after(grace);
-        if let Some(task) = self.tasks.get_mut(&id) {
-            task.phase = Phase::Blocked {
-                wait,
-                holding: Some((incarnation, until)),
-            };
-            self.holding.insert((until, id));
-            self.active -= 1;
+        let Some(task) = self.tasks.get_mut(&id) else { return };
+        // Who knows that it will be long need not wait for the end of the grace.
+        let is_long = matches!(&wait, Wait::Sleep { until: end } if *end > until);
+        task.phase = Phase::Blocked {
+            wait,
+            holding: Some((incarnation, until)),
+        };
+        self.active -= 1;
+        match is_long {
+            true => self.suspend(id, actions),
+            false => {
+                self.holding.insert((until, id));
+            }
         }
     }
 
@@ -190,39 +256,48 @@ impl State {
     }
 
     fn spawn(&mut self, parent: TaskId, specs: Vec<TaskSpec>, actions: &mut Vec<Action>) -> Outcome {
-        if specs.len() > LONGEST_LIST {
-            return Outcome::refused(format!("{} tasks in one call; at most {LONGEST_LIST} fit", specs.len()));
-        }
-        if let Some(spec) = specs.iter().find(|spec| spec.function.len() > LONGEST_NAME) {
-            return Outcome::refused(format!("a function's name of {} bytes", spec.function.len()));
-        }
         let first = TaskId(self.next_task);
         let count = specs.len() as u64;
         for spec in specs {
             self.create_task(spec, Some(parent), actions);
         }
+        if let Some(task) = self.tasks.get_mut(&parent) {
+            task.adopt(first.0, first.0 + count);
+        }
         Outcome::Answered(Recorded::Spawned(first, count))
     }
 
-    pub(super) fn create_task(&mut self, spec: TaskSpec, parent: Option<TaskId>, actions: &mut Vec<Action>) {
+    pub(super) fn create_task(&mut self, mut spec: TaskSpec, parent: Option<TaskId>, actions: &mut Vec<Action>) {
         let id = TaskId(self.next_task);
         self.next_task += 1;
         self.stats.tasks += 1;
-        self.active += 1;
-        self.ready.push_back(id);
-        let function = spec.function.clone();
         actions.push(Action::Observed(RunEvent::TaskSpawned {
             task: id,
             parent,
-            function,
+            function: spec.function.clone(),
+            name: spec.options.name.clone(),
         }));
-        self.tasks.insert(id, Task::new(spec.function, spec.arguments));
-    }
-
-    /// Refuses lists that no sane worker sends.
-    pub(super) fn refuse_long_list(length: usize) -> Option<Outcome> {
-        (length > LONGEST_LIST)
-            .then(|| Outcome::refused(format!("a list of {length} in one call; at most {LONGEST_LIST} fit")))
+        let after = std::mem::take(&mut spec.options.after);
+        self.tasks.insert(id, Task::new(spec, parent));
+        self.active += 1;
+        if after.is_empty() {
+            self.ready.push_back(id);
+            return;
+        }
+        match self.begin_after(id, after) {
+            Ok(None) => self.ready.push_back(id),
+            Ok(Some(wait)) => {
+                if let Some(task) = self.tasks.get_mut(&id) {
+                    task.phase = Phase::Blocked { wait, holding: None };
+                    self.active -= 1;
+                }
+            }
+            Err(error) => {
+                // Its phase says that it is among the ready ones.
+                self.ready.push_back(id);
+                self.end(id, Err(error), None, actions);
+            }
+        }
     }
 
     /// Payloads that a call carried and that were not accepted.
@@ -230,6 +305,25 @@ impl State {
         for payload in payloads {
             self.discard(payload, actions);
         }
+    }
+}
+
+/// The payloads that a call carries.
+fn into_payloads(call: Call) -> Vec<Payload> {
+    match call {
+        Call::Spawn(specs) => specs.into_iter().map(|spec| spec.arguments).collect(),
+        Call::Enqueue(_, items) => items,
+        Call::PutObject { content, .. } => vec![content],
+        Call::Exit(Ok(value)) => vec![value],
+        Call::Exit(Err(_))
+        | Call::Checkpoint
+        | Call::WaitAll(_)
+        | Call::WaitAny(_)
+        | Call::CreateQueue(_)
+        | Call::Dequeue(_)
+        | Call::Close(_)
+        | Call::Cancel(_)
+        | Call::Sleep(_) => Vec::new(),
     }
 }
 

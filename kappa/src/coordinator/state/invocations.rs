@@ -6,7 +6,7 @@ use super::{Action, BackOff, RunEvent, Slot, State};
 use crate::coordinator::sabotage::{self, Sabotage};
 use crate::error::Failure;
 use crate::ids::{Incarnation, TaskId};
-use crate::protocol::{Answer, Invocation, InvocationOutcome, Reply, Start};
+use crate::protocol::{Answer, Invocation, InvocationOutcome, Reply, Request, Start};
 use std::time::Duration;
 
 impl State {
@@ -18,7 +18,7 @@ impl State {
             self.invoke(id, actions);
         }
         // The slots of those who are leaving will be free in a moment.
-        let mut wanted = self.ready.len().saturating_sub(self.leaving);
+        let mut wanted = (self.ready.len() - self.stale).saturating_sub(self.leaving);
         while wanted > 0
             && let Some((_, id)) = self.holding.pop_first()
         {
@@ -30,7 +30,8 @@ impl State {
     fn invoke(&mut self, id: TaskId, actions: &mut Vec<Action>) {
         let Some(task) = self.tasks.get_mut(&id) else { return };
         if !matches!(task.phase, Phase::Ready) {
-            return; // It ended while it queued.
+            self.stale -= 1; // It ended while it queued.
+            return;
         }
         let incarnation = task.next_incarnation;
         task.next_incarnation += 1;
@@ -52,6 +53,9 @@ impl State {
             },
             Position::Over => return,
         };
+        let special = task.special.as_deref();
+        let own_limit = special.and_then(|special| special.time_limit);
+        let on_coordinator = special.is_some_and(|special| special.on_coordinator);
         let invocation = Invocation {
             run: self.run,
             task: id,
@@ -59,14 +63,17 @@ impl State {
             function: task.function.clone(),
             start,
             last_sequence: task.last,
-            time_limit: self.environment.time_limit,
+            time_limit: [own_limit, self.environment.time_limit].into_iter().flatten().min(),
         };
         actions.push(Action::Observed(RunEvent::InvocationStarted { task: id, incarnation }));
-        actions.push(Action::Invoke(invocation));
+        actions.push(Action::Invoke {
+            invocation,
+            on_coordinator,
+        });
     }
 
     /// Sends the invocation of a blocked task away. The caller has taken it out of `holding`.
-    fn suspend(&mut self, id: TaskId, actions: &mut Vec<Action>) {
+    pub(super) fn suspend(&mut self, id: TaskId, actions: &mut Vec<Action>) {
         let Some(task) = self.tasks.get_mut(&id) else { return };
         let Phase::Blocked { holding, .. } = &mut task.phase else {
             return;
@@ -91,6 +98,7 @@ impl State {
 
     /// Serves the timers that are due.
     pub(super) fn tick(&mut self, actions: &mut Vec<Action>) {
+        self.wake(actions);
         while let Some(&(at, id)) = self.holding.first()
             && at <= self.now
         {
@@ -131,10 +139,20 @@ impl State {
         };
         actions.push(Action::Observed(observed));
 
-        let Some(task) = self.tasks.get_mut(&id) else { return };
-        if task.phase.current() != Some(incarnation) {
+        let Some(task) = self.tasks.get(&id) else { return };
+        if !task.is_current(incarnation) {
             return; // Given up before: whatever happened to it does not matter.
         }
+        let outcome = match outcome {
+            InvocationOutcome::Unlinked(request) => {
+                if self.take_along(id, incarnation, *request, actions) {
+                    return;
+                }
+                InvocationOutcome::Returned
+            }
+            outcome => outcome,
+        };
+        let Some(task) = self.tasks.get_mut(&id) else { return };
         match &mut task.phase {
             Phase::Running(_) => self.try_again(id, outcome, actions),
             Phase::Blocked { holding, .. } => {
@@ -148,13 +166,41 @@ impl State {
         }
     }
 
+    /// Applies the request that an invocation left with. True if there is nothing more to be done about its end: the request is
+    /// committed and answered, so the task can go on at once.
+    fn take_along(
+        &mut self,
+        id: TaskId,
+        incarnation: Incarnation,
+        request: Request,
+        actions: &mut Vec<Action>,
+    ) -> bool {
+        if (request.task, request.incarnation) != (id, incarnation) {
+            return false;
+        }
+        let sequence = request.sequence;
+        self.request(request, actions);
+        // The run may have ended with it.
+        let Some(task) = self.tasks.get_mut(&id) else {
+            return true;
+        };
+        if task.last == sequence && matches!(task.phase, Phase::Running(_)) {
+            task.phase = Phase::Ready;
+            self.ready.push_back(id);
+            return true;
+        }
+        !task.is_current(incarnation)
+    }
+
     /// The current invocation of a task that has not ended is gone.
     fn try_again(&mut self, id: TaskId, outcome: InvocationOutcome, actions: &mut Vec<Action>) {
         let Some(task) = self.tasks.get_mut(&id) else { return };
+        let own_limit = task.special.as_ref().and_then(|special| special.time_limit);
+        let time_limit = [own_limit, self.environment.time_limit].into_iter().flatten().min();
         let attempts = &mut task.attempts;
         let tuning = &self.tuning;
         let (count, limit, back_off) = match &outcome {
-            InvocationOutcome::Returned | InvocationOutcome::Crashed(_) => {
+            InvocationOutcome::Returned | InvocationOutcome::Unlinked(_) | InvocationOutcome::Crashed(_) => {
                 (&mut attempts.crashed, tuning.crash_limit, tuning.after_crash)
             }
             InvocationOutcome::OutOfMemory(_) => (
@@ -180,7 +226,7 @@ impl State {
         let failure = match outcome {
             InvocationOutcome::TimedOut => Failure::OutOfTime {
                 attempts: count,
-                limit_ms: self.environment.time_limit.map_or(0, whole_milliseconds),
+                limit_ms: time_limit.map_or(0, whole_milliseconds),
             },
             InvocationOutcome::OutOfMemory(last) => Failure::OutOfMemory { attempts: count, last },
             InvocationOutcome::Crashed(last) => Failure::Crashed { attempts: count, last },
@@ -188,7 +234,10 @@ impl State {
                 attempts: count,
                 last: format!("killed from outside: {last}"),
             },
-            InvocationOutcome::Returned | InvocationOutcome::Throttled(_) | InvocationOutcome::Unstartable(_) => {
+            InvocationOutcome::Returned
+            | InvocationOutcome::Unlinked(_)
+            | InvocationOutcome::Throttled(_)
+            | InvocationOutcome::Unstartable(_) => {
                 let last = "the worker left without ending the task, or lost its turn by a call out of order";
                 Failure::Crashed {
                     attempts: count,

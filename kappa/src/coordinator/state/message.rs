@@ -70,6 +70,15 @@ pub enum Event {
     Recovered(Environment),
     /// The user cancels the run.
     Cancelled,
+    /// An [`Action::Publish`] has been performed.
+    Published {
+        /// The task that waits for it.
+        task: TaskId,
+        /// Its call.
+        sequence: Sequence,
+        /// Why there is no object at that place, if there is none.
+        outcome: Result<(), String>,
+    },
     /// The run's result has been read from the store, and is given here inline.
     ResultCollected(Payload),
 }
@@ -78,7 +87,23 @@ pub enum Event {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
     /// Start an invocation.
-    Invoke(Invocation),
+    Invoke {
+        /// The work order.
+        invocation: Invocation,
+        /// On the coordinator's own machine, whatever the platform is.
+        on_coordinator: bool,
+    },
+    /// Copy an object to an external place, and then report [`Event::Published`]. Asked again after a recovery if it has not been reported.
+    Publish {
+        /// The task that waits for it.
+        task: TaskId,
+        /// Its call.
+        sequence: Sequence,
+        /// The place.
+        url: String,
+        /// The object.
+        content: Payload,
+    },
     /// Answer a request.
     Reply {
         /// Who asked.

@@ -22,18 +22,24 @@
 //! |---|---|
 //! | `message` | events and actions |
 //! | `task` | what is known of one task |
-//! | `calls` | a request is checked, committed and carried out |
-//! | `waits` | tasks that wait for tasks |
+//! | `calls` | a request is committed and carried out |
+//! | `checks` | a request that makes no sense is refused, before anything of it is carried out |
+//! | `waits` | tasks that wait for tasks, and tasks that begin after others |
 //! | `queues` | tasks that exchange items |
+//! | `outside` | tasks that wait for the clock, or for an object to be at its place |
 //! | `invocations` | who runs, who gives way, who is tried again |
 //! | `ending` | ends of tasks and of the run; deadlock |
+//! | `family` | what descends from a task: cancelling it, beginning again |
 //! | `snapshot` | the state and the events as bytes |
 
 mod calls;
+mod checks;
 mod ending;
+mod family;
 mod invocations;
 mod message;
 mod observe;
+mod outside;
 mod queues;
 mod snapshot;
 mod task;
@@ -49,7 +55,7 @@ pub use tuning::{BackOff, Tuning};
 
 use super::sabotage::{self, Sabotage};
 use crate::ids::{Incarnation, QueueId, RunId, TaskId};
-use crate::protocol::{Payload, Request, TaskResult};
+use crate::protocol::{Payload, Request, TaskResult, TaskSpec};
 use queues::Queue;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -67,8 +73,10 @@ pub struct State {
     next_task: u64,
     queues: BTreeMap<QueueId, Queue>,
     next_queue: u64,
-    /// Tasks in [`Phase::Ready`], first come, first served.
+    /// Tasks in [`Phase::Ready`], first come, first served, and some that have ended since.
     ready: VecDeque<TaskId>,
+    /// How many of those have ended.
+    stale: usize,
     /// Invocations that the platform has been given and has not reported as ended.
     slots: BTreeMap<(TaskId, Incarnation), Slot>,
     /// How many of the slots have been told to leave.
@@ -77,7 +85,11 @@ pub struct State {
     holding: BTreeSet<(Timestamp, TaskId)>,
     /// Tasks in [`Phase::BackOff`], by the time of the next try.
     backing_off: BTreeSet<(Timestamp, TaskId)>,
-    /// Tasks that can go on by themselves: ready, running or backing off. None of them is a deadlock.
+    /// Tasks with [`task::Wait::Sleep`], by the end of their sleep.
+    sleeping: BTreeSet<(Timestamp, TaskId)>,
+    /// Tasks with [`task::Wait::Publish`].
+    publishing: BTreeSet<TaskId>,
+    /// Tasks that can go on by themselves: ready, running or backing off. None of them, and nobody who waits for the world outside, is a deadlock.
     active: usize,
     ended: Option<TaskResult>,
     stats: RunStats,
@@ -105,10 +117,13 @@ impl State {
             queues: BTreeMap::new(),
             next_queue: 0,
             ready: VecDeque::new(),
+            stale: 0,
             slots: BTreeMap::new(),
             leaving: 0,
             holding: BTreeSet::new(),
             backing_off: BTreeSet::new(),
+            sleeping: BTreeSet::new(),
+            publishing: BTreeSet::new(),
             active: 0,
             ended: None,
             stats: RunStats::default(),
@@ -137,6 +152,11 @@ impl State {
             Event::Ticked => self.tick(actions),
             Event::Recovered(environment) => self.recover(environment, actions),
             Event::Cancelled => self.cancel_run(actions),
+            Event::Published {
+                task,
+                sequence,
+                outcome,
+            } => self.published(task, sequence, outcome, actions),
             Event::ResultCollected(result) => self.collect(result),
         }
         if self.is_going_on() {
@@ -154,7 +174,8 @@ impl State {
     pub fn next_timer(&self) -> Option<Timestamp> {
         let grace = self.holding.first().map(|&(at, _)| at);
         let retry = self.backing_off.first().map(|&(at, _)| at);
-        [grace, retry].into_iter().flatten().min()
+        let sleep = self.sleeping.first().map(|&(at, _)| at);
+        [grace, retry, sleep].into_iter().flatten().min()
     }
 
     /// Whether a request would be fenced in this state: its invocation is not (or no longer) its task's current one. Such a request
@@ -164,7 +185,7 @@ impl State {
             && self
                 .tasks
                 .get(&request.task)
-                .is_none_or(|task| task.phase.current() != Some(request.incarnation))
+                .is_none_or(|task| !task.is_current(request.incarnation) && !task.has_superseded(request))
     }
 
     /// The run's result, once it has ended.
@@ -186,13 +207,7 @@ impl State {
         self.next_task > 0 && self.ended.is_none()
     }
 
-    fn start(
-        &mut self,
-        root: crate::protocol::TaskSpec,
-        tuning: Tuning,
-        environment: Environment,
-        actions: &mut Vec<Action>,
-    ) {
+    fn start(&mut self, root: TaskSpec, tuning: Tuning, environment: Environment, actions: &mut Vec<Action>) {
         if self.next_task > 0 {
             return; // A run starts once.
         }
@@ -220,6 +235,7 @@ impl State {
                 Phase::Ready | Phase::BackOff(_) => {}
             }
         }
+        self.publish_again(actions);
         if self.ended.is_some() {
             actions.push(Action::Ended);
         }

@@ -17,6 +17,8 @@ pub enum RunEvent {
         parent: Option<TaskId>,
         /// Its function's full name.
         function: String,
+        /// The name it was given.
+        name: Option<String>,
     },
     /// An invocation was handed to the platform.
     InvocationStarted {
@@ -54,6 +56,40 @@ pub enum RunEvent {
         task: TaskId,
         /// After this back-off.
         delay: Duration,
+    },
+    /// A task has begun to sleep.
+    Sleeping {
+        /// The task.
+        task: TaskId,
+        /// For so long.
+        duration: Duration,
+    },
+    /// An object is at its external place.
+    Published {
+        /// Put there by this task.
+        task: TaskId,
+        /// The place.
+        url: String,
+        /// Its length in bytes.
+        bytes: u64,
+    },
+    /// A task was cancelled by another one, with all its descendants; the ends of those that were alive follow.
+    Cancelled {
+        /// The task.
+        task: TaskId,
+        /// Who cancelled it.
+        by: TaskId,
+    },
+    /// A task failed and is begun again, from its beginning.
+    BegunAgain {
+        /// The task.
+        task: TaskId,
+        /// The number of the new attempt: 2, 3, ...
+        attempt: u32,
+        /// After this delay.
+        delay: Duration,
+        /// Why the attempt before failed.
+        error: TaskError,
     },
     /// A task ended.
     TaskEnded {
@@ -97,6 +133,20 @@ pub struct RunStats {
     pub checkpoint_bytes: u64,
     /// How many times the coordinator came back.
     pub recoveries: u64,
+    /// Invocations whose worker could not reach the coordinator, so that its call came with its end.
+    pub unlinked: u64,
+    /// Calls for whose answers nobody waited, and which were committed together with a later one.
+    pub deferred: u64,
+    /// Checkpoints that came too late, because a later call of the same task had been committed.
+    pub superseded: u64,
+    /// How many times a task slept.
+    pub sleeps: u64,
+    /// Objects put to external places.
+    pub published: u64,
+    /// Tasks cancelled by other tasks; they count as failed too.
+    pub cancelled: u64,
+    /// How many times a failed task was begun again.
+    pub begun_again: u64,
 }
 
 impl RunStats {
@@ -108,6 +158,7 @@ impl RunStats {
             InvocationOutcome::TimedOut => self.timed_out += 1,
             InvocationOutcome::OutOfMemory(_) => self.out_of_memory += 1,
             InvocationOutcome::Throttled(_) => self.throttled += 1,
+            InvocationOutcome::Unlinked(_) => self.unlinked += 1,
         }
     }
 }

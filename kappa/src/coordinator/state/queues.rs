@@ -2,7 +2,7 @@
 //!
 //! First in, first out: items, producers that wait for room, consumers that wait for an item. A batch goes in item by item and keeps its place
 //! among the waiting producers until its last item is in. What was asked for before the queue was closed still goes in: closing loses
-//! nothing, and a consumer hears "drained" only when no producer waits any more.
+//! nothing, and a consumer hears "drained" only when no producer waits any more. That a queue exists, and is open where it has to be, is checked before.
 
 use super::calls::Outcome;
 use super::task::{Phase, Recorded, Wait};
@@ -32,10 +32,11 @@ impl Queue {
 }
 
 impl State {
+    pub(super) fn is_closed(&self, id: QueueId) -> bool {
+        self.queues.get(&id).is_some_and(|queue| queue.closed)
+    }
+
     pub(super) fn create_queue(&mut self, capacity: u64) -> Outcome {
-        if capacity == 0 {
-            return Outcome::refused("a queue must hold at least one item");
-        }
         let id = QueueId(self.next_queue);
         self.next_queue += 1;
         let queue = Queue {
@@ -56,15 +57,6 @@ impl State {
         items: Vec<Payload>,
         actions: &mut Vec<Action>,
     ) -> Outcome {
-        let refusal = match self.queues.get(&id) {
-            None => Some(Outcome::refused(format!("there is no {id} in this run"))),
-            Some(queue) if queue.closed => Some(Outcome::refused(format!("{id} is closed and takes no further items"))),
-            Some(_) => Self::refuse_long_list(items.len()),
-        };
-        if let Some(refused) = refusal {
-            self.discard_all(items, actions);
-            return refused;
-        }
         let mut rest = VecDeque::from(items);
         // Whoever finds others waiting for room finds the queue full, and goes behind them.
         self.admit(id, &mut rest, actions);
@@ -97,7 +89,7 @@ impl State {
 
     pub(super) fn dequeue(&mut self, consumer: TaskId, id: QueueId, actions: &mut Vec<Action>) -> Outcome {
         let Some(queue) = self.queues.get_mut(&id) else {
-            return Outcome::refused(format!("there is no {id} in this run"));
+            return Outcome::Answered(Recorded::Item(None));
         };
         let first = match sabotage::is(Sabotage::LastInFirstOut) {
             true => queue.items.pop_back(),
@@ -149,16 +141,13 @@ impl State {
         }
     }
 
-    pub(super) fn close(&mut self, id: QueueId, actions: &mut Vec<Action>) -> Outcome {
-        let Some(queue) = self.queues.get_mut(&id) else {
-            return Outcome::refused(format!("there is no {id} in this run"));
-        };
+    pub(super) fn close(&mut self, id: QueueId, actions: &mut Vec<Action>) {
+        let Some(queue) = self.queues.get_mut(&id) else { return };
         queue.closed = true;
         // Whoever waits for an item waits in vain: there is none, and so no producer waits either.
         for consumer in std::mem::take(&mut queue.consumers) {
             self.unblock(consumer, Recorded::Item(None), actions);
         }
-        Outcome::done()
     }
 
     /// A blocked task will not need its place any more.

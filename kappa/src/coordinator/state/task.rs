@@ -1,14 +1,21 @@
 //! What is known of one task.
 
 use crate::ids::{Incarnation, QueueId, Sequence, TaskId};
-use crate::protocol::{Payload, TaskResult};
+use crate::protocol::{Call, Payload, Request, Retry, TaskResult, TaskSpec};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeSet, VecDeque};
+use std::time::Duration;
 
 /// One task, from its spawning to the end of the run.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Task {
     pub(super) function: String,
+    /// Who spawned it.
+    pub(super) parent: Option<TaskId>,
+    /// What it has spawned and nobody has cancelled: ranges of task numbers, without their ends. Numbers of one call are consecutive.
+    pub(super) children: Vec<(u64, u64)>,
+    /// What few tasks have.
+    pub(super) special: Option<Box<Special>>,
     pub(super) position: Position,
     pub(super) phase: Phase,
     /// Number of the last committed call; 0 before the first.
@@ -20,6 +27,25 @@ pub(super) struct Task {
     pub(super) attempts: Attempts,
     /// The tasks that wait for this one's end.
     pub(super) waiters: BTreeSet<TaskId>,
+}
+
+/// What was said about a task when it was spawned.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Special {
+    pub(super) name: Option<String>,
+    pub(super) time_limit: Option<Duration>,
+    pub(super) on_coordinator: bool,
+    pub(super) retrying: Option<Retrying>,
+}
+
+/// A task that is begun again when it fails.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Retrying {
+    pub(super) policy: Retry,
+    /// How many attempts have failed.
+    pub(super) failed: u32,
+    /// Its arguments, kept as long as there may be another attempt.
+    pub(super) arguments: Payload,
 }
 
 /// Where the task goes on if its invocation is lost now.
@@ -87,6 +113,12 @@ pub(super) enum Wait {
     Enqueue { queue: QueueId, rest: VecDeque<Payload> },
     /// An item.
     Dequeue { queue: QueueId },
+    /// This moment.
+    Sleep { until: super::Timestamp },
+    /// An object to be at its place.
+    Publish { url: String, content: Payload },
+    /// Its turn: it has not begun, and so many distinct ones of these tasks have not ended.
+    After { tasks: Vec<TaskId>, remaining: usize },
 }
 
 /// Failures since the last progress.
@@ -117,10 +149,29 @@ impl Phase {
 }
 
 impl Task {
-    pub(super) fn new(function: String, arguments: Payload) -> Self {
+    pub(super) fn new(spec: TaskSpec, parent: Option<TaskId>) -> Self {
+        let options = spec.options;
+        let retrying = options.retry.filter(|retry| retry.attempts > 1).map(|policy| Retrying {
+            policy,
+            failed: 0,
+            arguments: spec.arguments.clone(),
+        });
+        let is_special =
+            options.name.is_some() || options.time_limit.is_some() || options.on_coordinator || retrying.is_some();
+        let special = is_special.then(|| {
+            Box::new(Special {
+                name: options.name,
+                time_limit: options.time_limit,
+                on_coordinator: options.on_coordinator,
+                retrying,
+            })
+        });
         Task {
-            function,
-            position: Position::Beginning(arguments),
+            function: spec.function,
+            parent,
+            children: Vec::new(),
+            special,
+            position: Position::Beginning(spec.arguments),
             phase: Phase::Ready,
             last: 0,
             last_by: 0,
@@ -128,6 +179,40 @@ impl Task {
             attempts: Attempts::default(),
             waiters: BTreeSet::new(),
         }
+    }
+
+    /// Whether this invocation is entitled to speak for the task.
+    pub(super) fn is_current(&self, incarnation: Incarnation) -> bool {
+        self.phase.current() == Some(incarnation)
+    }
+
+    /// Whether the request is a checkpoint that comes too late: a later call of the same invocation has been committed.
+    pub(super) fn has_superseded(&self, request: &Request) -> bool {
+        request.sequence < self.last && request.incarnation == self.last_by && matches!(request.call, Call::Checkpoint)
+    }
+
+    /// Tasks of these numbers are its children.
+    pub(super) fn adopt(&mut self, first: u64, end: u64) {
+        match self.children.last_mut() {
+            Some((_, last)) if *last == first => *last = end,
+            _ if first < end => self.children.push((first, end)),
+            _ => {}
+        }
+    }
+
+    pub(super) fn name(&self) -> Option<&str> {
+        self.special.as_ref()?.name.as_deref()
+    }
+
+    pub(super) fn retrying(&self) -> Option<&Retrying> {
+        self.special.as_ref()?.retrying.as_ref()
+    }
+
+    /// Puts the task to another place, and gives the objects that only the old one needed.
+    pub(super) fn move_to(&mut self, position: Position) -> impl Iterator<Item = Payload> + use<> {
+        let old = std::mem::replace(&mut self.position, position);
+        let is_kept = matches!(old, Position::Beginning(_)) && self.retrying().is_some();
+        old.into_payloads().filter(move |_| !is_kept)
     }
 
     pub(super) fn result(&self) -> Option<&TaskResult> {
@@ -140,7 +225,7 @@ impl Task {
 
 impl Position {
     /// The objects that only this position needs.
-    pub(super) fn into_payloads(self) -> impl Iterator<Item = Payload> {
+    fn into_payloads(self) -> impl Iterator<Item = Payload> {
         let (place, item) = match self {
             Position::Beginning(arguments) => (Some(arguments), None),
             Position::Checkpoint { continuation, answer } => {

@@ -3,6 +3,7 @@
 //! A message is a frame: its length as `u32` in little endian, then `postcard`. No frame is longer than the bound that both sides were
 //! given; nothing is allocated for a length that was only announced.
 
+use crate::ids::Sequence;
 use crate::protocol::{Invocation, Reply, Request};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -16,8 +17,8 @@ pub(super) enum ToWorker {
     Configure(Configuration),
     /// Run this to its end. One at a time. Answered by `Ended`, after any number of requests.
     Invoke(Invocation),
-    /// The reply to the oldest request that has none yet.
-    Reply(Reply),
+    /// The reply to the running invocation's request with this number.
+    Reply(Sequence, Reply),
 }
 
 /// From the worker.

@@ -4,19 +4,22 @@
 //! nothing; its stdout and stderr are lines on its parent's stderr.
 
 use super::message::{self, CONFIGURATION_LIMIT, Configuration, FromWorker, ToWorker};
+use crate::ids::Sequence;
 use crate::link::Link;
 use crate::protocol::{Answer, Reply, Request};
 use crate::store::Store;
 use crate::worker::{WorkerEnd, run_invocation};
 use async_trait::async_trait;
+use bytes::{Buf, BytesMut};
 use parking_lot::Mutex;
-use std::collections::VecDeque;
+use std::collections::HashMap;
 use std::future::pending;
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use tokio::io::AsyncWriteExt;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::oneshot;
 
@@ -91,11 +94,7 @@ fn serve() -> io::Result<()> {
         .build()?;
     runtime.block_on(async {
         let (read, write) = tokio::net::UnixStream::from_std(socket)?.into_split();
-        let line = Line {
-            write: tokio::sync::Mutex::new(write),
-            waiting: Mutex::default(),
-            limit: configuration.message_limit,
-        };
+        let line = Line::new(write, configuration.message_limit);
         match prepared {
             Ok(store) => {
                 line.say(&FromWorker::Ready).await?;
@@ -132,28 +131,56 @@ fn limit_memory(bytes: u64) -> nix::Result<()> {
 
 /// The connection to the parent, as the running task sees it.
 struct Line {
-    write: tokio::sync::Mutex<OwnedWriteHalf>,
-    /// Who waits for a reply, in the order of the requests.
-    waiting: Mutex<VecDeque<oneshot::Sender<Reply>>>,
+    outgoing: tokio::sync::Mutex<Outgoing>,
+    /// Who waits for a reply, by the number of the request.
+    waiting: Mutex<HashMap<Sequence, oneshot::Sender<Reply>>>,
     limit: usize,
 }
 
+/// Frames on their way to the parent. A task that is stopped while it sends leaves no half frame behind: whoever speaks next sends the rest first.
+struct Outgoing {
+    write: OwnedWriteHalf,
+    unsent: BytesMut,
+}
+
+impl Outgoing {
+    async fn send(&mut self, frame: &[u8]) -> io::Result<()> {
+        self.unsent.extend_from_slice(frame);
+        while !self.unsent.is_empty() {
+            // Either some bytes are taken, or it is cancelled and none are.
+            let sent = self.write.write(&self.unsent).await?;
+            self.unsent.advance(sent);
+        }
+        Ok(())
+    }
+}
+
 impl Line {
+    fn new(write: OwnedWriteHalf, limit: usize) -> Self {
+        let unsent = BytesMut::new();
+        Line {
+            outgoing: tokio::sync::Mutex::new(Outgoing { write, unsent }),
+            waiting: Mutex::default(),
+            limit,
+        }
+    }
+
     async fn say(&self, message: &FromWorker) -> io::Result<()> {
         let frame = message::encode(message, self.limit)?.map_err(|cause| io::Error::other(cause.to_string()))?;
-        message::write(&mut *self.write.lock().await, &frame).await
+        self.outgoing.lock().await.send(&frame).await
     }
 
     async fn ask(&self, request: Request) -> io::Result<Reply> {
+        let sequence = request.sequence;
         let frame = match message::encode(&FromWorker::Request(request), self.limit)? {
             Ok(frame) => frame,
             Err(too_long) => return Ok(Reply::Answer(Answer::Refused(too_long.to_string()))),
         };
         let (sender, reply) = oneshot::channel();
         {
-            let mut write = self.write.lock().await;
-            self.waiting.lock().push_back(sender);
-            message::write(&mut *write, &frame).await?;
+            let mut outgoing = self.outgoing.lock().await;
+            self.waiting.lock().insert(sequence, sender);
+            outgoing.send(&frame).await?;
         }
         reply.await.map_err(io::Error::other)
     }
@@ -175,6 +202,7 @@ async fn listen(mut socket: OwnedReadHalf, line: Arc<Line>, store: Arc<dyn Store
     loop {
         match message::read(&mut socket, line.limit).await? {
             Some(ToWorker::Invoke(invocation)) => {
+                line.waiting.lock().clear();
                 let (line, store) = (line.clone(), store.clone());
                 tokio::spawn(async move {
                     // On a task of its own, so that even a panic outside the program's code is reported.
@@ -191,8 +219,8 @@ async fn listen(mut socket: OwnedReadHalf, line: Arc<Line>, store: Arc<dyn Store
                     }
                 });
             }
-            Some(ToWorker::Reply(reply)) => {
-                let waiting = line.waiting.lock().pop_front();
+            Some(ToWorker::Reply(sequence, reply)) => {
+                let waiting = line.waiting.lock().remove(&sequence);
                 if let Some(waiting) = waiting {
                     // It is gone if the task has been stopped meanwhile.
                     let _ = waiting.send(reply);

@@ -147,6 +147,16 @@ pub(crate) async fn work(microseconds: u64) {
     }
 }
 
+/// The time in microseconds, for tasks that measure it.
+pub(crate) fn now() -> u64 {
+    match ME.with_borrow(Option::clone) {
+        Some(clock) => clock.elapsed(),
+        None => std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .map_or(0, |time| time.as_micros() as u64),
+    }
+}
+
 /// Runs a simulation on this thread to its end. `None` if it got stuck: nobody could go on any more, or it took hours.
 pub(crate) fn run<F: Future>(clock: &Arc<VirtualClock>, simulation: F) -> Option<F::Output> {
     ME.set(Some(clock.clone()));

@@ -17,7 +17,7 @@ pub(crate) struct History {
     /// Objects that the run still needs.
     live: BTreeSet<String>,
     /// Objects of tasks that have ended or gone on, which may be deleted.
-    pub(crate) garbage: BTreeSet<String>,
+    garbage: BTreeSet<String>,
     pub(crate) commits: u64,
     pub(crate) most_live: usize,
 }
@@ -26,6 +26,9 @@ struct Committed {
     last: Sequence,
     calls: Option<Calls>,
     has_ended: bool,
+    is_well: bool,
+    /// It begins only when these have ended well.
+    after: Vec<TaskId>,
 }
 
 /// What following a record brought to light.
@@ -58,6 +61,11 @@ impl History {
         self.shadow.ended().is_some()
     }
 
+    /// Whether the run still needs this object.
+    pub(crate) fn is_live(&self, key: &str) -> bool {
+        self.live.contains(key)
+    }
+
     /// Follows one record. `read` gives what the store has under a key.
     pub(crate) fn follow(&mut self, record: &[u8], read: &dyn Fn(&str) -> Option<Vec<u8>>, found: &mut Vec<Finding>) {
         let (at, event) = match decode_record(record) {
@@ -76,6 +84,8 @@ impl History {
             _ => None,
         };
         let mut spawned = TaskId(self.shadow.stats().tasks);
+        let caller = request.as_ref().and_then(|request| self.tasks.get(&request.task));
+        let has_ended = caller.is_some_and(|task| task.has_ended);
         let mut actions = Vec::new();
         self.shadow.apply(at, event, &mut actions);
         for action in actions {
@@ -83,21 +93,34 @@ impl History {
                 Action::Observed(RunEvent::Checkpoint { task, sequence, .. }) => {
                     let committed = request.as_ref().filter(|r| r.task == task && r.sequence == sequence);
                     match committed {
+                        Some(_) if has_ended => {
+                            found.push(Finding::Violation(format!("{task} has ended and makes a call")));
+                        }
                         Some(request) => self.committed(request, &mut spawned, read, found),
                         None => found.push(Finding::Violation(format!(
                             "{task} committed {sequence} without asking"
                         ))),
                     }
                 }
-                Action::Observed(RunEvent::TaskEnded { task, .. }) => {
+                Action::Observed(RunEvent::TaskEnded { task, error }) => {
+                    let how = if error.is_some() { " by a failure" } else { "" };
+                    found.push(Finding::Note(format!("{task} ends{how}")));
                     if let Some(task) = self.tasks.get_mut(&task) {
+                        if task.has_ended {
+                            found.push(Finding::Violation("a task ends twice".to_string()));
+                        }
                         task.has_ended = true;
+                        task.is_well = error.is_none();
+                    }
+                }
+                Action::Observed(RunEvent::BegunAgain { task, .. }) => {
+                    found.push(Finding::Note(format!("{task} begins again")));
+                    if let Some(calls) = self.tasks.get_mut(&task).and_then(|task| task.calls.as_mut()) {
+                        calls.begin_again();
                     }
                 }
                 Action::Delete(key) => {
-                    if !self.live.remove(&key) {
-                        found.push(Finding::Violation("an object becomes garbage twice".to_string()));
-                    }
+                    self.live.remove(&key);
                     self.garbage.insert(key);
                 }
                 _ => {}
@@ -128,6 +151,8 @@ impl History {
             last: 0,
             calls: Calls::of(&spec.function, &arguments),
             has_ended: false,
+            is_well: false,
+            after: spec.options.after.clone(),
         };
         if self.tasks.insert(id, task).is_some() {
             found.push(Finding::Violation(format!("{id} was created twice")));
@@ -159,26 +184,35 @@ impl History {
                     self.content(item, read, found);
                 }
             }
-            Call::Exit(Ok(result)) => {
-                self.content(result, read, found);
+            Call::Exit(Ok(value)) | Call::PutObject { content: value, .. } => {
+                self.content(value, read, found);
             }
             _ => {}
         }
-        let Some(task) = self.tasks.get_mut(&id) else {
+        let Some(task) = self.tasks.get(&id) else {
             found.push(Finding::Violation(format!("{id} was never created")));
             return;
         };
-        if sequence != task.last + 1 {
-            let last = task.last;
+        let is_well = |id: &TaskId| self.tasks.get(id).is_some_and(|task| task.is_well);
+        if !task.after.iter().all(is_well) {
+            found.push(Finding::Violation(format!("{id} has begun too early")));
+        }
+        let Some(task) = self.tasks.get_mut(&id) else { return };
+        let last = task.last;
+        if sequence <= last {
             found.push(Finding::Violation(format!("{id} committed {sequence} after {last}")));
         }
         task.last = sequence;
-        let is_expected = task.calls.as_mut().is_some_and(|calls| calls.accept(name));
-        if !is_expected {
-            let calls = &task.calls;
-            found.push(Finding::Violation(format!(
-                "{id} made call {sequence}, {name}, instead of {calls:?}"
-            )));
+        let deferred = request.deferred.iter().filter(|(number, _)| *number > last);
+        let deferred = deferred.map(|(number, call)| (*number, model::name(call)));
+        for (number, name) in deferred.chain([(sequence, name)]) {
+            let is_expected = task.calls.as_mut().is_some_and(|calls| calls.accept(name));
+            if !is_expected {
+                let calls = &task.calls;
+                found.push(Finding::Violation(format!(
+                    "{id} made call {number}, {name}, instead of {calls:?}"
+                )));
+            }
         }
     }
 

@@ -1,10 +1,14 @@
 //! The tasks that play scripts: ordinary programs, as a user would write them.
 
-use super::clock::work;
+use super::clock::{now, work};
 use super::script::{End, How, Pipeline, Script, Step};
 use kappa::prelude::*;
+use kappa::protocol::Retry;
 use kappa::{Failure, TaskError};
 use serde::{Deserialize, Serialize};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// The message with which a task fails that is to fail.
 pub(crate) const AS_IT_SHOULD: &str = "as it should";
@@ -75,7 +79,33 @@ pub(crate) fn worth(failure: &Failure) -> u64 {
         Failure::Returned(message) if message.contains(AS_IT_SHOULD) || message.contains("ran out of time") => 10_000,
         Failure::Crashed { last, .. } if last.contains(AS_IT_SHOULD) => 20_000,
         Failure::OutOfTime { .. } => 30_000,
+        Failure::Dependency(_) => 40_000,
         _ => 1 << 40,
+    }
+}
+
+thread_local! {
+    /// How often each flaky end has been reached: something outside of the program, which nothing rolls back.
+    static FLAKY: RefCell<BTreeMap<u32, u32>> = const { RefCell::new(BTreeMap::new()) };
+}
+
+/// Nothing flaky has been reached.
+pub(crate) fn forget() {
+    FLAKY.take();
+}
+
+fn is_reached_again(number: u32) -> bool {
+    FLAKY.with_borrow_mut(|reached| {
+        let count = reached.entry(number).or_default();
+        *count += 1;
+        *count > 2
+    })
+}
+
+fn retry(attempts: u32) -> Retry {
+    Retry {
+        first_delay: Duration::from_millis(20),
+        ..Retry::attempts(attempts)
     }
 }
 
@@ -93,14 +123,56 @@ pub(crate) async fn play(cx: &mut Context, script: Script) -> Result<Yield> {
                     cx.checkpoint().await;
                 }
             }
+            Step::Background(count, pause) => {
+                for _ in 0..count {
+                    cx.checkpoint().in_background().await;
+                    work(pause).await;
+                }
+            }
+            Step::Sleep(microseconds) => {
+                let before = now();
+                cx.sleep(Duration::from_micros(microseconds)).await;
+                if now() < before + microseconds {
+                    return Err(Error::msg("woken too early"));
+                }
+            }
             Step::Ballast(bytes) => ballast = filler(7, bytes),
             Step::Inner(inner) => {
                 let inner = cx.call(play(*inner)).await?;
                 sum.add(inner);
             }
-            Step::Children { scripts, together, how } => {
-                let children = cx.call(children(scripts, together, how)).await?;
+            Step::Children {
+                scripts,
+                together,
+                how,
+                attempts,
+            } => {
+                let children = cx.call(children(scripts, together, how, attempts)).await?;
                 sum.add(children);
+            }
+            Step::Chain(scripts) => {
+                let chain = cx.call(chain(scripts)).await?;
+                sum.add(chain);
+            }
+            Step::Cancelled {
+                script,
+                after,
+                deferred,
+            } => {
+                let task = cx.spawn(play(*script)).named("to be cancelled").await;
+                work(after).await;
+                if deferred {
+                    cx.cancel(&task).in_background().await;
+                } else {
+                    cx.cancel(&task).await;
+                }
+                // It may have been quicker; who knows.
+                if let Err(error) = cx.wait(&task).await
+                    && worth(&error.kind) > 40_000
+                    && error.kind != Failure::Cancelled
+                {
+                    return Err(error.into());
+                }
             }
             Step::Pipeline(pipeline) => {
                 let taken = cx.call(exchange(pipeline)).await?;
@@ -140,19 +212,31 @@ pub(crate) async fn play(cx: &mut Context, script: Script) -> Result<Yield> {
             let queue = cx.queue::<u32>(1).await;
             cx.dequeue(&queue).await;
         }
+        End::Flaky(number, value) => {
+            if !is_reached_again(number) {
+                return Err(Error::msg(AS_IT_SHOULD));
+            }
+            sum.value += value;
+        }
     }
     Ok(sum)
 }
 
 /// Creates children and waits for them.
 #[kappa::task]
-pub(crate) async fn children(cx: &mut Context, scripts: Vec<Script>, together: bool, how: How) -> Result<Yield> {
+pub(crate) async fn children(
+    cx: &mut Context,
+    scripts: Vec<Script>,
+    together: bool,
+    how: How,
+    attempts: u32,
+) -> Result<Yield> {
     let mut tasks = Vec::new();
     if together {
-        tasks = cx.spawn_all(scripts.into_iter().map(play)).await;
+        tasks = cx.spawn_all(scripts.into_iter().map(play)).retry(retry(attempts)).await;
     } else {
         for script in scripts {
-            let task = cx.spawn(play(script)).await;
+            let task = cx.spawn(play(script)).retry(retry(attempts)).await;
             tasks.push(task);
         }
     }
@@ -196,6 +280,23 @@ pub(crate) async fn children(cx: &mut Context, scripts: Vec<Script>, together: b
     Ok(sum)
 }
 
+/// Creates tasks each of which begins after the one before.
+#[kappa::task]
+pub(crate) async fn chain(cx: &mut Context, scripts: Vec<Script>) -> Result<Yield> {
+    let mut tasks: Vec<Task<Yield>> = Vec::new();
+    for script in scripts {
+        let before: Vec<Task<Yield>> = tasks.last().copied().into_iter().collect();
+        let task = cx.spawn(play(script)).after(&before).await;
+        tasks.push(task);
+    }
+    let mut sum = Yield::default();
+    for task in tasks {
+        let result = cx.wait(&task).await;
+        sum.add_result(result);
+    }
+    Ok(sum)
+}
+
 /// Waits for tasks that another one has created.
 #[kappa::task]
 pub(crate) async fn waits_for(cx: &mut Context, tasks: Vec<Task<Yield>>) -> Result<Yield> {
@@ -218,7 +319,11 @@ pub(crate) async fn exchange(cx: &mut Context, pipeline: Pipeline) -> Result<Vec
         .spawn_all((0..pipeline.consumers).map(|_| consume(queue, pipeline)))
         .await;
     cx.wait_all(&producers).await?;
-    cx.close(&queue).await;
+    if pipeline.deferred {
+        cx.close(&queue).in_background().await;
+    } else {
+        cx.close(&queue).await;
+    }
     let taken = cx.wait_all(&consumers).await?;
     Ok(taken)
 }

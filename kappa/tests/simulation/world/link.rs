@@ -43,6 +43,10 @@ impl SimulatedLink {
         let strikes = |what| world.strikes(Class::Message, what, || name.to_string());
         loop {
             world.pause().await;
+            if self.0.may_be_unlinked() && strikes("coordinator is out of reach") {
+                self.0.leaves_with(request.clone());
+                return pending().await;
+            }
             if strikes("request is lost") {
                 world.clock.wait(AGAIN).await;
                 continue;

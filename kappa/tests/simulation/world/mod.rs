@@ -276,12 +276,12 @@ impl World {
     }
 
     pub(crate) fn delete(&self, key: &str) {
-        let is_garbage = {
+        let is_live = {
             let inner = &mut *self.inner.lock();
             inner.objects.remove(key);
-            inner.history.garbage.contains(key)
+            inner.history.is_live(key)
         };
-        if !is_garbage {
+        if is_live {
             self.violated("an object was deleted that the run still needs".to_string());
         }
     }
@@ -311,6 +311,7 @@ pub(crate) fn event_name(event: &Event) -> String {
         Event::Recovered(_) => "recovery".to_string(),
         Event::Cancelled => "cancel".to_string(),
         Event::ResultCollected(_) => "result".to_string(),
+        Event::Published { .. } => "publication".to_string(),
     }
 }
 
@@ -324,6 +325,7 @@ pub(crate) fn outcome_name(outcome: &InvocationOutcome) -> &'static str {
         InvocationOutcome::OutOfMemory(_) => "out of memory",
         InvocationOutcome::Throttled(_) => "throttled",
         InvocationOutcome::Unstartable(_) => "unstartable",
+        InvocationOutcome::Unlinked(_) => "unlinked",
     }
 }
 
@@ -373,13 +375,15 @@ impl Plan {
     }
 
     fn setup(&self, world: &Arc<World>, epoch: Epoch) -> Setup {
+        let platform = Arc::new(SimulatedPlatform {
+            world: world.clone(),
+            epoch,
+            concurrency: self.concurrency,
+        });
         Setup {
             run: world.run,
-            platform: Arc::new(SimulatedPlatform {
-                world: world.clone(),
-                epoch,
-                concurrency: self.concurrency,
-            }),
+            platform: platform.clone(),
+            here: platform,
             store: Arc::new(SimulatedStore {
                 world: world.clone(),
                 user: User::Coordinator(epoch),
@@ -406,6 +410,7 @@ pub(crate) fn simulate(simulation: Simulation) -> Report {
         Trouble::Random => Profile::random(&dice),
         Trouble::OneDeath(_) => Profile::CALM,
     };
+    interpreter::forget();
     let clock = Arc::new(VirtualClock::default());
     let run = RunId::parse("01900000000070008000000000000000").expect("a well-formed id");
     let place = Mutex::new(None);
@@ -510,10 +515,7 @@ async fn begin(world: &Arc<World>, plan: &Plan, epoch: Epoch) -> Option<Coordina
     if let Err(RunError::Unknown { .. }) = begun {
         let call = interpreter::play(plan.script.clone()).into_spec_bytes();
         let (function, arguments) = call.expect("a script is plain data");
-        let root = TaskSpec {
-            function: function.to_string(),
-            arguments: Payload::Inline(arguments.into()),
-        };
+        let root = TaskSpec::new(function, Payload::Inline(arguments.into()));
         begun = Coordinator::start(plan.setup(world, epoch), root).await;
     }
     match begun {

@@ -5,7 +5,7 @@ use super::script::{End, How, Pipeline, Script, Step};
 use kappa::protocol::Call;
 use kappa::{Failure, Queue, Task};
 use serde::de::DeserializeOwned;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What a script comes to if it ends well.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -22,6 +22,7 @@ pub(crate) enum Misfortune {
     Returned,
     Crashed,
     OutOfTime,
+    Dependency,
     Deadlock,
 }
 
@@ -32,6 +33,7 @@ impl Misfortune {
             Misfortune::Returned => 10_000,
             Misfortune::Crashed => 20_000,
             Misfortune::OutOfTime => 30_000,
+            Misfortune::Dependency => 40_000,
             Misfortune::Deadlock => 0,
         }
     }
@@ -122,7 +124,12 @@ pub(crate) fn predict(script: &Script) -> Result<Predicted, Misfortune> {
     let mut sum = Predicted::default();
     for step in &script.steps {
         match step {
-            Step::Work(_) | Step::Checkpoints(_) | Step::Ballast(_) => {}
+            Step::Work(_)
+            | Step::Checkpoints(_)
+            | Step::Background(..)
+            | Step::Sleep(_)
+            | Step::Ballast(_)
+            | Step::Cancelled { .. } => {}
             Step::Inner(inner) => sum.add(predict(inner)?),
             Step::Children { scripts, how, .. } => {
                 for result in scripts.iter().map(predict) {
@@ -133,12 +140,23 @@ pub(crate) fn predict(script: &Script) -> Result<Predicted, Misfortune> {
                     }
                 }
             }
+            Step::Chain(scripts) => {
+                let mut is_broken = false;
+                for script in scripts {
+                    let result = match is_broken {
+                        true => Err(Misfortune::Dependency),
+                        false => predict(script),
+                    };
+                    is_broken = result.is_err();
+                    sum.add_result(result);
+                }
+            }
             Step::Pipeline(pipeline) => sum.pipelines.push(*pipeline),
             Step::PingPong(rounds) => sum.value += u64::from(*rounds) * 1001,
         }
     }
     match script.end {
-        End::Value(value) => sum.value += value,
+        End::Value(value) | End::Flaky(_, value) => sum.value += value,
         End::Large(value, padding) => {
             sum.value += value;
             sum.padding = padding;
@@ -158,13 +176,16 @@ pub(crate) enum Expected {
     One(&'static str),
     /// As many of these as it takes.
     Any(&'static str),
+    /// This one, or not: a later one may stand for it.
+    Maybe(&'static str),
 }
 
 /// The calls of one task that are still to come.
 #[derive(Debug)]
 pub(crate) struct Calls {
     expected: Vec<Expected>,
-    next: usize,
+    /// How many of them may have been made.
+    made: BTreeSet<usize>,
 }
 
 impl Calls {
@@ -198,22 +219,42 @@ impl Calls {
             name if name.ends_with("::pong") => vec![Any("dequeue or enqueue"), One("exit")],
             _ => return None,
         };
-        Some(Calls { expected, next: 0 })
+        let made = BTreeSet::from([0]);
+        Some(Calls { expected, made })
     }
 
-    /// Whether this is the next call.
+    /// The same calls, from the beginning.
+    pub(crate) fn begin_again(&mut self) {
+        self.made = BTreeSet::from([0]);
+    }
+
+    /// Whether this can be the next call.
     pub(crate) fn accept(&mut self, call: &'static str) -> bool {
-        while let Some(expected) = self.expected.get(self.next) {
-            match expected {
-                Expected::One(one) => {
-                    self.next += 1;
-                    return *one == call;
+        let mut next = BTreeSet::new();
+        for &made in &self.made {
+            for (number, expected) in self.expected.iter().enumerate().skip(made) {
+                match expected {
+                    Expected::One(one) => {
+                        if *one == call {
+                            next.insert(number + 1);
+                        }
+                        break;
+                    }
+                    Expected::Maybe(one) => {
+                        if *one == call {
+                            next.insert(number + 1);
+                        }
+                    }
+                    Expected::Any(any) => {
+                        if any.split(" or ").any(|one| one == call) {
+                            next.insert(number);
+                        }
+                    }
                 }
-                Expected::Any(any) if any.split(" or ").any(|one| one == call) => return true,
-                Expected::Any(_) => self.next += 1,
             }
         }
-        false
+        self.made = next;
+        !self.made.is_empty()
     }
 }
 
@@ -237,6 +278,19 @@ fn play(script: &Script, calls: &mut Vec<Expected>) {
     for step in &script.steps {
         match step {
             Step::Work(_) | Step::Ballast(_) => {}
+            Step::Background(count, _) => {
+                calls.extend(std::iter::repeat_n(Expected::Maybe("checkpoint"), *count as usize))
+            }
+            Step::Sleep(_) => add(calls, "sleep", 1),
+            Step::Chain(scripts) => {
+                add(calls, "spawn", scripts.len());
+                add(calls, "wait for all", scripts.len());
+            }
+            Step::Cancelled { .. } => {
+                for call in ["spawn", "cancel", "wait for all"] {
+                    add(calls, call, 1);
+                }
+            }
             Step::Checkpoints(count) => add(calls, "checkpoint", *count as usize),
             Step::Inner(inner) => {
                 play(inner, calls);
@@ -244,7 +298,9 @@ fn play(script: &Script, calls: &mut Vec<Expected>) {
                     return;
                 }
             }
-            Step::Children { scripts, together, how } => {
+            Step::Children {
+                scripts, together, how, ..
+            } => {
                 let count = scripts.len();
                 add(calls, "spawn", if *together { 1 } else { count });
                 match how {
@@ -305,6 +361,9 @@ pub(crate) fn name(call: &Call) -> &'static str {
         Call::Enqueue(..) => "enqueue",
         Call::Dequeue(_) => "dequeue",
         Call::Close(_) => "close",
+        Call::Cancel(_) => "cancel",
+        Call::Sleep(_) => "sleep",
+        Call::PutObject { .. } => "put object",
         Call::Exit(_) => "exit",
     }
 }

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use kappa::ids::{Sequence, TaskId};
 use kappa::link::Link;
 use kappa::platform::Platform;
-use kappa::protocol::{Invocation, InvocationOutcome};
+use kappa::protocol::{Invocation, InvocationOutcome, Request};
 use kappa::worker::{WorkerEnd, run_invocation};
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -120,6 +120,20 @@ impl Worker {
         }
         // The platform may have seen another end at the same moment.
         let _ = told.send(how.outcome());
+    }
+
+    /// Whether the platform still listens.
+    pub(crate) fn may_be_unlinked(&self) -> bool {
+        self.told.lock().is_some()
+    }
+
+    /// It cannot reach the coordinator, and leaves with its request.
+    pub(crate) fn leaves_with(&self, request: Request) {
+        if let Some(told) = self.told.lock().take() {
+            self.given_up.store(true, Ordering::Relaxed);
+            // The platform may have seen another end at the same moment.
+            let _ = told.send(InvocationOutcome::Unlinked(Box::new(request)));
+        }
     }
 
     pub(crate) fn is_zombie(&self) -> bool {

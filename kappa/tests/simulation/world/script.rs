@@ -29,6 +29,8 @@ pub(crate) enum End {
     Overtime,
     /// It waits for an item that never comes.
     Deadlocked,
+    /// With an error, the first two times that it comes here; after that with its value. The number is its own.
+    Flaky(u32, u64),
 }
 
 /// How children are waited for.
@@ -55,6 +57,10 @@ pub(crate) enum Step {
     Work(u64),
     /// So many checkpoints.
     Checkpoints(u32),
+    /// So many checkpoints for which the task does not wait, and the work between them in microseconds.
+    Background(u32, u64),
+    /// So many microseconds without an invocation.
+    Sleep(u64),
     /// From now on the task has so many bytes with it.
     Ballast(u32),
     /// Another script on this task's own stack.
@@ -65,6 +71,17 @@ pub(crate) enum Step {
         /// Created by one call.
         together: bool,
         how: How,
+        /// How often each of them may fail.
+        attempts: u32,
+    },
+    /// Tasks that begin one after the other, as long as none fails.
+    Chain(Vec<Script>),
+    /// A task that is cancelled after so many microseconds.
+    Cancelled {
+        script: Box<Script>,
+        after: u64,
+        /// The cancelling goes with the next call.
+        deferred: bool,
     },
     /// Tasks that exchange items.
     Pipeline(Pipeline),
@@ -88,6 +105,8 @@ pub(crate) struct Pipeline {
     pub(crate) size: u32,
     /// Time that each item takes, in microseconds.
     pub(crate) pause: u64,
+    /// The closing goes with the next call.
+    pub(crate) deferred: bool,
 }
 
 /// What may be in a program.
@@ -112,8 +131,9 @@ pub(crate) fn generate(dice: &Dice, limits: Limits) -> Script {
         pipelines: 0,
         tasks: 0,
         most_tasks: dice.one(&[4, 24, 40]),
+        flaky: 0,
     };
-    let mut script = garden.script(3, true);
+    let mut script = garden.script(3, Place::Root);
     if dice.chance(0.04) {
         script.end = dice.one(&[End::Failing, End::Deadlocked]);
     }
@@ -127,6 +147,17 @@ struct Garden<'a> {
     tasks: u32,
     /// Beyond these nothing new grows.
     most_tasks: u32,
+    flaky: u32,
+}
+
+/// Where a script grows, and so how it may end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// It may not fail by itself.
+    Root,
+    Child,
+    /// A child that is begun again when it fails.
+    Retried,
 }
 
 impl Garden<'_> {
@@ -134,21 +165,26 @@ impl Garden<'_> {
         self.dice.number(from..to) as u32
     }
 
-    fn script(&mut self, depth: u32, is_root: bool) -> Script {
+    fn script(&mut self, depth: u32, place: Place) -> Script {
         self.tasks += 1;
-        let count = match is_root {
-            true => self.number(1, 8),
-            false => self.number(0, 5),
+        let count = match place {
+            Place::Root => self.number(1, 8),
+            Place::Child | Place::Retried => self.number(0, 5),
         };
         let steps = (0..count).map(|_| self.step(depth)).collect();
         Script {
             steps,
-            end: self.end(is_root),
+            end: self.end(place),
         }
     }
 
-    fn end(&self, is_root: bool) -> End {
+    fn end(&mut self, place: Place) -> End {
         let value = self.dice.number(0..1000);
+        let is_root = place == Place::Root;
+        if place == Place::Retried && self.dice.chance(0.4) {
+            self.flaky += 1;
+            return End::Flaky(self.flaky, value);
+        }
         match self.number(0, 40) {
             0..=2 if !is_root => End::Failing,
             3 if self.limits.panics && !is_root => End::Panicking,
@@ -160,10 +196,12 @@ impl Garden<'_> {
 
     fn step(&mut self, depth: u32) -> Step {
         let is_full = depth == 0 || self.tasks >= self.most_tasks;
-        match self.number(0, 20) {
+        match self.number(0, 28) {
             0..=6 if !is_full => {
                 let together = self.dice.chance(0.6);
-                let scripts = (0..self.number(0, 4)).map(|_| self.script(depth - 1, false)).collect();
+                let attempts = if self.dice.chance(0.25) { 3 } else { 1 };
+                let place = if attempts > 1 { Place::Retried } else { Place::Child };
+                let scripts = (0..self.number(0, 4)).map(|_| self.script(depth - 1, place)).collect();
                 let how = self.dice.one(&[
                     How::TogetherOrFail,
                     How::TogetherOrFail,
@@ -174,16 +212,34 @@ impl Garden<'_> {
                     How::ByAnother,
                     How::Never,
                 ]);
-                Step::Children { scripts, together, how }
+                Step::Children {
+                    scripts,
+                    together,
+                    how,
+                    attempts,
+                }
             }
             7..=10 if !is_full => Step::Pipeline(self.pipeline()),
             11 if !is_full => {
                 self.tasks += 1;
                 Step::PingPong(self.number(1, 5))
             }
-            12..=13 if depth > 0 => Step::Inner(Box::new(self.script(depth - 1, true))),
+            12..=13 if depth > 0 => Step::Inner(Box::new(self.script(depth - 1, Place::Root))),
             14 => Step::Ballast(self.dice.one(&[0, 100, LARGE])),
             15..=16 => Step::Work(self.dice.number(1..self.limits.work)),
+            17..=18 => Step::Background(self.number(1, 7), self.dice.one(&[0, 50, 1000, 20_000])),
+            19 => Step::Sleep(self.dice.one(&[0, 500, 40_000, 3_000_000])),
+            20..=21 if !is_full => {
+                let scripts = (0..self.number(1, 4))
+                    .map(|_| self.script(depth - 1, Place::Child))
+                    .collect();
+                Step::Chain(scripts)
+            }
+            22..=23 if !is_full => Step::Cancelled {
+                script: Box::new(self.script(depth - 1, Place::Child)),
+                after: self.dice.one(&[0, 300, 5000, 100_000]),
+                deferred: self.dice.chance(0.5),
+            },
             _ => Step::Checkpoints(self.number(1, 5)),
         }
     }
@@ -205,6 +261,7 @@ impl Garden<'_> {
             capacity: self.number(1, 5),
             size,
             pause: self.dice.number(0..3000),
+            deferred: self.dice.chance(0.3),
         }
     }
 }

@@ -2,13 +2,16 @@
 
 mod guarantees;
 pub(in crate::coordinator) mod model;
+mod operations;
 mod random;
 mod traps;
 
 use super::*;
 use crate::error::{Failure, TaskError};
 use crate::ids::Sequence;
-use crate::protocol::{Answer, Call, Invocation, InvocationOutcome, Payload, Reply, Request, Start, TaskSpec};
+use crate::protocol::{
+    Answer, Call, Invocation, InvocationOutcome, Payload, Reply, Request, Retry, Start, TaskOptions, TaskSpec,
+};
 use bytes::Bytes;
 use std::time::Duration;
 
@@ -102,9 +105,43 @@ impl Bench {
             task: TaskId(task),
             incarnation,
             sequence,
+            deferred: Vec::new(),
             continuation,
             call,
         }))
+    }
+
+    /// A request of a task's first invocation that carries deferred calls.
+    fn request_with(
+        &mut self,
+        task: u64,
+        deferred: Vec<(Sequence, Call)>,
+        sequence: Sequence,
+        call: Call,
+    ) -> Vec<Action> {
+        self.apply(Event::Requested(Request {
+            task: TaskId(task),
+            incarnation: 0,
+            sequence,
+            deferred,
+            continuation: Payload::Inline(Bytes::from(format!("{task} after {sequence}"))),
+            call,
+        }))
+    }
+
+    /// A child of the root with these options, spawned by this call of it.
+    fn spawn_with(&mut self, sequence: Sequence, options: TaskOptions) -> Vec<Action> {
+        let mut spec = spec("child", b"arguments");
+        spec.options = options;
+        self.request(0, 0, sequence, Call::Spawn(vec![spec]))
+    }
+
+    fn published(&mut self, task: u64, sequence: Sequence, outcome: Result<(), String>) -> Vec<Action> {
+        self.apply(Event::Published {
+            task: TaskId(task),
+            sequence,
+            outcome,
+        })
     }
 
     fn end(&mut self, task: u64, incarnation: Incarnation, outcome: InvocationOutcome) -> Vec<Action> {
@@ -122,10 +159,14 @@ impl Bench {
 
     /// Spawns tasks of the function `child` from the root's call 1 and returns the actions.
     fn spawn_children(&mut self, count: usize) -> Vec<Action> {
+        self.spawn_children_at(1, count)
+    }
+
+    fn spawn_children_at(&mut self, sequence: Sequence, count: usize) -> Vec<Action> {
         let specs = (0..count)
             .map(|i| spec("child", format!("arguments {i}").as_bytes()))
             .collect();
-        self.request(0, 0, 1, Call::Spawn(specs))
+        self.request(0, 0, sequence, Call::Spawn(specs))
     }
 
     fn queue(&mut self, sequence: Sequence, capacity: u64) -> QueueId {
@@ -141,10 +182,7 @@ fn run_id() -> RunId {
 }
 
 fn spec(function: &str, arguments: &[u8]) -> TaskSpec {
-    TaskSpec {
-        function: function.to_string(),
-        arguments: Payload::Inline(Bytes::copy_from_slice(arguments)),
-    }
+    TaskSpec::new(function, Payload::Inline(Bytes::copy_from_slice(arguments)))
 }
 
 fn inline(text: &str) -> Payload {
@@ -207,7 +245,7 @@ fn invocations(actions: &[Action]) -> Vec<Invocation> {
     actions
         .iter()
         .filter_map(|action| match action {
-            Action::Invoke(invocation) => Some(invocation.clone()),
+            Action::Invoke { invocation, .. } => Some(invocation.clone()),
             _ => None,
         })
         .collect()

@@ -1,7 +1,7 @@
 //! Random programs under random schedules and misfortunes: killed, crashed and timed-out invocations, lost replies, doubled and late requests,
-//! zombies, and a coordinator that dies between any two events. The result must be the model's.
+//! overtaken checkpoints, zombies, and a coordinator that dies between any two events. The result must be the model's.
 
-use super::model::{Arguments, Child, Memory, Program};
+use super::model::{Arguments, Child, Memory, Mode, Program, Step};
 use super::*;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
@@ -15,6 +15,12 @@ struct World {
     lambdas: BTreeMap<(TaskId, Incarnation), Lambda>,
     /// Requests that will arrive again, or only after their sender was given up.
     late: Vec<Request>,
+    /// Checkpoints in the background that are under way.
+    floating: Vec<Request>,
+    /// Objects that are to be put to external places.
+    publishing: Vec<(TaskId, Sequence, String, Payload)>,
+    /// Those that are there.
+    objects: BTreeMap<String, Vec<u8>>,
     store: BTreeMap<String, Vec<u8>>,
     next_key: u64,
     events: u64,
@@ -24,6 +30,8 @@ struct World {
 struct Lambda {
     memory: Memory,
     sequence: Sequence,
+    /// Calls that it does not know to be committed.
+    deferred: Vec<(Sequence, Call)>,
     activity: Activity,
 }
 
@@ -80,10 +88,7 @@ impl World {
             producer: 0,
         };
         let bytes = postcard::to_stdvec(&arguments).expect("arguments");
-        let root = TaskSpec {
-            function: "node".to_string(),
-            arguments: Payload::Inline(bytes.into()),
-        };
+        let root = TaskSpec::new("node", Payload::Inline(bytes.into()));
         let lambdas = BTreeMap::new();
         let mut world = World {
             program,
@@ -91,6 +96,9 @@ impl World {
             random,
             lambdas,
             late: vec![],
+            floating: vec![],
+            publishing: vec![],
+            objects: BTreeMap::new(),
             store: BTreeMap::new(),
             next_key: 0,
             events: 0,
@@ -124,14 +132,32 @@ impl World {
                 self.late.push(request);
             }
         }
+        // What was being written is half there, or there and not reported.
+        for (.., url, content) in std::mem::take(&mut self.publishing) {
+            if self.random.random() {
+                self.put_object(&url, &content);
+            }
+        }
         let actions = self.bench.crash();
         self.perform(actions);
+    }
+
+    fn put_object(&mut self, url: &str, content: &Payload) {
+        let path = url.strip_prefix("file:").expect("a file").to_string();
+        let bytes = self.load(content);
+        self.objects.insert(path, bytes);
     }
 
     fn perform(&mut self, actions: Vec<Action>) {
         for action in actions {
             match action {
-                Action::Invoke(invocation) => self.start(invocation),
+                Action::Invoke { invocation, .. } => self.start(invocation),
+                Action::Publish {
+                    task,
+                    sequence,
+                    url,
+                    content,
+                } => self.publishing.push((task, sequence, url, content)),
                 Action::Reply {
                     task,
                     incarnation,
@@ -153,32 +179,60 @@ impl World {
 
     fn start(&mut self, invocation: Invocation) {
         let key = (invocation.task, invocation.incarnation);
-        let (mut memory, answer) = match invocation.start {
-            Start::Begin(arguments) => (
-                Memory::new(postcard::from_bytes(&self.load(&arguments)).expect("arguments")),
-                None,
-            ),
+        let (memory, answer) = match invocation.start {
+            Start::Begin(arguments) => {
+                let arguments = postcard::from_bytes(&self.load(&arguments)).expect("arguments");
+                (Memory::new(arguments, invocation.last_sequence), None)
+            }
             Start::Resume { continuation, answer } => (
                 postcard::from_bytes(&self.load(&continuation)).expect("continuation"),
                 Some(answer),
             ),
         };
-        let request = self.call(key, invocation.last_sequence + 1, &mut memory, answer);
-        let lambda = Lambda {
+        let mut lambda = Lambda {
             memory,
-            sequence: request.sequence,
-            activity: Activity::Calling(request),
+            sequence: invocation.last_sequence,
+            deferred: Vec::new(),
+            activity: Activity::Waiting,
         };
+        self.call(key, &mut lambda, answer);
         assert!(self.lambdas.insert(key, lambda).is_none(), "started twice");
     }
 
-    fn call(
+    /// The lambda goes on until it waits for an answer.
+    fn call(&mut self, key: (TaskId, Incarnation), lambda: &mut Lambda, mut answer: Option<Answer>) {
+        loop {
+            let (mode, request) = self.one_call(key, lambda, answer);
+            match mode {
+                Mode::Waiting => {
+                    lambda.activity = Activity::Calling(request);
+                    return;
+                }
+                Mode::Deferred => lambda.deferred.push((request.sequence, request.call)),
+                Mode::Background => {
+                    let is_older = |other: &Request| (other.task, other.incarnation) == key;
+                    if self.random.random()
+                        && let Some(older) = self.floating.iter().position(is_older)
+                    {
+                        // It had not been sent yet, and so it never will be.
+                        let older = self.floating.swap_remove(older);
+                        if let Payload::Stored { key, .. } = older.continuation {
+                            self.store.remove(&key);
+                        }
+                    }
+                    self.floating.push(request);
+                }
+            }
+            answer = Some(Answer::Done);
+        }
+    }
+
+    fn one_call(
         &mut self,
         (task, incarnation): (TaskId, Incarnation),
-        sequence: Sequence,
-        memory: &mut Memory,
+        lambda: &mut Lambda,
         answer: Option<Answer>,
-    ) -> Request {
+    ) -> (Mode, Request) {
         let mut written = BTreeMap::new();
         let (next_key, random) = (&mut self.next_key, &mut self.random);
         let mut put = |bytes: Vec<u8>| {
@@ -192,19 +246,24 @@ impl World {
             Payload::Stored { key, length }
         };
         let store = &self.store;
-        let call = memory.next(&self.program, answer, &mut put, &|payload| load(store, payload));
+        let memory = &mut lambda.memory;
+        let Step { call, mode } = memory.next(&self.program, answer, &mut put, &|payload| load(store, payload));
         let continuation = match call {
+            _ if mode == Mode::Deferred => Payload::Inline(Bytes::new()),
             Call::Exit(_) => Payload::Inline(Bytes::new()),
             _ => put(postcard::to_stdvec(memory).expect("memory")),
         };
         self.store.extend(written);
-        Request {
+        lambda.sequence += 1;
+        let request = Request {
             task,
             incarnation,
-            sequence,
+            sequence: lambda.sequence,
+            deferred: lambda.deferred.clone(),
             continuation,
             call,
-        }
+        };
+        (mode, request)
     }
 
     fn load(&self, payload: &Payload) -> Vec<u8> {
@@ -217,15 +276,16 @@ impl World {
         };
         let is_awaited = matches!(lambda.activity, Activity::Waiting) && lambda.sequence == sequence;
         if is_awaited {
-            lambda.activity = match reply {
-                Reply::Answer(_) if lambda.memory.is_over() => Activity::Leaving,
-                Reply::Answer(answer) => {
-                    let request = self.call(key, sequence + 1, &mut lambda.memory, Some(answer));
-                    lambda.sequence = request.sequence;
-                    Activity::Calling(request)
+            match reply {
+                Reply::Answer(answer) if !lambda.memory.is_over() => {
+                    // Whether it takes note at once must not matter.
+                    if self.random.random() {
+                        lambda.deferred.clear();
+                    }
+                    self.call(key, &mut lambda, Some(answer));
                 }
-                Reply::Suspend | Reply::Fenced => Activity::Leaving,
-            };
+                Reply::Answer(_) | Reply::Suspend | Reply::Fenced => lambda.activity = Activity::Leaving,
+            }
         }
         self.lambdas.insert(key, lambda);
     }
@@ -235,6 +295,26 @@ impl World {
         let calm = self.events >= self.faults.until;
         if !calm && self.random.random_bool(self.faults.rate) {
             self.misfortune();
+            return true;
+        }
+        if !self.floating.is_empty() && self.random.random_bool(0.3) {
+            let index = self.random.random_range(0..self.floating.len());
+            let request = self.floating.swap_remove(index);
+            if self.random.random_bool(self.faults.rate) {
+                self.late.push(request.clone());
+            }
+            self.happen(Event::Requested(request));
+            return true;
+        }
+        if !self.publishing.is_empty() && self.random.random_bool(0.3) {
+            let index = self.random.random_range(0..self.publishing.len());
+            let (task, sequence, url, content) = self.publishing.swap_remove(index);
+            self.put_object(&url, &content);
+            self.happen(Event::Published {
+                task,
+                sequence,
+                outcome: Ok(()),
+            });
             return true;
         }
         let able: Vec<_> = self
@@ -249,7 +329,7 @@ impl World {
                 return true;
             }
             if able.is_empty() {
-                return false;
+                return !self.floating.is_empty() || !self.publishing.is_empty();
             }
         }
         let key = *able[self.random.random_range(0..able.len())].0;
@@ -282,8 +362,12 @@ impl World {
     }
 
     fn misfortune(&mut self) {
-        match self.random.random_range(0..10) {
+        match self.random.random_range(0..11) {
             0 => self.coordinator_dies(),
+            10 if !self.floating.is_empty() => {
+                let index = self.random.random_range(0..self.floating.len());
+                self.floating.swap_remove(index);
+            }
             1..=3 if !self.late.is_empty() => {
                 let index = self.random.random_range(0..self.late.len());
                 let request = self.late.swap_remove(index);
@@ -324,6 +408,17 @@ impl World {
         }
     }
 
+    /// What was to be put to external places is there, and nothing else.
+    fn check_objects(&self) {
+        let number = |bytes: &Vec<u8>| postcard::from_bytes(bytes).expect("a number");
+        let found: BTreeMap<String, u64> = self
+            .objects
+            .iter()
+            .map(|(path, bytes)| (path.clone(), number(bytes)))
+            .collect();
+        assert_eq!(found, self.program.objects(self.program.root()));
+    }
+
     fn run(&mut self) -> Option<u64> {
         while self.bench.state.ended().is_none() {
             assert!(self.step(), "stuck: {:#?}", self.bench.state);
@@ -357,6 +452,7 @@ fn random_programs_under_random_misfortunes_have_the_models_result() {
         let mut world = World::new(seed, faults);
         let expected = world.program.expected(world.program.root());
         assert_eq!(world.run(), expected, "seed {seed}");
+        world.check_objects();
     }
 }
 
@@ -371,11 +467,9 @@ fn a_coordinator_that_dies_after_any_event_loses_nothing() {
                 coordinator_dies_after: Some(crash_point),
                 ..NO_FAULTS
             };
-            assert_eq!(
-                World::new(seed, faults).run(),
-                expected,
-                "seed {seed}, death after event {crash_point}"
-            );
+            let mut world = World::new(seed, faults);
+            assert_eq!(world.run(), expected, "seed {seed}, death after event {crash_point}");
+            world.check_objects();
         }
     }
 }
@@ -385,6 +479,13 @@ fn without_misfortunes_nothing_is_left_in_the_store_but_results() {
     for seed in 0..200 {
         let mut world = World::new(seed, NO_FAULTS);
         world.run();
+        world.check_objects();
+        // Nobody has heard of these.
+        for request in std::mem::take(&mut world.floating) {
+            if let Payload::Stored { key, .. } = request.continuation {
+                world.store.remove(&key);
+            }
+        }
         // Results are kept while a handle may exist, and the root's arguments and result are inline or its own.
         let results = world.bench.state.stats().tasks as usize;
         assert!(

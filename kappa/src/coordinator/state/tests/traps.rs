@@ -124,17 +124,10 @@ fn r10_empty_and_absurd_requests_are_answered_or_refused_and_break_nothing() {
 fn r14_a_childs_failure_is_an_answer_and_the_run_goes_on() {
     let (mut bench, _) = Bench::new(8);
     bench.spawn_children(2);
-    let lie = TaskError {
-        task: TaskId(0),
-        function: "somebody else".to_string(),
-        kind: Failure::Returned("no such file: x".to_string()),
-    };
+    let kind = Failure::Returned("no such file: x".to_string());
+    let lie = TaskError::new(TaskId(0), "somebody else", kind.clone());
     bench.request(1, 0, 1, Call::Exit(Err(lie)));
-    let error = TaskError {
-        task: TaskId(1),
-        function: "child".to_string(),
-        kind: Failure::Returned("no such file: x".to_string()),
-    };
+    let error = TaskError::new(TaskId(1), "child", kind);
     assert_eq!(
         only_answer(&bench.request(0, 0, 2, Call::WaitAny(vec![TaskId(2), TaskId(1)]))),
         Answer::First(1, Err(error))
@@ -185,10 +178,7 @@ fn r17_nothing_of_an_ended_task_is_kept_but_its_result() {
     let (mut bench, _) = Bench::new(8);
     let queue = bench.queue(1, 10);
     bench.request(0, 0, 2, Call::Enqueue(queue, vec![stored("item")]));
-    let arguments = TaskSpec {
-        function: "child".to_string(),
-        arguments: stored("arguments"),
-    };
+    let arguments = TaskSpec::new("child", stored("arguments"));
     bench.request(0, 0, 3, Call::Spawn(vec![arguments]));
     bench.request_at(1, 0, 1, stored("continuation"), Call::Dequeue(queue));
     let actions = bench.request(1, 0, 2, Call::Exit(Ok(stored("result"))));
