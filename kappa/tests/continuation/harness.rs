@@ -220,6 +220,12 @@ where
 #[derive(Debug, Default)]
 pub(crate) struct MemoryStore(Mutex<BTreeMap<String, Bytes>>);
 
+impl MemoryStore {
+    pub(crate) fn objects(&self) -> usize {
+        self.0.lock().unwrap().len()
+    }
+}
+
 #[async_trait]
 impl Store for MemoryStore {
     async fn put(&self, key: &str, bytes: Bytes) -> Result<(), StoreError> {

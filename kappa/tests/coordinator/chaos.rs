@@ -58,6 +58,27 @@ async fn killed_and_timed_out_invocations_change_no_result() {
 }
 
 #[tokio::test]
+async fn neither_do_they_change_what_is_in_the_background_deferred_asleep_or_on_its_way_outside() {
+    let mut killed = 0;
+    for seed in 0..4 {
+        let folder = tempfile::tempdir().expect("a folder");
+        let kappa = place(seed, None).await;
+        let handle = kappa
+            .start(everything(folder.path().into(), 3, 8))
+            .await
+            .expect("a run");
+        let result = handle.wait().await.expect("a result");
+        assert_eq!(result, expected_everything(3, 8), "seed {seed}");
+        check_objects(folder.path(), 3, 8);
+        let stats = handle.stats();
+        killed += stats.killed;
+        assert_eq!(stats.published, 3 * 8);
+        assert!(stats.cancelled >= 1 && stats.deferred >= 2, "{stats:?}");
+    }
+    assert!(killed > 10, "only {killed} were killed");
+}
+
+#[tokio::test]
 async fn neither_does_interrupting_and_resuming_at_the_same_time() {
     let folder = tempfile::tempdir().expect("a folder");
     let kappa = place(7, Some(folder.path())).await;

@@ -8,8 +8,11 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 const STATE: &str = "KAPPA_TEST_STATE";
+/// Set for the program with every kind of operation.
+const EVERYTHING: &str = "KAPPA_TEST_EVERYTHING";
 const PARTS: u64 = 3;
 const EACH: u64 = 60;
+const STEPS: u64 = 16;
 
 /// The child of the next test: starts the run, or resumes it if there is one, and prints its result.
 #[test]
@@ -18,9 +21,13 @@ fn child_that_runs_until_it_is_killed() {
     let Ok(folder) = std::env::var(STATE) else { return };
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     runtime.block_on(async {
-        let kappa = Kappa::builder().state_dir(folder).build().await.expect("a place");
+        let kappa = Kappa::builder().state_dir(&folder).build().await.expect("a place");
         let handle = match kappa.runs().expect("the runs").first() {
             Some(run) => kappa.resume(*run).await.expect("resumed"),
+            None if std::env::var_os(EVERYTHING).is_some() => {
+                let outside = std::path::PathBuf::from(folder).join("outside");
+                kappa.start(everything(outside, PARTS, STEPS)).await.expect("a run")
+            }
             None => kappa.start(long(PARTS, EACH)).await.expect("a run"),
         };
         println!("\nrun {}", handle.id());
@@ -36,7 +43,15 @@ struct Said {
 }
 
 fn child(folder: &std::path::Path, life: Option<Duration>) -> Said {
-    let mut child = Command::new(std::env::current_exe().expect("this test"))
+    child_of(folder, life, false)
+}
+
+fn child_of(folder: &std::path::Path, life: Option<Duration>, is_everything: bool) -> Said {
+    let mut command = Command::new(std::env::current_exe().expect("this test"));
+    if is_everything {
+        command.env(EVERYTHING, "1");
+    }
+    let mut child = command
         .args([
             "--exact",
             "killed::child_that_runs_until_it_is_killed",
@@ -91,6 +106,25 @@ fn r16_a_run_whose_coordinator_is_killed_again_and_again_ends_with_its_result() 
             .sum()
     });
     assert_eq!(objects, 0, "objects are left in the store");
+}
+
+#[test]
+fn r16_neither_sleep_nor_background_nor_an_object_on_its_way_is_lost_with_the_coordinator() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut kills = 0;
+    let mut lives = [1, 3, 10, 25, 50, 80, 7, 2, 30, 5].into_iter();
+    let result = loop {
+        let life = lives.next().map(Duration::from_millis);
+        let said = child_of(folder.path(), life, true);
+        match said.result {
+            Some(result) => break result,
+            None => kills += 1,
+        }
+    };
+    assert!(kills >= 5, "it was killed only {kills} times: make it longer");
+    let expected = format!("{} after {kills} recoveries", expected_everything(PARTS, STEPS));
+    assert_eq!(result, expected);
+    check_objects(&folder.path().join("outside"), PARTS, STEPS);
 }
 
 fn count_files(folder: &std::path::Path) -> usize {

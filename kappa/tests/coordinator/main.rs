@@ -3,4 +3,5 @@
 mod api;
 mod chaos;
 mod killed;
+mod operations;
 mod programs;

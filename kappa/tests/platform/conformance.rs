@@ -22,6 +22,7 @@ pub(crate) async fn check(platform: Arc<dyn Platform>) {
     an_unknown_function_fails_the_task(&platform).await;
     damaged_arguments_fail_the_task(&platform).await;
     the_store_is_the_same_inside_and_outside(&platform).await;
+    crate::background::check(&platform).await;
     a_shut_down_platform_starts_nothing(&platform).await;
 }
 

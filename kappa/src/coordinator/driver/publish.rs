@@ -6,6 +6,9 @@
 //! A file is written beside its place, under a name made of run, task and call, and then takes its place in one step. Doing all of it again, after
 //! a coordinator was killed in the middle, gives the same.
 
+#[cfg(test)]
+mod tests;
+
 use super::{Core, Shared};
 use crate::coordinator::state::Event;
 use crate::ids::{Sequence, TaskId};
@@ -67,31 +70,33 @@ impl Shared {
         let draft = folder.join(beside);
         let written = self.write(folder.clone(), draft.clone(), content).await;
         let me = self.clone();
-        blocking(move || {
-            if let Err(cause) = written {
-                // What is half there is in nobody's way, but it is nobody's either.
-                let _ = std::fs::remove_file(&draft);
-                return Ok(Some(Err(cause)));
-            }
+        let arrived = blocking(move || {
             let is_closed = me.gate.is_closed.lock();
             if *is_closed {
-                return Ok(None);
+                return Ok(None); // The draft may be somebody else's by now.
             }
-            let moved = std::fs::rename(&draft, &place).and_then(|()| File::open(&folder)?.sync_all());
-            drop(is_closed);
+            let moved = written.and_then(|()| {
+                let moved = std::fs::rename(&draft, &place).and_then(|()| File::open(&folder)?.sync_all());
+                moved.map_err(|cause| cause.to_string())
+            });
             if moved.is_err() {
+                // What is half there is nobody's.
                 let _ = std::fs::remove_file(&draft);
             }
-            Ok(Some(moved.map_err(|cause| cause.to_string())))
-        })
-        .await
-        .unwrap_or_else(|cause| Some(Err(cause)))
+            Ok(Some(moved))
+        });
+        arrived.await.unwrap_or_else(|cause| Some(Err(cause)))
     }
 
-    async fn write(&self, folder: PathBuf, draft: PathBuf, content: Payload) -> Result<(), String> {
+    async fn write(self: &Arc<Self>, folder: PathBuf, draft: PathBuf, content: Payload) -> Result<(), String> {
+        let me = self.clone();
         let mut file = blocking(move || {
             std::fs::create_dir_all(&folder)?;
-            File::create(&draft)
+            let is_closed = me.gate.is_closed.lock();
+            match *is_closed {
+                true => Err(io::Error::other("the run has been stopped")),
+                false => File::create(&draft),
+            }
         })
         .await?;
         match content {

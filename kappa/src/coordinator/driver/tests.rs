@@ -18,14 +18,17 @@ use std::time::Instant;
 type Script = dyn Fn(Invocation, Arc<dyn Link>) -> BoxFuture<'static, InvocationOutcome> + Send + Sync;
 
 /// A platform whose workers do what a function says.
-struct Scripted {
+pub(super) struct Scripted {
     script: Box<Script>,
     running: Arc<AtomicUsize>,
     concurrency: usize,
 }
 
 impl Scripted {
-    fn new<F>(concurrency: usize, script: impl Fn(Invocation, Arc<dyn Link>) -> F + Send + Sync + 'static) -> Arc<Self>
+    pub(super) fn new<F>(
+        concurrency: usize,
+        script: impl Fn(Invocation, Arc<dyn Link>) -> F + Send + Sync + 'static,
+    ) -> Arc<Self>
     where
         F: Future<Output = InvocationOutcome> + Send + 'static,
     {
@@ -63,7 +66,7 @@ impl Platform for Scripted {
     }
 }
 
-fn setup(platform: Arc<dyn Platform>, journal: Option<Arc<dyn Journal>>) -> Setup {
+pub(super) fn setup(platform: Arc<dyn Platform>, journal: Option<Arc<dyn Journal>>) -> Setup {
     let back_off = BackOff {
         immediate: 0,
         first: Duration::from_millis(1),
@@ -89,11 +92,11 @@ fn setup(platform: Arc<dyn Platform>, journal: Option<Arc<dyn Journal>>) -> Setu
     }
 }
 
-fn root(arguments: Vec<u8>) -> TaskSpec {
+pub(super) fn root(arguments: Vec<u8>) -> TaskSpec {
     TaskSpec::new("root", Payload::Inline(arguments.into()))
 }
 
-fn request(invocation: &Invocation, sequence: Sequence, call: Call) -> Request {
+pub(super) fn request(invocation: &Invocation, sequence: Sequence, call: Call) -> Request {
     Request {
         task: invocation.task,
         incarnation: invocation.incarnation,
@@ -104,11 +107,11 @@ fn request(invocation: &Invocation, sequence: Sequence, call: Call) -> Request {
     }
 }
 
-fn exit(value: &'static [u8]) -> Call {
+pub(super) fn exit(value: &'static [u8]) -> Call {
     Call::Exit(Ok(Payload::Inline(Bytes::from_static(value))))
 }
 
-async fn soon<T>(future: impl Future<Output = T>) -> T {
+pub(super) async fn soon<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(20), future)
         .await
         .expect("it takes too long")
@@ -541,7 +544,7 @@ async fn nothing_to_resume_is_said_by_name() {
 #[tokio::test]
 async fn a_damaged_journal_is_an_error_that_says_so() {
     let journal = MemoryJournal::new();
-    journal.append(vec![vec![1, 255, 255, 255]]).await.expect("append");
+    journal.append(vec![vec![2, 255, 255, 255]]).await.expect("append");
     let platform = Scripted::new(1, |_, _| async { InvocationOutcome::Returned });
     match Coordinator::resume(setup(platform, Some(Arc::new(journal)))).await {
         Err(error @ RunError::Journal { .. }) => assert!(error.to_string().contains("damaged"), "{error}"),

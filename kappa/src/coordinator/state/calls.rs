@@ -309,7 +309,7 @@ impl State {
 }
 
 /// The payloads that a call carries.
-fn into_payloads(call: Call) -> Vec<Payload> {
+pub(super) fn into_payloads(call: Call) -> Vec<Payload> {
     match call {
         Call::Spawn(specs) => specs.into_iter().map(|spec| spec.arguments).collect(),
         Call::Enqueue(_, items) => items,

@@ -144,11 +144,11 @@ impl State {
                     Wait::All { tasks, .. } | Wait::Any { tasks } | Wait::After { tasks, .. } => {
                         self.forget_waiter(id, &tasks);
                     }
-                    Wait::Enqueue { queue, rest } => {
+                    Wait::Enqueue { queue, place, rest } => {
                         self.discard_all(rest, actions);
-                        self.leave_queue(queue, id, actions);
+                        self.leave_queue(queue, place, actions);
                     }
-                    Wait::Dequeue { queue } => self.leave_queue(queue, id, actions),
+                    Wait::Dequeue { queue, place } => self.leave_queue(queue, place, actions),
                     Wait::Sleep { until } => {
                         self.sleeping.remove(&(until, id));
                     }
@@ -254,7 +254,7 @@ impl State {
             },
             Wait::Sleep { .. } => "sleeps".to_string(),
             Wait::Publish { url, .. } => format!("waits for an object to be at {url}"),
-            Wait::Dequeue { queue } => format!("waits to take from {queue}, which is empty and not closed"),
+            Wait::Dequeue { queue, .. } => format!("waits to take from {queue}, which is empty and not closed"),
         }
     }
 }

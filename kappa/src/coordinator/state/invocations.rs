@@ -166,8 +166,8 @@ impl State {
         }
     }
 
-    /// Applies the request that an invocation left with. True if there is nothing more to be done about its end: the request is
-    /// committed and answered, so the task can go on at once.
+    /// Applies the request that an invocation left with. True if there is nothing more to be done about its end: the request, or a later one of the
+    /// same invocation, is committed and answered, so that was progress and the task can go on at once.
     fn take_along(
         &mut self,
         id: TaskId,
@@ -184,7 +184,8 @@ impl State {
         let Some(task) = self.tasks.get_mut(&id) else {
             return true;
         };
-        if task.last == sequence && matches!(task.phase, Phase::Running(_)) {
+        let is_committed = task.last >= sequence && task.last_by == incarnation;
+        if is_committed && matches!(task.phase, Phase::Running(_)) {
             task.phase = Phase::Ready;
             self.ready.push_back(id);
             return true;

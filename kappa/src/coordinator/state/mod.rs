@@ -3,12 +3,13 @@
 //! # What it guarantees
 //!
 //! 1. A call takes effect once. A duplicate gets the recorded answer; a request of an incarnation that is no longer current is fenced.
-//! 2. A call and the checkpoint it carries are committed together.
+//! 2. A call, the checkpoint it carries and the calls that were deferred to it are committed together, or not at all.
 //! 3. An item that was taken, or a result that was waited for, is held until the taker's next call is committed.
 //! 4. Queues are first in, first out, also among waiting producers and among waiting consumers; nothing is lost or doubled.
 //! 5. A blocked task costs nothing: after a short grace its invocation is sent away, and a new one starts when the answer is there.
 //! 6. What breaks is retried with back-off, the count restarts after progress, and what cannot go on fails with a typed error. When
-//!    everybody waits, the run fails as a deadlock that names who waits for what.
+//!    everybody waits, the run fails as a deadlock that names who waits for what. A sleeper's time, and an object on its way, are not lost with the
+//!    coordinator.
 //! 7. What nobody can need any more is deleted while the run goes on: superseded checkpoints, arguments once a checkpoint stands for them,
 //!    items once their taker has gone on. Results are kept until the run ends, since a handle may be stored anywhere; at the end of the run
 //!    everything goes.

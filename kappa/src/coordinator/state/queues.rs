@@ -11,7 +11,7 @@ use crate::coordinator::sabotage::{self, Sabotage};
 use crate::ids::{QueueId, TaskId};
 use crate::protocol::Payload;
 use serde::{Deserialize, Serialize};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 /// One queue. Either nobody waits for an item, or there is none (and then nobody waits for room).
 #[derive(Debug, Serialize, Deserialize)]
@@ -19,15 +19,23 @@ pub(super) struct Queue {
     capacity: u64,
     closed: bool,
     items: VecDeque<Payload>,
-    /// Blocked tasks with [`Wait::Enqueue`] here.
-    producers: VecDeque<TaskId>,
-    /// Blocked tasks with [`Wait::Dequeue`] here.
-    consumers: VecDeque<TaskId>,
+    /// Blocked tasks with [`Wait::Enqueue`] here, by their places: whoever leaves is found at once, however many there are.
+    producers: BTreeMap<u64, TaskId>,
+    /// Blocked tasks with [`Wait::Dequeue`] here, by their places.
+    consumers: BTreeMap<u64, TaskId>,
+    /// The place of the next one who has to wait.
+    next_place: u64,
 }
 
 impl Queue {
     fn has_room(&self) -> bool {
         (self.items.len() as u64) < self.capacity
+    }
+
+    fn take_place(&mut self) -> u64 {
+        let place = self.next_place;
+        self.next_place += 1;
+        place
     }
 }
 
@@ -43,8 +51,9 @@ impl State {
             capacity,
             closed: false,
             items: VecDeque::new(),
-            producers: VecDeque::new(),
-            consumers: VecDeque::new(),
+            producers: BTreeMap::new(),
+            consumers: BTreeMap::new(),
+            next_place: 0,
         };
         self.queues.insert(id, queue);
         Outcome::Answered(Recorded::Queue(id))
@@ -63,19 +72,21 @@ impl State {
         if rest.is_empty() {
             return Outcome::done();
         }
-        if let Some(queue) = self.queues.get_mut(&id) {
-            queue.producers.push_back(producer);
-        }
-        Outcome::Blocked(Wait::Enqueue { queue: id, rest })
+        let place = self.queues.get_mut(&id).map_or(0, |queue| {
+            let place = queue.take_place();
+            queue.producers.insert(place, producer);
+            place
+        });
+        Outcome::Blocked(Wait::Enqueue { queue: id, place, rest })
     }
 
     /// Lets in as many items as there are consumers and room for.
     fn admit(&mut self, id: QueueId, rest: &mut VecDeque<Payload>, actions: &mut Vec<Action>) {
         while let Some(queue) = self.queues.get_mut(&id) {
-            if let Some(&consumer) = queue.consumers.front()
+            if let Some(consumer) = queue.consumers.first_entry()
                 && let Some(item) = rest.pop_front()
             {
-                queue.consumers.pop_front();
+                let consumer = consumer.remove();
                 self.unblock(consumer, Recorded::Item(Some(item)), actions);
             } else if queue.has_room()
                 && let Some(item) = rest.pop_front()
@@ -105,15 +116,16 @@ impl State {
         if queue.closed {
             return Outcome::Answered(Recorded::Item(None));
         }
-        queue.consumers.push_back(consumer);
-        Outcome::Blocked(Wait::Dequeue { queue: id })
+        let place = queue.take_place();
+        queue.consumers.insert(place, consumer);
+        Outcome::Blocked(Wait::Dequeue { queue: id, place })
     }
 
     /// There may be room: the producers that wait longest go first.
     fn let_producers_in(&mut self, id: QueueId, actions: &mut Vec<Action>) {
         while let Some(queue) = self.queues.get(&id)
             && queue.has_room()
-            && let Some(&producer) = queue.producers.front()
+            && let Some((_, &producer)) = queue.producers.first_key_value()
         {
             let mut rest = match self.tasks.get_mut(&producer).map(|task| &mut task.phase) {
                 Some(Phase::Blocked {
@@ -128,7 +140,7 @@ impl State {
             }
             if rest.is_empty() {
                 if let Some(queue) = self.queues.get_mut(&id) {
-                    queue.producers.pop_front();
+                    queue.producers.pop_first();
                 }
                 self.unblock(producer, Recorded::Done, actions);
             } else if let Some(Phase::Blocked {
@@ -145,16 +157,16 @@ impl State {
         let Some(queue) = self.queues.get_mut(&id) else { return };
         queue.closed = true;
         // Whoever waits for an item waits in vain: there is none, and so no producer waits either.
-        for consumer in std::mem::take(&mut queue.consumers) {
+        for consumer in std::mem::take(&mut queue.consumers).into_values() {
             self.unblock(consumer, Recorded::Item(None), actions);
         }
     }
 
     /// A blocked task will not need its place any more.
-    pub(super) fn leave_queue(&mut self, id: QueueId, task: TaskId, actions: &mut Vec<Action>) {
+    pub(super) fn leave_queue(&mut self, id: QueueId, place: u64, actions: &mut Vec<Action>) {
         if let Some(queue) = self.queues.get_mut(&id) {
-            queue.producers.retain(|other| *other != task);
-            queue.consumers.retain(|other| *other != task);
+            queue.producers.remove(&place);
+            queue.consumers.remove(&place);
             self.let_producers_in(id, actions);
         }
     }

@@ -110,9 +110,14 @@ pub(super) enum Wait {
     /// The end of any of these tasks.
     Any { tasks: Vec<TaskId> },
     /// Room for the rest of its items.
-    Enqueue { queue: QueueId, rest: VecDeque<Payload> },
+    Enqueue {
+        queue: QueueId,
+        /// Its place among those who wait there.
+        place: u64,
+        rest: VecDeque<Payload>,
+    },
     /// An item.
-    Dequeue { queue: QueueId },
+    Dequeue { queue: QueueId, place: u64 },
     /// This moment.
     Sleep { until: super::Timestamp },
     /// An object to be at its place.

@@ -100,16 +100,17 @@ fn r06_the_exit_carries_them_too() {
 fn r22_a_group_is_carried_out_whole_or_not_at_all() {
     let unknown = TaskId(99);
     for (deferred, call) in [
-        (vec![(3, Call::Cancel(unknown))], Call::Checkpoint),
-        (vec![], Call::Enqueue(QueueId(0), vec![stored("item"); (1 << 20) + 1])),
-        // The group contradicts itself.
-        (vec![], Call::Enqueue(QueueId(0), vec![inline("item")])),
+        (vec![(4, Call::Cancel(unknown))], Call::Checkpoint),
         (
             vec![(4, Call::Close(QueueId(7)))],
             Call::Spawn(vec![spec("child", b"")]),
         ),
-        (vec![(3, Call::Dequeue(QueueId(0)))], Call::Checkpoint),
-        (vec![(2, Call::Close(QueueId(0)))], Call::Checkpoint),
+        // The group contradicts itself.
+        (vec![], Call::Enqueue(QueueId(0), vec![inline("item")])),
+        // What has to be waited for cannot be deferred.
+        (vec![(4, Call::Dequeue(QueueId(0)))], Call::Checkpoint),
+        // Numbers out of order.
+        (vec![(3, Call::Close(QueueId(0)))], Call::Checkpoint),
         (vec![(9, Call::Close(QueueId(0)))], Call::Checkpoint),
         (vec![], Call::WaitAny(vec![])),
         (vec![], exit_with_long_key()),

@@ -3,6 +3,7 @@
 
 use super::model::{Arguments, Child, Memory, Mode, Program, Step};
 use super::*;
+use crate::coordinator::state::calls::into_payloads;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use std::collections::BTreeMap;
@@ -165,8 +166,15 @@ impl World {
                     reply,
                 } => self.hear((task, incarnation), sequence, reply),
                 Action::Kill { task, incarnation } => {
-                    if let Some(lambda) = self.lambdas.get_mut(&(task, incarnation)) {
-                        lambda.activity = Activity::Leaving;
+                    if let Some(lambda) = self.lambdas.get_mut(&(task, incarnation))
+                        && let Activity::Calling(request) = std::mem::replace(&mut lambda.activity, Activity::Leaving)
+                    {
+                        // Nobody will ever hear of it.
+                        for payload in into_payloads(request.call).into_iter().chain([request.continuation]) {
+                            if let Payload::Stored { key, .. } = payload {
+                                self.store.remove(&key);
+                            }
+                        }
                     }
                 }
                 Action::Delete(key) => {
@@ -490,8 +498,10 @@ fn without_misfortunes_nothing_is_left_in_the_store_but_results() {
         let results = world.bench.state.stats().tasks as usize;
         assert!(
             world.store.len() <= results,
-            "seed {seed}: {} objects for {results} tasks",
-            world.store.len()
+            "seed {seed}: {} objects for {results} tasks of {:?}: {:?}",
+            world.store.len(),
+            world.program,
+            world.store,
         );
     }
 }

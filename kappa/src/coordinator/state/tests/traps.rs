@@ -108,16 +108,19 @@ fn r10_empty_and_absurd_requests_are_answered_or_refused_and_break_nothing() {
         Call::Enqueue(QueueId(9), vec![inline("x")]),
         Call::Dequeue(QueueId(9)),
         Call::Close(QueueId(u64::MAX)),
+        Call::Cancel(TaskId(u64::MAX)),
         Call::WaitAll(vec![TaskId(0); (1 << 20) + 1]),
         Call::Spawn(vec![spec(&"f".repeat(2000), b"")]),
     ]) {
         assert!(is_refused(&bench.request(0, 0, sequence, call)));
     }
+    let endless = (16..).take(5000).map(|number| (number, Call::Close(queue))).collect();
+    assert!(is_refused(&bench.request_with(0, endless, 6000, Call::Checkpoint)));
     // Requests and ends of what never was.
     assert_eq!(only_reply(&bench.request(77, 0, 1, Call::Checkpoint)), Reply::Fenced);
     assert_eq!(bench.end(77, 0, crashed()), vec![]);
     assert_eq!(bench.end(0, 55, crashed()), vec![]);
-    assert_eq!(only_answer(&bench.request(0, 0, 15, Call::Checkpoint)), Answer::Done);
+    assert_eq!(only_answer(&bench.request(0, 0, 6001, Call::Checkpoint)), Answer::Done);
 }
 
 #[test]

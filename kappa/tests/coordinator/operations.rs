@@ -1,0 +1,221 @@
+//! Operations beyond spawning and waiting, as a user sees them.
+
+use crate::programs::*;
+use async_trait::async_trait;
+use kappa::link::Link;
+use kappa::platform::Platform;
+use kappa::platform::in_process::{InProcess, InProcessOptions};
+use kappa::protocol::{Invocation, InvocationOutcome};
+use kappa::store::{Memory, Store};
+use kappa::{Failure, Kappa, RunError, RunEvent, TaskError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+async fn kappa() -> Kappa {
+    Kappa::builder().build().await.expect("a place to run things")
+}
+
+fn failure<V: std::fmt::Debug>(result: Result<V, RunError>) -> TaskError {
+    match result {
+        Err(RunError::Failed(error)) => error,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn r07_a_hundred_thousand_checkpoints_in_the_background_change_nothing_and_leave_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let kappa = Kappa::builder()
+        .state_dir(folder.path())
+        .build()
+        .await
+        .expect("a place");
+    let handle = kappa.start(hurry(100_000)).await.expect("a run");
+    assert_eq!(handle.wait().await.expect("a result"), (0..100_000).sum::<u64>());
+    let stats = handle.stats();
+    assert!(stats.checkpoints <= 100_001, "{stats:?}");
+    assert_eq!(stats.invocations, 1, "it was not stopped");
+}
+
+#[tokio::test]
+async fn a_task_that_fails_is_begun_again_as_often_as_it_was_said() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let kappa = kappa().await;
+    let handle = kappa
+        .start(retries(folder.path().join("a"), 2, 3))
+        .await
+        .expect("a run");
+    assert_eq!(handle.wait().await.expect("a result"), 2);
+    assert_eq!(handle.stats().begun_again, 2);
+    let error = failure(kappa.run(retries(folder.path().join("b"), 3, 3)).await);
+    assert!(error.to_string().ends_with("failed: attempt 2 failed"), "{error}");
+}
+
+#[tokio::test]
+async fn r14_an_error_says_which_task_failed_because_which_other_one_did() {
+    let error = failure(kappa().await.run(passes_on(3)).await);
+    let trace: Vec<_> = error.trace.iter().map(|culprit| culprit.task.0).collect();
+    assert_eq!((error.task.0, trace), (0, vec![1, 2, 3]));
+    assert!(
+        error
+            .trace
+            .iter()
+            .all(|culprit| culprit.function == "coordinator::programs::passes_on")
+    );
+    let function = "(coordinator::programs::passes_on) failed";
+    assert_eq!(
+        error.to_string(),
+        format!("task 0 {function}: task 1 {function}: task 2 {function}: task 3 {function}: no such file: x")
+    );
+}
+
+#[tokio::test]
+async fn a_cancelled_task_takes_its_descendants_with_it() {
+    for in_background in [false, true] {
+        let kappa = kappa().await;
+        let handle = kappa.start(cancels(in_background)).await.expect("a run");
+        assert_eq!(handle.wait().await.expect("a result"), "was cancelled");
+        let stats = handle.stats();
+        // The task, two children and four grandchildren, as far as they had been spawned.
+        assert!(
+            (1..=7).contains(&stats.cancelled) && stats.cancelled == stats.tasks - 1,
+            "{stats:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_sleeper_occupies_no_lambda() {
+    let kappa = kappa().await;
+    let started = Instant::now();
+    let handle = kappa.start(naps(300)).await.expect("a run");
+    let mut events = handle.events();
+    assert_eq!(handle.wait().await.expect("a result"), 300);
+    assert!(started.elapsed() >= Duration::from_millis(300));
+    assert_eq!((handle.stats().suspended, handle.stats().invocations), (1, 2));
+    let mut seen = Vec::new();
+    while let Ok(event) = events.try_recv() {
+        seen.push(event);
+    }
+    let sleeps = seen
+        .iter()
+        .any(|event| matches!(event, RunEvent::Sleeping { duration, .. } if duration.as_millis() == 300));
+    assert!(sleeps || seen.is_empty(), "{seen:?}");
+}
+
+#[tokio::test]
+async fn a_sleep_goes_on_while_the_coordinator_is_gone() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let build = || Kappa::builder().state_dir(folder.path()).build();
+    let started = Instant::now();
+    let handle = build().await.expect("a place").start(naps(1500)).await.expect("a run");
+    let run = handle.id();
+    while handle.stats().sleeps == 0 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    handle.interrupt().await;
+    drop(handle);
+    tokio::time::sleep(Duration::from_millis(800)).await;
+    let resumed = Instant::now();
+    let handle = build()
+        .await
+        .expect("a place")
+        .resume::<u64>(run)
+        .await
+        .expect("resumed");
+    assert_eq!(handle.wait().await.expect("a result"), 1500);
+    assert!(started.elapsed() >= Duration::from_millis(1500), "too early");
+    assert!(
+        resumed.elapsed() < Duration::from_millis(1500),
+        "it slept all over again"
+    );
+}
+
+#[tokio::test]
+async fn tasks_begin_after_others_and_see_what_these_have_done() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let values = kappa()
+        .await
+        .run(in_order(folder.path().into()))
+        .await
+        .expect("a result");
+    assert_eq!(values, [20, 4, 1]);
+}
+
+#[tokio::test]
+async fn a_task_whose_predecessor_failed_does_not_begin_and_says_why() {
+    let error = failure(kappa().await.run(after_a_failure()).await);
+    let trace: Vec<_> = error.trace.iter().map(|culprit| culprit.task.0).collect();
+    assert_eq!(trace, [3, 2, 1]);
+    let origin = "task 1 (coordinator::programs::fails) failed: no such file: x";
+    assert!(
+        error.to_string().contains(&format!("did not begin, because {origin}")),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn a_tasks_own_time_limit_counts() {
+    let error = failure(kappa().await.run(too_slow()).await);
+    assert!(error.to_string().contains("limit 5 ms"), "{error}");
+    assert!(matches!(error.kind, Failure::Returned(_)));
+}
+
+/// Counts the invocations of another platform.
+struct Counting(InProcess, AtomicUsize);
+
+#[async_trait]
+impl Platform for Counting {
+    async fn invoke(&self, invocation: Invocation, link: Arc<dyn Link>) -> InvocationOutcome {
+        self.1.fetch_add(1, Ordering::SeqCst);
+        self.0.invoke(invocation, link).await
+    }
+
+    async fn shutdown(&self) {
+        self.0.shutdown().await;
+    }
+
+    fn concurrency(&self) -> usize {
+        self.0.concurrency()
+    }
+}
+
+#[tokio::test]
+async fn a_task_on_the_coordinator_runs_on_no_lambda_and_not_among_the_coordinators_threads() {
+    let store: Arc<dyn Store> = Arc::new(Memory::new());
+    let inner = InProcess::new(InProcessOptions::default(), store.clone()).expect("threads");
+    let platform = Arc::new(Counting(inner, AtomicUsize::new(0)));
+    let kappa = Kappa::builder()
+        .platform(platform.clone())
+        .store(store)
+        .build()
+        .await
+        .expect("a place");
+    let handle = kappa.start(on_coordinator()).await.expect("a run");
+    assert_eq!(handle.wait().await.expect("a result").as_deref(), Some("kappa-task"));
+    let everywhere = handle.stats().invocations as usize;
+    assert_eq!(platform.1.load(Ordering::SeqCst), everywhere - 1);
+}
+
+#[tokio::test]
+async fn an_object_that_cannot_be_put_to_its_place_fails_the_task_and_leaves_nothing() {
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    let kappa = kappa().await;
+    let inside_a_file = file.path().join("outside");
+    match failure(kappa.run(publish(inside_a_file, 0, 1)).await).kind {
+        Failure::Refused(text) => assert!(text.contains("cannot put an object to file:/"), "{text}"),
+        other => panic!("{other:?}"),
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::create_dir_all(folder.path().join("0/0/in the way")).expect("a folder");
+    assert!(matches!(
+        failure(kappa.run(publish(folder.path().into(), 0, 1)).await).kind,
+        Failure::Refused(_)
+    ));
+    assert_eq!(
+        std::fs::read_dir(folder.path().join("0")).expect("a folder").count(),
+        1,
+        "a draft is left"
+    );
+}
