@@ -28,7 +28,7 @@ struct Options {
     /// Threads to use; each seed runs on one.
     #[arg(long, default_value_t = std::thread::available_parallelism().map_or(1, usize::from))]
     threads: usize,
-    /// Print where faults happened, and how often.
+    /// Print where faults happened, how often, and what else there was.
     #[arg(long)]
     points: bool,
 }
@@ -45,6 +45,9 @@ fn main() -> ExitCode {
     if options.points {
         for ((place, what), count) in &totals.points {
             println!("{count:>8}  {what}: {place}");
+        }
+        for (what, count) in &totals.happened {
+            println!("{count:>8}  {what}");
         }
     }
     // The same seed does the same again; now it says so.

@@ -1,6 +1,7 @@
 //! The whole runtime under every misfortune there is, decided by a seed. `cargo run --release -p kappa --example simulate` does the same for as many
 //! seeds as you like.
 
+mod processes;
 mod world;
 
 use world::many::{many, one};
@@ -20,7 +21,11 @@ fn twenty_thousand_seeds_break_no_guarantee() {
         "only {} faults: the test shows little",
         totals.faults
     );
-    assert!(totals.points.len() > 150, "only {} crash points", totals.points.len());
+    for (what, count) in &totals.happened {
+        println!("{count:>9} {what}");
+        assert!(*count > 500, "only {count} {what}");
+    }
+    assert!(totals.points.len() > 200, "only {} crash points", totals.points.len());
 }
 
 fn with(seed: u64, trouble: Trouble) -> Report {

@@ -50,7 +50,7 @@ impl Profile {
         }
         Profile {
             rates,
-            most: dice.number(1..40),
+            most: dice.one(&[1, 3, 10, 40, 40, 150]),
         }
     }
 

@@ -6,7 +6,8 @@
 use super::model::{self, Calls};
 use kappa::coordinator::state::{Action, Event, RunEvent, State, decode_record};
 use kappa::ids::{RunId, Sequence, TaskId};
-use kappa::protocol::{Call, Payload, Request, TaskSpec};
+use kappa::protocol::{Call, InvocationOutcome, Payload, Request, TaskSpec};
+use kappa::runtime::RunStats;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Everything that took effect.
@@ -61,6 +62,11 @@ impl History {
         self.shadow.ended().is_some()
     }
 
+    /// What happened, in numbers.
+    pub(crate) fn stats(&self) -> &RunStats {
+        self.shadow.stats()
+    }
+
     /// Whether the run still needs this object.
     pub(crate) fn is_live(&self, key: &str) -> bool {
         self.live.contains(key)
@@ -77,6 +83,10 @@ impl History {
         };
         let request = match &event {
             Event::Requested(request) => Some(request.clone()),
+            Event::InvocationEnded {
+                outcome: InvocationOutcome::Unlinked(request),
+                ..
+            } => Some(Request::clone(request)),
             Event::Started { root, .. } => {
                 self.created(TaskId::ROOT, root, read, found);
                 None

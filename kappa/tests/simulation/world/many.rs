@@ -1,6 +1,7 @@
 //! Many seeds at once, on as many threads as are wanted; each seed on one of them.
 
 use super::{Report, Simulation, Trouble, simulate};
+use kappa::runtime::RunStats;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -16,6 +17,8 @@ pub(crate) struct Totals {
     pub(crate) faults: u64,
     pub(crate) points: BTreeMap<(String, &'static str), u64>,
     pub(crate) commits: u64,
+    /// What happened, in the coordinator's own words.
+    pub(crate) happened: BTreeMap<&'static str, u64>,
     /// The seeds that broke a guarantee.
     pub(crate) violating: BTreeSet<u64>,
 }
@@ -25,6 +28,9 @@ impl Totals {
         self.seeds += 1;
         self.faults += report.faults;
         self.commits += report.commits;
+        for (what, count) in counts(&report.stats) {
+            *self.happened.entry(what).or_default() += count;
+        }
         for point in report.points {
             *self.points.entry(point).or_default() += 1;
         }
@@ -37,6 +43,9 @@ impl Totals {
         self.seeds += other.seeds;
         self.faults += other.faults;
         self.commits += other.commits;
+        for (what, count) in other.happened {
+            *self.happened.entry(what).or_default() += count;
+        }
         for (point, count) in other.points {
             *self.points.entry(point).or_default() += count;
         }
@@ -53,6 +62,28 @@ impl Totals {
             self.violating.len()
         )
     }
+}
+
+/// The numbers that show what was put to the test.
+fn counts(stats: &RunStats) -> [(&'static str, u64); 16] {
+    [
+        ("tasks", stats.tasks),
+        ("tasks that failed", stats.tasks_failed),
+        ("tasks that were cancelled", stats.cancelled),
+        ("tasks that were begun again", stats.begun_again),
+        ("invocations", stats.invocations),
+        ("invocations killed", stats.killed),
+        ("invocations crashed", stats.crashed),
+        ("invocations out of time", stats.timed_out),
+        ("invocations out of memory", stats.out_of_memory),
+        ("invocations throttled", stats.throttled),
+        ("invocations without a way to the coordinator", stats.unlinked),
+        ("invocations suspended", stats.suspended),
+        ("calls deferred", stats.deferred),
+        ("checkpoints superseded", stats.superseded),
+        ("sleeps", stats.sleeps),
+        ("recoveries of the coordinator", stats.recoveries),
+    ]
 }
 
 /// One seed. A panic of ours is a violation like any other.

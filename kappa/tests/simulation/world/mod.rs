@@ -28,7 +28,7 @@ use kappa::coordinator::state::Event;
 use kappa::ids::{Incarnation, RunId, Sequence, TaskId};
 use kappa::link::Link;
 use kappa::protocol::{InvocationOutcome, Payload, TaskSpec};
-use kappa::runtime::{BackOff, RunError, Tuning};
+use kappa::runtime::{BackOff, RunError, RunStats, Tuning};
 use kappa::{Failure, TaskError};
 use model::Predicted;
 use parking_lot::Mutex;
@@ -78,6 +78,8 @@ pub(crate) struct Report {
     pub(crate) commits: u64,
     /// Writes to the journal.
     pub(crate) writes: u64,
+    /// What happened, in the coordinator's own numbers.
+    pub(crate) stats: RunStats,
     pub(crate) violations: Vec<String>,
     /// What happened, in order; if it was to be recorded.
     pub(crate) history: Vec<String>,
@@ -349,6 +351,8 @@ impl Plan {
             work: dice.one(&[1000, 20_000, 200_000]),
             overtime: time_limit.is_some() && is_random,
             panics: dice.chance(0.3) && is_random,
+            flaky: true,
+            sleep: u64::MAX,
         };
         let grace = dice.one(&[0, 1, 50]);
         let tuning = Tuning {
@@ -400,6 +404,24 @@ impl Plan {
             time_limit: self.time_limit,
         }
     }
+}
+
+/// The program of a seed, for real processes: quick, and without anything that only one process can know.
+pub(crate) fn for_processes(seed: u64) -> Script {
+    let limits = Limits {
+        work: 5000,
+        overtime: false,
+        panics: false,
+        flaky: false,
+        sleep: 40_000,
+    };
+    script::generate(&Dice::new(seed), limits)
+}
+
+/// The call that plays a script: function and arguments.
+pub(crate) fn call(script: &Script) -> (&'static str, Vec<u8>) {
+    let call = interpreter::play(script.clone()).into_spec_bytes();
+    call.expect("a script is plain data")
 }
 
 /// Runs one seed to its end.
@@ -463,6 +485,7 @@ pub(crate) fn simulate(simulation: Simulation) -> Report {
         points: std::mem::take(&mut inner.ledger.points),
         commits: inner.history.commits,
         writes: inner.writes,
+        stats: inner.history.stats().clone(),
         violations: std::mem::take(&mut inner.violations),
         history: std::mem::take(&mut inner.lines),
     }
@@ -513,8 +536,7 @@ async fn begin(world: &Arc<World>, plan: &Plan, epoch: Epoch) -> Option<Coordina
     world.inner.lock().alive = Some(epoch);
     let mut begun = Coordinator::resume(plan.setup(world, epoch)).await;
     if let Err(RunError::Unknown { .. }) = begun {
-        let call = interpreter::play(plan.script.clone()).into_spec_bytes();
-        let (function, arguments) = call.expect("a script is plain data");
+        let (function, arguments) = call(&plan.script);
         let root = TaskSpec::new(function, Payload::Inline(arguments.into()));
         begun = Coordinator::start(plan.setup(world, epoch), root).await;
     }
@@ -580,17 +602,23 @@ fn describe(outcome: &Result<Bytes, TaskError>) -> String {
 
 /// Compares the outcome with the model's.
 fn judge(world: &World, plan: &Plan, outcome: Result<Bytes, TaskError>) {
-    let predicted = model::predict(&plan.script);
-    let wrong = match (outcome, predicted) {
-        (Err(error), _) if error.kind == Failure::Cancelled && plan.cancelled_after.is_some() => None,
-        (Ok(bytes), Ok(predicted)) => refute(&predicted, &bytes),
+    let wrong = match outcome {
+        Err(error) if error.kind == Failure::Cancelled && plan.cancelled_after.is_some() => None,
+        outcome => verdict(&plan.script, &outcome),
+    };
+    if let Some(wrong) = wrong {
+        world.violated(format!("the result is not the model's: {wrong}"));
+    }
+}
+
+/// What is wrong with the outcome of a script, if anything is.
+pub(crate) fn verdict(script: &Script, outcome: &Result<Bytes, TaskError>) -> Option<String> {
+    match (outcome, model::predict(script)) {
+        (Ok(bytes), Ok(predicted)) => refute(&predicted, bytes),
         (Err(error), Err(misfortune)) if misfortune.is(&error.kind) => None,
         (Err(error), Ok(_)) => Some(format!("it failed: {error}")),
         (Err(error), Err(misfortune)) => Some(format!("it failed by {error}, not by {misfortune:?}")),
         (Ok(_), Err(misfortune)) => Some(format!("it ended well, not by {misfortune:?}")),
-    };
-    if let Some(wrong) = wrong {
-        world.violated(format!("the result is not the model's: {wrong}"));
     }
 }
 

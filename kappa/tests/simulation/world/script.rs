@@ -118,6 +118,10 @@ pub(crate) struct Limits {
     pub(crate) overtime: bool,
     /// Whether children may panic: each takes many attempts.
     pub(crate) panics: bool,
+    /// Whether children may fail some times only: they remember it on their own thread.
+    pub(crate) flaky: bool,
+    /// A sleep takes at most so many microseconds.
+    pub(crate) sleep: u64,
 }
 
 /// Larger than a message takes.
@@ -130,7 +134,7 @@ pub(crate) fn generate(dice: &Dice, limits: Limits) -> Script {
         limits,
         pipelines: 0,
         tasks: 0,
-        most_tasks: dice.one(&[4, 24, 40]),
+        most_tasks: dice.one(&[4, 24, 40, 80]),
         flaky: 0,
     };
     let mut script = garden.script(3, Place::Root);
@@ -181,7 +185,7 @@ impl Garden<'_> {
     fn end(&mut self, place: Place) -> End {
         let value = self.dice.number(0..1000);
         let is_root = place == Place::Root;
-        if place == Place::Retried && self.dice.chance(0.4) {
+        if place == Place::Retried && self.limits.flaky && self.dice.chance(0.4) {
             self.flaky += 1;
             return End::Flaky(self.flaky, value);
         }
@@ -228,7 +232,7 @@ impl Garden<'_> {
             14 => Step::Ballast(self.dice.one(&[0, 100, LARGE])),
             15..=16 => Step::Work(self.dice.number(1..self.limits.work)),
             17..=18 => Step::Background(self.number(1, 7), self.dice.one(&[0, 50, 1000, 20_000])),
-            19 => Step::Sleep(self.dice.one(&[0, 500, 40_000, 3_000_000])),
+            19 => Step::Sleep(self.dice.one(&[0, 500, 40_000, 3_000_000]).min(self.limits.sleep)),
             20..=21 if !is_full => {
                 let scripts = (0..self.number(1, 4))
                     .map(|_| self.script(depth - 1, Place::Child))
