@@ -17,6 +17,9 @@
 //! | [`metrics`] | what happens in numbers, for Prometheus |
 //! | [`cli`] | the command line of programs made with Kappa |
 
+#[cfg(test)]
+extern crate self as kappa;
+
 pub mod cli;
 pub mod context;
 pub mod continuation;

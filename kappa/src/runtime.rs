@@ -25,6 +25,7 @@ pub use builder::{BuildError, Builder};
 pub use error::RunError;
 pub use handle::{RunHandle, Undecoded};
 
+use crate::coordinator::driver::clock::SystemClock;
 use crate::coordinator::driver::{Coordinator, Setup};
 use crate::error::{Failure, TaskError};
 use crate::ids::{RunId, TaskId};
@@ -198,6 +199,7 @@ impl Kappa {
             store: self.inner.store.clone(),
             journal,
             runtime: runtime.handle().clone(),
+            clock: Arc::new(SystemClock::start()),
             tuning: self.inner.tuning.clone(),
             time_limit: self.inner.time_limit,
             observers: record.chain(self.inner.observers.iter().cloned()).collect(),

@@ -123,7 +123,7 @@ async fn all(cx: &mut Context, tasks: usize, times: u32) -> Result<Vec<u64>> {
 pub(crate) fn many_tasks() -> kappa::Result<Vec<Line>> {
     let runtime = tokio::runtime::Runtime::new()?;
     let mut lines = Vec::new();
-    for (tasks, times) in [(1, 20_000), (10, 4000), (100, 500), (1000, 50)] {
+    for (tasks, times) in [(1_usize, 20_000_u32), (10, 4000), (100, 500), (1000, 50)] {
         let store = Arc::new(Memory::new());
         // A quarter: four invocations for each thread.
         let options = InProcessOptions {

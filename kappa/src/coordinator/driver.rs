@@ -7,13 +7,16 @@
 //!
 //! * Without a journal, or with one that neither blocks nor waits, on the caller's own thread, under one lock: an answer that is there at
 //!   once is returned without a change of threads.
-//! * With a durable journal, on a thread of the run's own: whatever has arrived while the last batch was being written becomes the next batch
-//!   (group commit).
+//! * With a durable journal, by a recorder: whatever has arrived while the last batch was being written becomes the next batch (group commit).
+//!   It is a thread of the run's own if the journal blocks the thread that writes it, a task of the coordinator's runtime if it only waits.
 //!
 //! Everything else that waits (invocations, timers, deletions) runs on the coordinator's own runtime, apart from the one on which tasks compute:
 //! a task that hogs its threads delays no timer and nobody else's checkpoint.
+//!
+//! Time, platform, store and journal are handed in, nothing is decided by the order of a hash table, by the system's clock or by chance: on one
+//! thread, under a clock of its own, the same surroundings give the same history. `tests/simulation` lives by that.
 
-mod clock;
+pub mod clock;
 mod finish;
 mod observers;
 mod perform;
@@ -39,12 +42,11 @@ pub use observers::{Observer, RunEnd};
 use parking_lot::Mutex;
 pub(crate) use perform::BY_THE_COORDINATOR;
 use record::{Compaction, Input, Milestone};
-use std::collections::HashMap;
-use std::sync::mpsc;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::runtime::Handle;
-use tokio::sync::{Notify, broadcast, oneshot, watch};
+use tokio::sync::{Notify, broadcast, mpsc, oneshot, watch};
 
 /// How many events a slow watcher may be behind before it misses some.
 const EVENTS_KEPT: usize = 4096;
@@ -64,6 +66,8 @@ pub struct Setup {
     pub journal: Option<Arc<dyn Journal>>,
     /// The coordinator's own runtime. Tasks must not compute on it.
     pub runtime: Handle,
+    /// What tells the time.
+    pub clock: Arc<dyn Clock>,
     /// Limits and delays.
     pub tuning: Tuning,
     /// How long an invocation may run.
@@ -82,7 +86,6 @@ struct Shared {
     me: Weak<Shared>,
     setup: Setup,
     core: Mutex<Core>,
-    clock: Clock,
     /// The next timer has become an earlier one.
     earlier_timer: Notify,
     /// An invocation has ended.
@@ -99,9 +102,9 @@ type Waiting = (Sequence, oneshot::Sender<Reply>);
 struct Core {
     state: State,
     /// Where replies go.
-    waiting: HashMap<(TaskId, Incarnation), Vec<Waiting>>,
+    waiting: BTreeMap<(TaskId, Incarnation), Vec<Waiting>>,
     /// What is running, and how to kill it.
-    invocations: HashMap<(TaskId, Incarnation), AbortHandle>,
+    invocations: BTreeMap<(TaskId, Incarnation), AbortHandle>,
     /// How many objects are on their way to external places.
     publishing: usize,
     /// The timer that the clock is set to.
@@ -110,8 +113,8 @@ struct Core {
     stopped: bool,
     compaction: Compaction,
     spans: Spans,
-    /// The way to the recording thread, if there is one.
-    inputs: Option<mpsc::Sender<Input>>,
+    /// The way to the recorder, if there is one.
+    inputs: Option<mpsc::UnboundedSender<Input>>,
 }
 
 impl Coordinator {
@@ -179,15 +182,15 @@ impl Coordinator {
         let journal = setup.journal.clone().filter(|journal| !journal.is_immediate());
         let (inputs, received) = match journal {
             Some(journal) => {
-                let (inputs, received) = mpsc::channel();
+                let (inputs, received) = mpsc::unbounded_channel();
                 (Some(inputs), Some((journal, received)))
             }
             None => (None, None),
         };
         let core = Core {
             state,
-            waiting: HashMap::new(),
-            invocations: HashMap::new(),
+            waiting: BTreeMap::new(),
+            invocations: BTreeMap::new(),
             publishing: 0,
             armed: None,
             stopped: false,
@@ -199,7 +202,6 @@ impl Coordinator {
             me: me.clone(),
             setup,
             core: Mutex::new(core),
-            clock: Clock::start(),
             earlier_timer: Notify::new(),
             invocation_gone: Notify::new(),
             events: broadcast::channel(EVENTS_KEPT).0,
@@ -208,13 +210,19 @@ impl Coordinator {
         });
         if let Some((journal, received)) = received {
             let recorder = shared.clone();
-            std::thread::Builder::new()
-                .name("kappa-journal".to_string())
-                .spawn(move || recorder.record_batches(&*journal, &received))
-                .map_err(|cause| RunError::Platform {
-                    run,
-                    cause: format!("cannot start a thread: {cause}"),
-                })?;
+            let is_blocking = journal.is_blocking();
+            let recording = async move { recorder.record_batches(&*journal, received).await };
+            if is_blocking {
+                std::thread::Builder::new()
+                    .name("kappa-journal".to_string())
+                    .spawn(|| futures::executor::block_on(recording))
+                    .map_err(|cause| RunError::Platform {
+                        run,
+                        cause: format!("cannot start a thread: {cause}"),
+                    })?;
+            } else {
+                shared.setup.runtime.spawn(recording);
+            }
         }
         shared.setup.runtime.spawn(clock::keep_time(shared.me.clone()));
         Ok(Coordinator { shared })
@@ -309,7 +317,7 @@ impl Link for Shared {
             match &core.inputs {
                 Some(inputs) => {
                     let (sender, receiver) = oneshot::channel();
-                    // If the recording thread is gone, so is the sender, and the receiver says so.
+                    // If the recorder is gone, so is the sender, and the receiver says so.
                     let _ = inputs.send(Input::Request(request, sender));
                     receiver
                 }
@@ -324,7 +332,7 @@ impl Link for Shared {
 }
 
 impl Shared {
-    /// An event from this process: applied at once, or handed to the recording thread.
+    /// An event from this process: applied at once, or handed to the recorder.
     fn happened(&self, event: Event) {
         let mut core = self.core.lock();
         if core.stopped {
@@ -332,7 +340,7 @@ impl Shared {
         }
         match &core.inputs {
             Some(inputs) => {
-                // A recording thread that is gone has stopped the run, and said why.
+                // A recorder that is gone has stopped the run, and said why.
                 let _ = inputs.send(Input::Event(event));
             }
             None => {
@@ -342,7 +350,7 @@ impl Shared {
         }
     }
 
-    /// A call without a recording thread: the reply, or where it will come from.
+    /// A call without a recorder: the reply, or where it will come from.
     fn call(&self, core: &mut Core, request: Request) -> Result<Reply, oneshot::Receiver<Reply>> {
         let (task, incarnation, sequence) = (request.task, request.incarnation, request.sequence);
         let mut actions = self.apply_now(core, Event::Requested(request));
@@ -392,7 +400,7 @@ impl Shared {
             return;
         }
         core.stopped = true;
-        core.inputs = None; // The recording thread ends when it has emptied its channel.
+        core.inputs = None; // The recorder ends when it has emptied its channel.
         core.waiting.clear();
         self.gate.close();
         for invocation in core.invocations.values() {

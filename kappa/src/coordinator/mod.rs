@@ -5,4 +5,7 @@
 //! then performs the actions.
 
 pub mod driver;
+#[cfg(test)]
+mod mutations;
+mod sabotage;
 pub mod state;

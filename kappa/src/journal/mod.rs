@@ -31,6 +31,16 @@ pub trait Journal: Send + Sync {
     fn is_immediate(&self) -> bool {
         false
     }
+
+    /// True if `append` may block the thread that polls it (a file); false if it only waits (a network). Of no interest if it is immediate.
+    fn is_blocking(&self) -> bool {
+        true
+    }
+
+    /// Below this many bytes of records a snapshot in their place is not worth it.
+    fn snapshot_floor(&self) -> usize {
+        4 << 20
+    }
 }
 
 /// Why a journal could not do what was asked.

@@ -5,6 +5,7 @@ use super::record::Milestone;
 use crate::coordinator::state::Event;
 use crate::protocol::{Payload, TaskResult};
 use crate::runtime::RunError;
+use crate::store::StoreError;
 use bytes::Bytes;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +13,10 @@ use std::time::Duration;
 /// How long the end of a run waits for its invocations to go. They have been told; a platform that does not obey must not keep the result from
 /// whoever waits for it.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How often the store is asked at the end of a run, and the first delay; it doubles.
+const TRIES: u32 = 6;
+const FIRST_DELAY: Duration = Duration::from_millis(50);
 
 impl Shared {
     pub(super) fn finish(&self) {
@@ -25,7 +30,12 @@ impl Shared {
 
     async fn collect_and_clean_up(self: &Arc<Self>) -> Result<Bytes, RunError> {
         let run = self.setup.run;
-        if tokio::time::timeout(PATIENCE, self.until_nothing_runs()).await.is_err() {
+        let all_gone = tokio::select! {
+            biased;
+            () = self.until_nothing_runs() => true,
+            () = self.setup.clock.sleep(PATIENCE) => false,
+        };
+        if !all_gone {
             tracing::warn!(%run, "the run has ended, but some of its invocations do not go");
             for invocation in self.core.lock().invocations.values() {
                 invocation.abort();
@@ -35,8 +45,9 @@ impl Shared {
         let outcome = self.collect(result).await;
         // Nothing is deleted while the result is nowhere else.
         let is_safe = matches!(outcome, Ok(_) | Err(RunError::Failed(_)));
-        if is_safe && let Err(cause) = self.setup.store.delete_prefix(&format!("runs/{run}")).await {
-            tracing::warn!(%run, %cause, "the run has ended, but its objects cannot be deleted");
+        let prefix = format!("runs/{run}");
+        if is_safe && let Err(cause) = self.patiently(|| self.setup.store.delete_prefix(&prefix)).await {
+            tracing::warn!(%run, %cause, "the run has ended, but its objects cannot be deleted; resume it to try again");
         }
         outcome
     }
@@ -47,9 +58,7 @@ impl Shared {
         let bytes = match result {
             Some(Ok(Payload::Inline(bytes))) => bytes,
             Some(Ok(Payload::Stored { key, .. })) => self
-                .setup
-                .store
-                .get(&key)
+                .patiently(|| self.setup.store.get(&key))
                 .await
                 .map_err(|cause| RunError::Store { run, cause })?,
             Some(Err(error)) => return Err(RunError::Failed(error)),
@@ -60,6 +69,22 @@ impl Shared {
             true => Ok(bytes),
             false => Err(self.interrupted()),
         }
+    }
+
+    /// Asks the store again if it says that this may help: the run has done its work, and nobody else would do this for it.
+    async fn patiently<T, F>(&self, mut ask: impl FnMut() -> F) -> Result<T, StoreError>
+    where
+        F: Future<Output = Result<T, StoreError>>,
+    {
+        let mut delay = FIRST_DELAY;
+        for _ in 1..TRIES {
+            match ask().await {
+                Err(cause) if cause.is_retryable() => self.setup.clock.sleep(delay).await,
+                answer => return answer,
+            }
+            delay *= 2;
+        }
+        ask().await
     }
 
     /// Tells those who wait, unless the run was stopped meanwhile: then they have been told why.

@@ -54,7 +54,7 @@ impl Shared {
         if self.setup.observers.is_empty() && core.spans.run.is_disabled() {
             return;
         }
-        let happened = numbered(self.clock.now(), core.state.observed(), actions);
+        let happened = numbered(self.setup.clock.now(), core.state.observed(), actions);
         if happened.is_empty() {
             return;
         }

@@ -121,7 +121,7 @@ impl Shared {
         let mut tries = 1;
         loop {
             match self.setup.store.get_ranges(key, ranges).await {
-                Err(cause) if cause.is_retryable() && tries < TRIES => tokio::time::sleep(delay).await,
+                Err(cause) if cause.is_retryable() && tries < TRIES => self.setup.clock.sleep(delay).await,
                 read => return read.map(|pieces| pieces.into_iter().next().unwrap_or_default()),
             }
             delay *= 2;

@@ -1,18 +1,18 @@
 //! Events on their way into the state and the journal.
 
 use super::{Core, Shared};
+use crate::coordinator::sabotage::{self, Sabotage};
 use crate::coordinator::state::{Action, Event, encode_record};
 use crate::journal::{Journal, JournalError};
 use crate::protocol::{Reply, Request};
 use crate::runtime::RunError;
 use futures::FutureExt;
-use std::sync::mpsc;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 /// No batch is longer, so that nobody waits for ever.
 const LONGEST_BATCH: usize = 4096;
 
-/// What the recording thread is given.
+/// What the recorder is given.
 pub(super) enum Input {
     Event(Event),
     Request(Request, oneshot::Sender<Reply>),
@@ -39,8 +39,6 @@ pub(super) struct Compaction {
 
 impl Compaction {
     const FACTOR: usize = 4;
-    /// Below this many bytes of records a snapshot is not worth it.
-    const FLOOR: usize = 4 << 20;
 
     pub(super) fn loaded(snapshot: Option<&[u8]>, records: &[Vec<u8>]) -> Self {
         Compaction {
@@ -53,8 +51,8 @@ impl Compaction {
         self.appended += bytes;
     }
 
-    fn is_due(&self) -> bool {
-        self.appended > Self::FLOOR.max(self.snapshot.saturating_mul(Self::FACTOR))
+    fn is_due(&self, journal: &dyn Journal) -> bool {
+        self.appended > journal.snapshot_floor().max(self.snapshot.saturating_mul(Self::FACTOR))
     }
 
     fn done(&mut self, snapshot: usize) {
@@ -68,7 +66,7 @@ impl Shared {
         if core.stopped {
             return Vec::new();
         }
-        let at = self.clock.now();
+        let at = self.setup.clock.now();
         let mut actions = Vec::new();
         let Some(journal) = &self.setup.journal else {
             core.state.apply(at, event, &mut actions);
@@ -77,8 +75,11 @@ impl Shared {
         let record = encode_record(at, &event);
         core.compaction.appended(record.len());
         core.state.apply(at, event, &mut actions);
+        if sabotage::is(Sabotage::DoesBeforeRecording) {
+            self.perform(core, actions.clone());
+        }
         let recorded = at_once(journal.append(vec![record]));
-        let compacted = recorded.and_then(|()| match core.compaction.is_due() {
+        let compacted = recorded.and_then(|()| match core.compaction.is_due(&**journal) {
             true => self.compact_now(core, &**journal),
             false => Ok(()),
         });
@@ -112,7 +113,7 @@ impl Shared {
             }
             if let Some(inputs) = &core.inputs {
                 let (sender, receiver) = oneshot::channel();
-                // If the recording thread is gone, the receiver says so.
+                // If the recorder is gone, the receiver says so.
                 let _ = inputs.send(Input::Milestone(event, milestone, sender));
                 receiver
             } else {
@@ -136,11 +137,16 @@ impl Shared {
         acknowledged.await.is_ok()
     }
 
-    /// The recording thread: takes what has arrived, applies it, has it recorded as one batch, and only then lets the actions happen.
-    pub(super) fn record_batches(&self, journal: &dyn Journal, received: &mpsc::Receiver<Input>) {
-        while let Ok(first) = received.recv() {
-            let inputs = std::iter::once(first).chain(received.try_iter()).take(LONGEST_BATCH);
-            if let Err(cause) = self.record_batch(journal, inputs) {
+    /// The recorder: takes what has arrived, applies it, has it recorded as one batch, and only then lets the actions happen.
+    pub(super) async fn record_batches(&self, journal: &dyn Journal, mut received: mpsc::UnboundedReceiver<Input>) {
+        while let Some(first) = received.recv().await {
+            let mut inputs = vec![first];
+            while inputs.len() < LONGEST_BATCH
+                && let Ok(next) = received.try_recv()
+            {
+                inputs.push(next);
+            }
+            if let Err(cause) = self.record_batch(journal, inputs).await {
                 self.stop(RunError::Journal {
                     run: self.setup.run,
                     cause,
@@ -150,7 +156,7 @@ impl Shared {
         }
     }
 
-    fn record_batch(&self, journal: &dyn Journal, inputs: impl Iterator<Item = Input>) -> Result<(), JournalError> {
+    async fn record_batch(&self, journal: &dyn Journal, inputs: Vec<Input>) -> Result<(), JournalError> {
         let mut records = Vec::new();
         let mut actions = Vec::new();
         let mut acknowledge = Vec::new();
@@ -174,20 +180,23 @@ impl Shared {
                         event
                     }
                 };
-                let at = self.clock.now();
+                let at = self.setup.clock.now();
                 let record = encode_record(at, &event);
                 core.compaction.appended(record.len());
                 records.push(record);
                 core.state.apply(at, event, &mut actions);
             }
         }
-        futures::executor::block_on(journal.append(records))?;
+        if sabotage::is(Sabotage::DoesBeforeRecording) {
+            self.perform(&mut self.core.lock(), std::mem::take(&mut actions));
+        }
+        journal.append(records).await?;
         let snapshot = {
             let mut core = self.core.lock();
             if !core.stopped {
                 self.perform(&mut core, actions);
             }
-            let is_due = core.compaction.is_due() || is_last;
+            let is_due = core.compaction.is_due(journal) || is_last;
             is_due.then(|| {
                 let snapshot = core.state.snapshot();
                 core.compaction.done(snapshot.len());
@@ -195,7 +204,7 @@ impl Shared {
             })
         };
         if let Some(snapshot) = snapshot {
-            futures::executor::block_on(journal.snapshot(snapshot))?;
+            journal.snapshot(snapshot).await?;
         }
         for sender in acknowledge {
             // Whoever does not wait any more does not need to know.

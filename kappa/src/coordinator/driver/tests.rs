@@ -86,6 +86,7 @@ pub(super) fn setup(platform: Arc<dyn Platform>, journal: Option<Arc<dyn Journal
         store: Arc::new(MemoryStore::new()),
         journal,
         runtime: Handle::current(),
+        clock: Arc::new(clock::SystemClock::start()),
         tuning,
         time_limit: None,
         observers: Vec::new(),

@@ -7,9 +7,12 @@
 use super::observe::name_of;
 use super::task::{Attempts, Phase, Position, Recorded, Task, Wait};
 use super::{Action, RunEvent, State};
+use crate::coordinator::sabotage::{self, Sabotage};
 use crate::error::Failure;
 use crate::ids::{Incarnation, Sequence, TaskId};
 use crate::protocol::{Answer, Call, Payload, Reply, Request, TaskSpec};
+use bytes::Bytes;
+use std::time::Duration;
 
 /// What became of a call.
 pub(super) enum Outcome {
@@ -36,11 +39,12 @@ impl State {
             self.come_too_late(request, actions);
             return;
         }
-        if !task.is_current(incarnation) {
+        if !task.is_current(incarnation) && !sabotage::is(Sabotage::Unfenced) {
             reply(id, incarnation, sequence, Reply::Fenced, actions);
             return;
         }
-        let is_next = matches!(task.phase, Phase::Running(_)) && sequence > task.last;
+        let is_repeated = sabotage::is(Sabotage::Repeats) && sequence == task.last;
+        let is_next = matches!(task.phase, Phase::Running(_)) && (sequence > task.last || is_repeated);
         let is_duplicate = sequence == task.last && incarnation == task.last_by && sequence > 0;
         match &task.phase {
             _ if is_next => self.commit(request, actions),
@@ -95,7 +99,13 @@ impl State {
         let Some(task) = self.tasks.get_mut(&id) else { return };
         task.last = sequence;
         task.last_by = incarnation;
-        task.attempts = Attempts::default();
+        if !sabotage::is(Sabotage::NeverForgives) {
+            task.attempts = Attempts::default();
+        }
+        let continuation = match sabotage::is(Sabotage::LosesCheckpoint) {
+            true => Payload::Inline(Bytes::new()),
+            false => continuation,
+        };
         let superseded = task.move_to(Position::Checkpoint {
             continuation,
             answer: None,
@@ -171,7 +181,11 @@ impl State {
             task: id,
             waits_for: wait.observed(),
         }));
-        let until = self.now.after(self.tuning.grace);
+        let grace = match sabotage::is(Sabotage::KeepsBlocked) {
+            true => Duration::from_secs(60),
+            false => self.tuning.grace,
+        };
+        let until = self.now.after(grace);
         let Some(task) = self.tasks.get_mut(&id) else { return };
         // Who knows that it will be long need not wait for the end of the grace.
         let is_long = matches!(&wait, Wait::Sleep { until: end } if *end > until);
@@ -280,6 +294,10 @@ impl State {
         match self.begin_after(id, after) {
             Ok(None) => self.ready.push_back(id),
             Ok(Some(wait)) => {
+                actions.push(Action::Observed(RunEvent::Blocked {
+                    task: id,
+                    waits_for: wait.observed(),
+                }));
                 if let Some(task) = self.tasks.get_mut(&id) {
                     task.phase = Phase::Blocked { wait, holding: None };
                     self.active -= 1;

@@ -3,6 +3,7 @@
 use super::calls::reply;
 use super::task::{Phase, Position};
 use super::{Action, BackOff, RunEvent, Slot, State};
+use crate::coordinator::sabotage::{self, Sabotage};
 use crate::error::Failure;
 use crate::ids::{Incarnation, TaskId};
 use crate::protocol::{Answer, Invocation, InvocationOutcome, Reply, Request, Start};
@@ -45,7 +46,10 @@ impl State {
             Position::Beginning(arguments) => Start::Begin(arguments.clone()),
             Position::Checkpoint { continuation, answer } => Start::Resume {
                 continuation: continuation.clone(),
-                answer: answer.as_ref().map_or(Answer::Done, |recorded| self.answer(recorded)),
+                answer: answer
+                    .as_ref()
+                    .filter(|_| !sabotage::is(Sabotage::ForgetsAnswers))
+                    .map_or(Answer::Done, |recorded| self.answer(recorded)),
             },
             Position::Over => return,
         };

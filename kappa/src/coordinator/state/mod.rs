@@ -54,6 +54,7 @@ pub use observe::{Observation, RunEvent, RunStats, WaitsFor};
 pub use snapshot::{RestoreError, decode_record, encode_record};
 pub use tuning::{BackOff, Tuning};
 
+use super::sabotage::{self, Sabotage};
 use crate::ids::{Incarnation, QueueId, RunId, TaskId};
 use crate::protocol::{Payload, Request, TaskResult, TaskSpec};
 use queues::Queue;
@@ -187,9 +188,11 @@ impl State {
     /// Whether a request would be fenced in this state: its invocation is not (or no longer) its task's current one. Such a request
     /// changes nothing, so it may be answered without being recorded.
     pub fn fences(&self, request: &Request) -> bool {
-        self.tasks
-            .get(&request.task)
-            .is_none_or(|task| !task.is_current(request.incarnation) && !task.has_superseded(request))
+        !sabotage::is(Sabotage::Unfenced)
+            && self
+                .tasks
+                .get(&request.task)
+                .is_none_or(|task| !task.is_current(request.incarnation) && !task.has_superseded(request))
     }
 
     /// The run's result, once it has ended.
@@ -261,6 +264,7 @@ impl State {
     /// have anything else deleted.
     fn discard(&self, payload: Payload, actions: &mut Vec<Action>) {
         if let Payload::Stored { key, .. } = payload
+            && !sabotage::is(Sabotage::KeepsGarbage)
             && key.starts_with(&format!("runs/{}/", self.run))
         {
             actions.push(Action::Delete(key));

@@ -7,6 +7,7 @@
 use super::calls::Outcome;
 use super::task::{Phase, Recorded, Wait};
 use super::{Action, State};
+use crate::coordinator::sabotage::{self, Sabotage};
 use crate::ids::{QueueId, TaskId};
 use crate::protocol::Payload;
 use serde::{Deserialize, Serialize};
@@ -101,7 +102,14 @@ impl State {
         let Some(queue) = self.queues.get_mut(&id) else {
             return Outcome::Answered(Recorded::Item(None));
         };
-        if let Some(item) = queue.items.pop_front() {
+        let first = match sabotage::is(Sabotage::LastInFirstOut) {
+            true => queue.items.pop_back(),
+            false => queue.items.pop_front(),
+        };
+        if let Some(item) = first {
+            if sabotage::is(Sabotage::DeletesTaken) {
+                self.discard(item.clone(), actions);
+            }
             self.let_producers_in(id, actions);
             return Outcome::Answered(Recorded::Item(Some(item)));
         }
@@ -127,6 +135,9 @@ impl State {
                 _ => VecDeque::new(),
             };
             self.admit(id, &mut rest, actions);
+            if sabotage::is(Sabotage::LosesWaiting) && rest.len() > 1 {
+                rest.pop_back();
+            }
             if rest.is_empty() {
                 if let Some(queue) = self.queues.get_mut(&id) {
                     queue.producers.pop_first();

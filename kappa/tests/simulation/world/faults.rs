@@ -1,0 +1,68 @@
+//! What goes wrong, how often, and a record of where it did.
+
+use super::dice::Dice;
+use std::collections::BTreeSet;
+
+/// A kind of misfortune. Each seed has its own mixture of them: some kinds often, some never.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Class {
+    /// An invocation ends before its time.
+    Death,
+    /// An invocation that was given up goes on.
+    Zombie,
+    /// A message is lost, late or doubled.
+    Message,
+    /// The store cannot put or get.
+    Store,
+    /// The store cannot delete.
+    Deletion,
+    /// The coordinator dies.
+    Coordinator,
+}
+
+const CLASSES: usize = 6;
+
+/// What goes wrong in one simulation.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Profile {
+    /// The chance at each place where a misfortune of the class could happen.
+    rates: [f64; CLASSES],
+    /// So many in all; then the rest of the program runs in peace.
+    pub(crate) most: u64,
+}
+
+impl Profile {
+    /// Nothing goes wrong.
+    pub(crate) const CALM: Profile = Profile {
+        rates: [0.0; CLASSES],
+        most: 0,
+    };
+
+    pub(crate) fn random(dice: &Dice) -> Self {
+        if dice.chance(0.05) {
+            return Profile::CALM;
+        }
+        let mut rates = [0.0; CLASSES];
+        for (class, rate) in rates.iter_mut().enumerate() {
+            // Places where the coordinator could die are many more than the others.
+            let scale = if class == Class::Coordinator as usize { 0.3 } else { 1.0 };
+            *rate = scale * dice.one(&[0.0, 0.01, 0.03, 0.1, 0.25]);
+        }
+        Profile {
+            rates,
+            most: dice.one(&[1, 3, 10, 40, 40, 150]),
+        }
+    }
+
+    pub(crate) fn rate(&self, class: Class) -> f64 {
+        self.rates[class as usize]
+    }
+}
+
+/// What has gone wrong so far.
+#[derive(Debug, Default)]
+pub(crate) struct Ledger {
+    pub(crate) faults: u64,
+    /// Distinct places and what happened there.
+    pub(crate) points: BTreeSet<(String, &'static str)>,
+}

@@ -1,0 +1,655 @@
+//! The whole runtime in one thread, under a virtual clock: state machine, driver, worker loop, `Context`, tasks. Only what surrounds it is not real:
+//! platform, link, store and journal hand over with random delays, and fail.
+//!
+//! Guarantees that a seed decides everything: the program, who overtakes whom, what goes wrong and where. [`simulate`] runs one seed and says what
+//! was wrong; the same seed gives the same history in every process.
+
+mod clock;
+mod dice;
+mod faults;
+mod history;
+mod interpreter;
+mod journal;
+mod link;
+pub(crate) mod many;
+mod model;
+mod platform;
+mod script;
+mod store;
+
+use bytes::Bytes;
+use clock::VirtualClock;
+use dice::Dice;
+use faults::{Class, Ledger, Profile};
+use history::{Finding, History};
+use journal::{SimulatedJournal, Written};
+use kappa::coordinator::driver::{Coordinator, Setup};
+use kappa::coordinator::state::Event;
+use kappa::ids::{Incarnation, RunId, Sequence, TaskId};
+use kappa::link::Link;
+use kappa::protocol::{InvocationOutcome, Payload, TaskSpec};
+use kappa::runtime::{BackOff, RunError, RunStats, Tuning};
+use kappa::{Failure, TaskError};
+use model::Predicted;
+use parking_lot::Mutex;
+use platform::SimulatedPlatform;
+use script::{Limits, Script};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use store::{SimulatedStore, User};
+use tokio::runtime::Handle;
+
+/// Which life of the coordinator.
+pub(crate) type Epoch = u64;
+
+/// How often an invocation may end early without its task having made progress.
+const MOST_BREAKS: u32 = 3;
+
+/// How many of these without progress are too many: more than all that fate does.
+const LIMIT: u32 = 6;
+
+/// What to simulate.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Simulation {
+    pub(crate) seed: u64,
+    /// Whether to keep the history, to be printed.
+    pub(crate) is_recorded: bool,
+    pub(crate) trouble: Trouble,
+}
+
+/// What goes wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Trouble {
+    /// What the seed says.
+    Random,
+    /// Nothing but the death of the coordinator at its n-th write to the journal (1 is the first), if that; before it or after it.
+    OneDeath(Option<(u64, &'static str)>),
+}
+
+/// What a simulation came to.
+#[derive(Debug, Default)]
+pub(crate) struct Report {
+    pub(crate) faults: u64,
+    /// Distinct places at which something went wrong, and what.
+    pub(crate) points: BTreeSet<(String, &'static str)>,
+    /// Calls that took effect.
+    pub(crate) commits: u64,
+    /// Writes to the journal.
+    pub(crate) writes: u64,
+    /// What happened, in the coordinator's own numbers.
+    pub(crate) stats: RunStats,
+    pub(crate) violations: Vec<String>,
+    /// What happened, in order; if it was to be recorded.
+    pub(crate) history: Vec<String>,
+}
+
+/// What everything in a simulation shares.
+pub(crate) struct World {
+    pub(crate) run: RunId,
+    pub(crate) clock: Arc<VirtualClock>,
+    pub(crate) dice: Dice,
+    pub(crate) runtime: Handle,
+    pub(crate) grace: Duration,
+    pub(crate) time_limit: Option<Duration>,
+    simulation: Simulation,
+    profile: Profile,
+    is_over: AtomicBool,
+    inner: Mutex<Inner>,
+}
+
+struct Inner {
+    ledger: Ledger,
+    /// The life of the coordinator that is going on; `None` between two.
+    alive: Option<Epoch>,
+    /// How to reach it.
+    way: Option<(Epoch, Arc<dyn Link>)>,
+    written: Written,
+    writes: u64,
+    history: History,
+    objects: BTreeMap<String, Bytes>,
+    most_objects: usize,
+    /// Everything of the run has been deleted, and what zombies have put since then.
+    is_emptied: bool,
+    late_objects: BTreeSet<String>,
+    invocations: BTreeSet<(TaskId, Incarnation)>,
+    breaks: BTreeMap<(TaskId, Sequence), u32>,
+    violations: Vec<String>,
+    lines: Vec<String>,
+}
+
+impl World {
+    /// Some time passes, or none.
+    pub(crate) async fn pause(&self) {
+        let delay = self.dice.delay();
+        if delay > 0 {
+            self.clock.wait(delay).await;
+        }
+    }
+
+    /// A line of the history.
+    pub(crate) fn note(&self, line: impl FnOnce() -> String) {
+        if self.simulation.is_recorded {
+            let line = format!("{:>12} us  {}", self.clock.elapsed(), line());
+            self.inner.lock().lines.push(line);
+        }
+    }
+
+    pub(crate) fn violated(&self, what: String) {
+        self.note(|| format!("VIOLATION: {what}"));
+        self.inner.lock().violations.push(what);
+    }
+
+    /// Whether a misfortune of this class is due.
+    pub(crate) fn is_due(&self, class: Class) -> bool {
+        let rate = self.profile.rate(class);
+        rate > 0.0 && self.inner.lock().ledger.faults < self.profile.most && self.dice.chance(rate)
+    }
+
+    /// Whether a misfortune of this class happens here and now.
+    pub(crate) fn strikes(&self, class: Class, what: &'static str, place: impl FnOnce() -> String) -> bool {
+        let strikes = self.is_due(class);
+        if strikes {
+            self.struck(what, place);
+        }
+        strikes
+    }
+
+    /// A misfortune has happened.
+    pub(crate) fn struck(&self, what: &'static str, place: impl FnOnce() -> String) {
+        let place = place();
+        self.note(|| format!("FAULT: {what}: {place}"));
+        let ledger = &mut self.inner.lock().ledger;
+        ledger.faults += 1;
+        ledger.points.insert((place, what));
+    }
+
+    /// Whether the task may lose one more invocation that started there.
+    pub(crate) fn may_break(&self, task: TaskId, start: Sequence) -> bool {
+        self.inner
+            .lock()
+            .breaks
+            .get(&(task, start))
+            .is_none_or(|count| *count < MOST_BREAKS)
+    }
+
+    pub(crate) fn breaks(&self, task: TaskId, start: Sequence) {
+        *self.inner.lock().breaks.entry((task, start)).or_default() += 1;
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.is_over.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn is_alive(&self, epoch: Epoch) -> bool {
+        self.inner.lock().alive == Some(epoch)
+    }
+
+    pub(crate) fn coordinator_dies(&self, epoch: Epoch) {
+        self.note(|| format!("coordinator {epoch} is gone"));
+        let inner = &mut *self.inner.lock();
+        if inner.alive == Some(epoch) {
+            inner.alive = None;
+            inner.way = None;
+        }
+    }
+
+    /// Who is to be asked, if anybody is there.
+    pub(crate) fn way(&self) -> Option<(Epoch, Arc<dyn Link>)> {
+        self.inner.lock().way.clone()
+    }
+
+    /// The coordinator of this life can be reached.
+    pub(crate) fn reached(&self, epoch: Epoch, link: Arc<dyn Link>) {
+        let inner = &mut *self.inner.lock();
+        if inner.alive == Some(epoch) {
+            inner.way = Some((epoch, link));
+        }
+    }
+
+    /// The coordinator has started an invocation.
+    pub(crate) fn started(&self, task: TaskId, incarnation: Incarnation) {
+        self.note(|| format!("{task} invocation {incarnation} starts"));
+        if !self.inner.lock().invocations.insert((task, incarnation)) {
+            self.violated(format!("invocation {incarnation} of {task} was started twice"));
+        }
+    }
+
+    pub(crate) fn count_write(&self) {
+        self.inner.lock().writes += 1;
+    }
+
+    /// Whether the one death that was asked for is now.
+    pub(crate) fn is_last_write(&self, how: &str) -> bool {
+        match self.simulation.trouble {
+            Trouble::OneDeath(Some((write, when))) => self.inner.lock().writes == write && how == when,
+            _ => false,
+        }
+    }
+
+    pub(crate) fn write<T>(&self, change: impl FnOnce(&mut Written) -> T) -> T {
+        change(&mut self.inner.lock().written)
+    }
+
+    /// These records have been written.
+    pub(crate) fn follow(&self, records: &[Vec<u8>]) {
+        let mut found = Vec::new();
+        {
+            let inner = &mut *self.inner.lock();
+            let objects = &inner.objects;
+            let read = |key: &str| objects.get(key).map(|bytes| bytes.to_vec());
+            for record in records {
+                inner.history.follow(record, &read, &mut found);
+            }
+        }
+        for finding in found {
+            match finding {
+                Finding::Note(line) => self.note(|| line),
+                Finding::Violation(what) => self.violated(what),
+            }
+        }
+    }
+
+    /// Whether the bytes are the state that everything written so far leads to.
+    pub(crate) fn check_state(&self, what: &str, snapshot: &[u8]) {
+        let expected = self.inner.lock().history.snapshot();
+        if expected != snapshot {
+            self.violated(format!("{what} is not the state that was recorded"));
+        }
+    }
+
+    /// False if there is an object under this key.
+    pub(crate) fn put(&self, key: &str, bytes: Bytes, is_zombie: bool) -> bool {
+        let inner = &mut *self.inner.lock();
+        if inner.objects.contains_key(key) {
+            return false;
+        }
+        if inner.is_emptied && is_zombie {
+            inner.late_objects.insert(key.to_string());
+        }
+        inner.objects.insert(key.to_string(), bytes);
+        inner.most_objects = inner.most_objects.max(inner.objects.len());
+        true
+    }
+
+    pub(crate) fn object(&self, key: &str) -> Option<Bytes> {
+        self.inner.lock().objects.get(key).cloned()
+    }
+
+    pub(crate) fn delete(&self, key: &str) {
+        let is_live = {
+            let inner = &mut *self.inner.lock();
+            inner.objects.remove(key);
+            inner.history.is_live(key)
+        };
+        if is_live {
+            self.violated("an object was deleted that the run still needs".to_string());
+        }
+    }
+
+    pub(crate) fn delete_everything(&self) {
+        self.note(|| "everything is deleted".to_string());
+        let has_ended = {
+            let inner = &mut *self.inner.lock();
+            inner.objects.clear();
+            inner.is_emptied = true;
+            inner.late_objects.clear();
+            inner.history.has_ended()
+        };
+        if !has_ended {
+            self.violated("everything was deleted before the run's end".to_string());
+        }
+    }
+}
+
+/// An event's name.
+pub(crate) fn event_name(event: &Event) -> String {
+    match event {
+        Event::Started { .. } => "start".to_string(),
+        Event::Requested(request) => format!("call {}", model::name(&request.call)),
+        Event::InvocationEnded { outcome, .. } => format!("end {}", outcome_name(outcome)),
+        Event::Ticked => "timer".to_string(),
+        Event::Recovered(_) => "recovery".to_string(),
+        Event::Cancelled => "cancel".to_string(),
+        Event::ResultCollected(_) => "result".to_string(),
+        Event::Published { .. } => "publication".to_string(),
+    }
+}
+
+/// An outcome without its message, in which there may be keys.
+pub(crate) fn outcome_name(outcome: &InvocationOutcome) -> &'static str {
+    match outcome {
+        InvocationOutcome::Returned => "returned",
+        InvocationOutcome::Crashed(_) => "crashed",
+        InvocationOutcome::Killed(_) => "killed",
+        InvocationOutcome::TimedOut => "timed out",
+        InvocationOutcome::OutOfMemory(_) => "out of memory",
+        InvocationOutcome::Throttled(_) => "throttled",
+        InvocationOutcome::Unstartable(_) => "unstartable",
+        InvocationOutcome::Unlinked(_) => "unlinked",
+    }
+}
+
+/// How a seed's program is run.
+struct Plan {
+    script: Script,
+    concurrency: usize,
+    is_immediate: bool,
+    snapshot_floor: usize,
+    tuning: Tuning,
+    time_limit: Option<Duration>,
+    /// Cancelled after so many microseconds.
+    cancelled_after: Option<u64>,
+}
+
+impl Plan {
+    fn of(dice: &Dice, trouble: Trouble) -> Self {
+        let time_limit = dice.chance(0.4).then(|| Duration::from_secs(2));
+        let is_random = trouble == Trouble::Random;
+        let limits = Limits {
+            work: dice.one(&[1000, 20_000, 200_000]),
+            overtime: time_limit.is_some() && is_random,
+            panics: dice.chance(0.3) && is_random,
+            flaky: true,
+            sleep: u64::MAX,
+        };
+        let grace = dice.one(&[0, 1, 50]);
+        let tuning = Tuning {
+            grace: Duration::from_millis(grace),
+            crash_limit: LIMIT,
+            out_of_memory_limit: LIMIT,
+            time_out_limit: LIMIT,
+            kill_limit: LIMIT,
+            after_kill: BackOff {
+                immediate: dice.one(&[0, 2]),
+                ..Tuning::default().after_kill
+            },
+            ..Tuning::default()
+        };
+        Plan {
+            concurrency: dice.number(1..7) as usize,
+            is_immediate: dice.chance(0.5),
+            snapshot_floor: dice.one(&[500, 3000, 4 << 20]),
+            tuning,
+            time_limit,
+            cancelled_after: (is_random && dice.chance(0.05)).then(|| dice.number(0..500_000)),
+            script: script::generate(dice, limits),
+        }
+    }
+
+    fn setup(&self, world: &Arc<World>, epoch: Epoch) -> Setup {
+        let platform = Arc::new(SimulatedPlatform {
+            world: world.clone(),
+            epoch,
+            concurrency: self.concurrency,
+        });
+        Setup {
+            run: world.run,
+            platform: platform.clone(),
+            here: platform,
+            store: Arc::new(SimulatedStore {
+                world: world.clone(),
+                user: User::Coordinator(epoch),
+            }),
+            journal: Some(Arc::new(SimulatedJournal {
+                world: world.clone(),
+                epoch,
+                is_immediate: self.is_immediate,
+                snapshot_floor: self.snapshot_floor,
+            })),
+            runtime: world.runtime.clone(),
+            clock: world.clock.clone(),
+            tuning: self.tuning.clone(),
+            time_limit: self.time_limit,
+            observers: Vec::new(),
+        }
+    }
+}
+
+/// The program of a seed, for real processes: quick, and without anything that only one process can know.
+pub(crate) fn for_processes(seed: u64) -> Script {
+    let limits = Limits {
+        work: 5000,
+        overtime: false,
+        panics: false,
+        flaky: false,
+        sleep: 40_000,
+    };
+    script::generate(&Dice::new(seed), limits)
+}
+
+/// The call that plays a script: function and arguments.
+pub(crate) fn call(script: &Script) -> (&'static str, Vec<u8>) {
+    let call = interpreter::play(script.clone()).into_spec_bytes();
+    call.expect("a script is plain data")
+}
+
+/// Runs one seed to its end.
+pub(crate) fn simulate(simulation: Simulation) -> Report {
+    let dice = Dice::new(simulation.seed);
+    let plan = Plan::of(&dice, simulation.trouble);
+    let profile = match simulation.trouble {
+        Trouble::Random => Profile::random(&dice),
+        Trouble::OneDeath(_) => Profile::CALM,
+    };
+    interpreter::forget();
+    let clock = Arc::new(VirtualClock::default());
+    let run = RunId::parse("01900000000070008000000000000000").expect("a well-formed id");
+    let place = Mutex::new(None);
+    let ended = clock::run(&clock, async {
+        let world = Arc::new(World {
+            run,
+            clock: clock.clone(),
+            dice,
+            runtime: Handle::current(),
+            grace: plan.tuning.grace,
+            time_limit: plan.time_limit,
+            simulation,
+            profile,
+            is_over: AtomicBool::new(false),
+            inner: Mutex::new(Inner {
+                ledger: Ledger::default(),
+                alive: None,
+                way: None,
+                written: Written::default(),
+                writes: 0,
+                history: History::new(run),
+                objects: BTreeMap::new(),
+                most_objects: 0,
+                is_emptied: false,
+                late_objects: BTreeSet::new(),
+                invocations: BTreeSet::new(),
+                breaks: BTreeMap::new(),
+                violations: Vec::new(),
+                lines: Vec::new(),
+            }),
+        });
+        *place.lock() = Some(world.clone());
+        world.note(|| format!("program: {:?}", plan.script));
+        let outcome = live(&world, &plan).await;
+        world.note(|| format!("the run ends: {}", describe(&outcome)));
+        judge(&world, &plan, outcome);
+        // Whoever is still under way arrives: late messages, zombies.
+        world.clock.wait(3_000_000).await;
+        sweep(&world);
+        world.is_over.store(true, Ordering::Relaxed);
+    });
+    let world = place.into_inner().expect("the simulation has begun");
+    if ended.is_none() {
+        world.is_over.store(true, Ordering::Relaxed);
+        world.violated("the run is stuck: nobody can go on, or it takes hours".to_string());
+    }
+    let inner = &mut *world.inner.lock();
+    Report {
+        faults: inner.ledger.faults,
+        points: std::mem::take(&mut inner.ledger.points),
+        commits: inner.history.commits,
+        writes: inner.writes,
+        stats: inner.history.stats().clone(),
+        violations: std::mem::take(&mut inner.violations),
+        history: std::mem::take(&mut inner.lines),
+    }
+}
+
+/// Starts the run, and resumes it whenever its coordinator is gone, until it has ended and everything of it is deleted.
+async fn live(world: &Arc<World>, plan: &Plan) -> Result<Bytes, TaskError> {
+    let mut first: Option<Result<Bytes, TaskError>> = None;
+    for epoch in 0.. {
+        let Some(coordinator) = begin(world, plan, epoch).await else {
+            continue;
+        };
+        let outcome = watch(world, plan, &coordinator, epoch).await;
+        let has_ended = match outcome {
+            Ok(bytes) => Some(Ok(bytes)),
+            Err(RunError::Failed(error)) => Some(Err(error)),
+            Err(RunError::Interrupted { .. } | RunError::Journal { .. } | RunError::Store { .. }) => None,
+            Err(error) => {
+                world.violated(format!("the run stops: {error}"));
+                return first.unwrap_or(Ok(Bytes::new()));
+            }
+        };
+        world.coordinator_dies(epoch);
+        drop(coordinator);
+        if let Some(outcome) = has_ended {
+            match &first {
+                Some(before) if *before != outcome => {
+                    world.violated("asked again, the run has another result".to_string());
+                }
+                _ => {}
+            }
+            let is_emptied = world.inner.lock().is_emptied;
+            if is_emptied && !world.dice.chance(0.1) {
+                return outcome;
+            }
+            first = Some(outcome);
+        }
+        // Until it is noticed that nobody is there.
+        let down = world.dice.number(0..300_000);
+        world.clock.wait(down).await;
+    }
+    unreachable!("the epochs do not end")
+}
+
+/// A new life of the coordinator; `None` if it dies at once.
+async fn begin(world: &Arc<World>, plan: &Plan, epoch: Epoch) -> Option<Coordinator> {
+    world.note(|| format!("coordinator {epoch} begins"));
+    world.inner.lock().alive = Some(epoch);
+    let mut begun = Coordinator::resume(plan.setup(world, epoch)).await;
+    if let Err(RunError::Unknown { .. }) = begun {
+        let (function, arguments) = call(&plan.script);
+        let root = TaskSpec::new(function, Payload::Inline(arguments.into()));
+        begun = Coordinator::start(plan.setup(world, epoch), root).await;
+    }
+    match begun {
+        Ok(coordinator) => {
+            world.reached(epoch, coordinator.link());
+            Some(coordinator)
+        }
+        Err(error) => {
+            if !matches!(error, RunError::Journal { .. }) {
+                world.violated(format!("the run cannot begin: {error}"));
+            }
+            world.coordinator_dies(epoch);
+            None
+        }
+    }
+}
+
+/// Waits for the coordinator's end: the run's, its own at any moment, or an interruption. Cancels the run when that is planned.
+async fn watch(world: &Arc<World>, plan: &Plan, coordinator: &Coordinator, epoch: Epoch) -> Result<Bytes, RunError> {
+    let dies_after = match world.is_due(Class::Coordinator) {
+        true => world.dice.number(0..200_000),
+        false => u64::MAX,
+    };
+    let cancelled_after = match plan.cancelled_after {
+        Some(at) => at.saturating_sub(world.clock.elapsed()),
+        None => u64::MAX,
+    };
+    let cancel = async {
+        if cancelled_after < u64::MAX {
+            world.clock.wait(cancelled_after).await;
+            world.note(|| "the run is cancelled".to_string());
+            coordinator.cancel();
+        }
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        biased;
+        outcome = coordinator.wait() => outcome,
+        () = cancel => Err(RunError::Unknown { run: world.run }),
+        () = world.clock.wait(dies_after) => {
+            if world.dice.chance(0.3) {
+                world.struck("run is interrupted", || "any time".to_string());
+                coordinator.interrupt().await;
+            } else {
+                world.struck("coordinator dies", || "any time".to_string());
+                world.coordinator_dies(epoch);
+            }
+            Err(RunError::Interrupted { run: world.run, resumable: true })
+        }
+    }
+}
+
+fn describe(outcome: &Result<Bytes, TaskError>) -> String {
+    match outcome {
+        Ok(bytes) => format!("a result of {} bytes", bytes.len()),
+        Err(error) => match &error.kind {
+            Failure::Crashed { attempts, .. } => format!("{} crashed {attempts} times", error.task),
+            kind => format!("{} {kind}", error.task),
+        },
+    }
+}
+
+/// Compares the outcome with the model's.
+fn judge(world: &World, plan: &Plan, outcome: Result<Bytes, TaskError>) {
+    let wrong = match outcome {
+        Err(error) if error.kind == Failure::Cancelled && plan.cancelled_after.is_some() => None,
+        outcome => verdict(&plan.script, &outcome),
+    };
+    if let Some(wrong) = wrong {
+        world.violated(format!("the result is not the model's: {wrong}"));
+    }
+}
+
+/// What is wrong with the outcome of a script, if anything is.
+pub(crate) fn verdict(script: &Script, outcome: &Result<Bytes, TaskError>) -> Option<String> {
+    match (outcome, model::predict(script)) {
+        (Ok(bytes), Ok(predicted)) => refute(&predicted, bytes),
+        (Err(error), Err(misfortune)) if misfortune.is(&error.kind) => None,
+        (Err(error), Ok(_)) => Some(format!("it failed: {error}")),
+        (Err(error), Err(misfortune)) => Some(format!("it failed by {error}, not by {misfortune:?}")),
+        (Ok(_), Err(misfortune)) => Some(format!("it ended well, not by {misfortune:?}")),
+    }
+}
+
+fn refute(predicted: &Predicted, bytes: &[u8]) -> Option<String> {
+    match postcard::from_bytes(bytes) {
+        Ok(result) => predicted.refute(&result),
+        Err(cause) => Some(cause.to_string()),
+    }
+}
+
+/// Nothing is left behind.
+fn sweep(world: &World) {
+    let (left, most_objects, most_live, faults) = {
+        let inner = &*world.inner.lock();
+        let left = inner
+            .objects
+            .keys()
+            .filter(|key| !inner.late_objects.contains(*key))
+            .count();
+        let faults = inner.ledger.faults as usize;
+        (left, inner.most_objects, inner.history.most_live, faults)
+    };
+    if left > 0 {
+        world.violated(format!("{left} objects are left in the store"));
+    }
+    // What is being written or deleted just now, and what a fault has left until the end.
+    let most = 2 * most_live + 16 + 8 * faults;
+    if most_objects > most {
+        world.violated(format!(
+            "there were {most_objects} objects at once, {most_live} of them needed"
+        ));
+    }
+}
