@@ -6,7 +6,7 @@ use super::calls::Outcome;
 use super::checks::shortened;
 use super::ending::Ending;
 use super::task::{Phase, Recorded, Task, Wait};
-use super::{Action, State};
+use super::{Action, RunEvent, State};
 use crate::error::{Failure, TaskError};
 use crate::ids::TaskId;
 use crate::protocol::TaskResult;
@@ -125,6 +125,7 @@ impl State {
                     task.phase = Phase::Ready;
                     self.ready.push_back(waiter);
                     self.active += 1;
+                    actions.push(Action::Observed(RunEvent::Unblocked { task: waiter }));
                 }
             }
             Wait::Enqueue { .. } | Wait::Dequeue { .. } | Wait::Sleep { .. } | Wait::Publish { .. } => {}
