@@ -79,6 +79,8 @@ pub struct Coordinator {
 struct Shared {
     me: Weak<Shared>,
     setup: Setup,
+    /// How far the run's time is ahead of the clock's: another machine's clock may have been before this one's.
+    ahead: Duration,
     core: Mutex<Core>,
     /// The next timer has become an earlier one.
     earlier_timer: Notify,
@@ -179,6 +181,7 @@ impl Coordinator {
             }
             None => (None, None),
         };
+        let ahead = state.now().since(setup.clock.now());
         let core = Core {
             state,
             waiting: BTreeMap::new(),
@@ -192,6 +195,7 @@ impl Coordinator {
         let shared = Arc::new_cyclic(|me| Shared {
             me: me.clone(),
             setup,
+            ahead,
             core: Mutex::new(core),
             earlier_timer: Notify::new(),
             invocation_gone: Notify::new(),
@@ -353,6 +357,11 @@ impl Shared {
                 Err(receiver)
             }
         }
+    }
+
+    /// The time. It never goes back, whatever clocks the coordinators before this one had: timers would wait until it has caught up.
+    fn now(&self) -> Timestamp {
+        self.setup.clock.now().after(self.ahead)
     }
 
     fn interrupted(&self) -> RunError {
