@@ -24,6 +24,7 @@ mod record;
 #[cfg(test)]
 mod tests;
 
+use super::sabotage::{self, Sabotage};
 use super::state::{Action, Environment, Event, RunEvent, RunStats, State, Timestamp, Tuning, decode_record};
 use crate::ids::{Incarnation, RunId, Sequence, TaskId};
 use crate::journal::{Journal, JournalError};
@@ -361,7 +362,12 @@ impl Shared {
 
     /// The time. It never goes back, whatever clocks the coordinators before this one had: timers would wait until it has caught up.
     fn now(&self) -> Timestamp {
-        self.setup.clock.now().after(self.ahead)
+        let ahead = if sabotage::is(Sabotage::BelievesClock) {
+            Duration::ZERO
+        } else {
+            self.ahead
+        };
+        self.setup.clock.now().after(ahead)
     }
 
     fn interrupted(&self) -> RunError {
