@@ -25,6 +25,7 @@ mod record;
 #[cfg(test)]
 mod tests;
 
+use super::sabotage::{self, Sabotage};
 use super::state::{Action, Environment, Event, RunEvent, RunStats, State, Timestamp, Tuning, decode_record};
 use crate::ids::{Incarnation, RunId, Sequence, TaskId};
 use crate::journal::{Journal, JournalError};
@@ -85,6 +86,8 @@ pub struct Coordinator {
 struct Shared {
     me: Weak<Shared>,
     setup: Setup,
+    /// How far the run's time is ahead of the clock's: another machine's clock may have been before this one's.
+    ahead: Duration,
     core: Mutex<Core>,
     /// The next timer has become an earlier one.
     earlier_timer: Notify,
@@ -187,6 +190,7 @@ impl Coordinator {
             }
             None => (None, None),
         };
+        let ahead = state.now().since(setup.clock.now());
         let core = Core {
             state,
             waiting: BTreeMap::new(),
@@ -201,6 +205,7 @@ impl Coordinator {
         let shared = Arc::new_cyclic(|me| Shared {
             me: me.clone(),
             setup,
+            ahead,
             core: Mutex::new(core),
             earlier_timer: Notify::new(),
             invocation_gone: Notify::new(),
@@ -372,6 +377,16 @@ impl Shared {
                 Err(receiver)
             }
         }
+    }
+
+    /// The time. It never goes back, whatever clocks the coordinators before this one had: timers would wait until it has caught up.
+    fn now(&self) -> Timestamp {
+        let ahead = if sabotage::is(Sabotage::BelievesClock) {
+            Duration::ZERO
+        } else {
+            self.ahead
+        };
+        self.setup.clock.now().after(ahead)
     }
 
     fn interrupted(&self) -> RunError {

@@ -87,6 +87,11 @@ fn guarantee_6_a_simulation_notices_failures_that_count_for_ever() {
 }
 
 #[test]
+fn guarantee_6_a_simulation_notices_timers_that_wait_for_a_clock_behind() {
+    assert_noticed(Sabotage::BelievesClock);
+}
+
+#[test]
 fn guarantee_6_a_simulation_notices_deadlocks_that_nobody_reports() {
     assert_noticed(Sabotage::MissesDeadlocks);
 }

@@ -25,6 +25,8 @@ pub(crate) enum Sabotage {
     KeepsBlocked,
     /// 6: failures count for ever.
     NeverForgives,
+    /// 6: a coordinator believes its own clock, though the one before had another.
+    BelievesClock,
     /// 6: nobody notices that everybody waits.
     MissesDeadlocks,
     /// 7: nothing is deleted before the run's end.

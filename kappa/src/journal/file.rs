@@ -1,7 +1,8 @@
 //! A journal in a folder, kept by the embedded store `fjall`.
 //!
 //! Guarantees that what was appended survives the death of this process, and with [`Durability::Machine`] that of the machine; that a batch
-//! is there as a whole or not at all, also after a death in the middle of writing it; and that only one process has it open.
+//! is there as a whole or not at all, also after a death in the middle of writing it; that a journal is there as a whole or not at all, also after
+//! a death in the middle of making it; and that only one process has it open.
 //!
 //! One key per batch of records, counting up, and one key for the snapshot together with the number of the first batch after it. A snapshot is
 //! written in one atomic step with the removal of the batches for which it stands.
@@ -11,6 +12,7 @@ use super::{Journal, JournalError};
 use async_trait::async_trait;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 use parking_lot::Mutex;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 /// What an appended record survives.
@@ -39,6 +41,23 @@ struct Batches {
     next: u64,
 }
 
+/// The file that says that a journal has been made: beside its folder, in which everything belongs to the embedded store.
+fn seal_of(path: &Path) -> PathBuf {
+    path.with_extension("made")
+}
+
+fn seal(path: &Path, durability: Durability) -> std::io::Result<()> {
+    let seal = seal_of(path);
+    let file = File::create(&seal)?;
+    if durability == Durability::Machine {
+        file.sync_all()?;
+        if let Some(folder) = seal.parent() {
+            File::open(folder)?.sync_all()?;
+        }
+    }
+    Ok(())
+}
+
 const SNAPSHOT_KEY: &[u8] = b"snapshot";
 const BATCH_PREFIX: &[u8] = b"batch/";
 const KEYSPACE: &str = "journal";
@@ -57,7 +76,9 @@ impl FileJournal {
             return Err(unavailable(path, "create", "there is something already"));
         }
         std::fs::create_dir_all(path).map_err(|cause| unavailable(path, "create", cause))?;
-        Self::open_existing(path, durability)
+        let journal = Self::open_existing(path, durability)?;
+        seal(path, durability).map_err(|cause| unavailable(path, "create", cause))?;
+        Ok(journal)
     }
 
     /// Opens the journal that another coordinator has left.
@@ -65,8 +86,8 @@ impl FileJournal {
     /// # Errors
     /// [`JournalError::NotFound`] if there is none, [`JournalError::InUse`] if another process has it open.
     pub fn open(path: &Path, durability: Durability) -> Result<Self, JournalError> {
-        let is_missing = std::fs::read_dir(path).map_or(true, |mut entries| entries.next().is_none());
-        if is_missing {
+        // Half of one, whose maker was killed, is none: nothing has ever been recorded there.
+        if !seal_of(path).exists() {
             return Err(JournalError::NotFound {
                 place: path.display().to_string(),
             });

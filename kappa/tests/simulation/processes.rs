@@ -1,4 +1,4 @@
-//! The same programs in real processes: coordinator and workers are killed and stopped by signals, again and again.
+//! The same programs in real processes: coordinator and workers are killed and stopped by signals, again and again. `KAPPA_SEEDS=n` runs more of them.
 
 use crate::world::{self, verdict};
 use kappa::Kappa;
@@ -249,7 +249,8 @@ fn files(folder: &Path) -> usize {
 #[test]
 fn programs_whose_processes_are_killed_and_stopped_have_the_models_result_and_leave_nothing() {
     let mut counts = Counts::default();
-    for seed in 0..12 {
+    let seeds = std::env::var("KAPPA_SEEDS").ok().and_then(|count| count.parse().ok());
+    for seed in 0..seeds.unwrap_or(12) {
         let folder = tempfile::tempdir().expect("a folder");
         let outcome = torment(seed, folder.path(), &mut counts).map(Into::into);
         assert_eq!(verdict(&world::for_processes(seed), &outcome), None, "seed {seed}");

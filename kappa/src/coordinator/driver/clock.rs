@@ -61,7 +61,7 @@ pub(super) async fn keep_time(shared: Weak<Shared>) {
             shared.earlier_timer.notified().await;
             continue;
         };
-        let left = at.since(shared.setup.clock.now());
+        let left = at.since(shared.now());
         if !left.is_zero() {
             tokio::select! {
                 biased;

@@ -66,7 +66,7 @@ impl Shared {
         if core.stopped {
             return Vec::new();
         }
-        let at = self.setup.clock.now();
+        let at = self.now();
         let mut actions = Vec::new();
         let Some(journal) = &self.setup.journal else {
             core.state.apply(at, event, &mut actions);
@@ -180,7 +180,7 @@ impl Shared {
                         event
                     }
                 };
-                let at = self.setup.clock.now();
+                let at = self.now();
                 let record = encode_record(at, &event);
                 core.compaction.appended(record.len());
                 records.push(record);

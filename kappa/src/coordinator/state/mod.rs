@@ -177,6 +177,11 @@ impl State {
         self.run
     }
 
+    /// The latest time it has heard of.
+    pub fn now(&self) -> Timestamp {
+        self.now
+    }
+
     /// When the next [`Event::Ticked`] is due, if nothing else happens before.
     pub fn next_timer(&self) -> Option<Timestamp> {
         let grace = self.holding.first().map(|&(at, _)| at);

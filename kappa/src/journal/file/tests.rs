@@ -54,6 +54,17 @@ fn a_missing_journal_is_not_found_and_nothing_is_made() {
 }
 
 #[test]
+fn a_journal_whose_maker_was_killed_is_not_found() {
+    let folder = Folder::new(Durability::Process);
+    drop(FileJournal::create(&folder.path, Durability::Process).expect("a journal"));
+    std::fs::remove_file(seal_of(&folder.path)).expect("the last thing that its making does");
+    let error = FileJournal::open(&folder.path, Durability::Process)
+        .map(drop)
+        .expect_err("not found");
+    assert!(matches!(error, JournalError::NotFound { .. }), "{error}");
+}
+
+#[test]
 fn an_existing_journal_is_never_created_over() {
     let folder = Folder::new(Durability::Process);
     drop(folder.open());

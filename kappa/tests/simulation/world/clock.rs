@@ -84,19 +84,22 @@ impl VirtualClock {
     }
 }
 
+/// The clock of one coordinator's machine: as fast as the others, but it shows another time.
+pub(crate) struct MachineClock {
+    pub(crate) clock: Arc<VirtualClock>,
+    /// What it shows at the start of the simulation, in microseconds.
+    pub(crate) origin: u64,
+}
+
 #[async_trait]
-impl Clock for VirtualClock {
+impl Clock for MachineClock {
     fn now(&self) -> Timestamp {
-        // Not 0, which stands for "never" in a state that has heard nothing.
-        Timestamp(1_000_000 + self.elapsed())
+        Timestamp(self.origin + self.clock.elapsed())
     }
 
     async fn sleep(&self, duration: Duration) {
         let microseconds = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
-        let me = ME.with_borrow(|me| me.clone());
-        if let Some(me) = me {
-            me.wait(microseconds).await;
-        }
+        self.clock.wait(microseconds).await;
     }
 }
 

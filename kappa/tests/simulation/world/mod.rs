@@ -18,7 +18,7 @@ mod script;
 mod store;
 
 use bytes::Bytes;
-use clock::VirtualClock;
+use clock::{MachineClock, VirtualClock};
 use dice::Dice;
 use faults::{Class, Ledger, Profile};
 use history::{Finding, History};
@@ -100,6 +100,8 @@ pub(crate) struct World {
 }
 
 struct Inner {
+    /// See [`World::origin`].
+    origin: u64,
     ledger: Ledger,
     /// The life of the coordinator that is going on; `None` between two.
     alive: Option<Epoch>,
@@ -184,6 +186,19 @@ impl World {
 
     pub(crate) fn is_alive(&self, epoch: Epoch) -> bool {
         self.inner.lock().alive == Some(epoch)
+    }
+
+    /// What the clock of the coordinator's machine showed at the start. Each may be behind the one before; if it were ahead, sleeps would be shorter.
+    pub(crate) fn origin(&self) -> u64 {
+        let is_other = self.simulation.trouble == Trouble::Random && self.dice.chance(0.2);
+        let behind = if is_other {
+            self.dice.number(0..3_600_000_000)
+        } else {
+            0
+        };
+        let inner = &mut *self.inner.lock();
+        inner.origin = inner.origin.saturating_sub(behind);
+        inner.origin
     }
 
     pub(crate) fn coordinator_dies(&self, epoch: Epoch) {
@@ -399,7 +414,10 @@ impl Plan {
                 snapshot_floor: self.snapshot_floor,
             })),
             runtime: world.runtime.clone(),
-            clock: world.clock.clone(),
+            clock: Arc::new(MachineClock {
+                clock: world.clock.clone(),
+                origin: world.origin(),
+            }),
             tuning: self.tuning.clone(),
             time_limit: self.time_limit,
             observers: Vec::new(),
@@ -449,6 +467,7 @@ pub(crate) fn simulate(simulation: Simulation) -> Report {
             profile,
             is_over: AtomicBool::new(false),
             inner: Mutex::new(Inner {
+                origin: 1_000_000_000_000,
                 ledger: Ledger::default(),
                 alive: None,
                 way: None,
