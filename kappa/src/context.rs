@@ -300,7 +300,12 @@ async fn put(
         return Ok(Payload::Inline(bytes));
     }
     let length = bytes.len() as u64;
-    let key = format!("runs/{run}/{what}/{}-{}", task.0, uuid::Uuid::new_v4().as_simple());
+    let key = format!(
+        "{}/{what}/{}-{}",
+        run.objects(),
+        task.0,
+        uuid::Uuid::new_v4().as_simple()
+    );
     match store.put(&key, bytes).await {
         Ok(()) => Ok(Payload::Stored { key, length }),
         Err(cause) => Err(format!("cannot store a {what} of {length} bytes: {cause}")),

@@ -19,6 +19,17 @@ impl RunId {
         Uuid::try_parse(text).ok().map(RunId)
     }
 
+    /// First segments of the keys of the objects that the run itself needs while it goes on. They are deleted at its end.
+    pub fn objects(self) -> String {
+        format!("runs/{self}")
+    }
+
+    /// First segments for the keys of objects that a program leaves as the run's result. They stay at its end, and are deleted when the run is
+    /// removed.
+    pub fn results(self) -> String {
+        format!("results/{self}")
+    }
+
     /// When it was generated: microseconds since 1970, to the millisecond. The id itself says so.
     pub fn generated_at(self) -> u64 {
         let (seconds, nanoseconds) = self.0.get_timestamp().map_or((0, 0), |time| time.to_unix());

@@ -87,8 +87,20 @@ impl Kappa {
     /// # Errors
     /// If its arguments cannot be serialised or stored, or its journal cannot be made.
     pub async fn start<F: TaskFunction>(&self, call: TaskCall<F>) -> Result<RunHandle<F::Value>, RunError> {
+        self.start_as(RunId::generate(), call).await
+    }
+
+    /// The same with an id that was [generated](RunId::generate) before: for programs that put objects under [`RunId::results`] before the run starts.
+    ///
+    /// # Errors
+    /// As [`Kappa::start`]; also if there is a run with this id already.
+    pub async fn start_as<F: TaskFunction>(
+        &self,
+        run: RunId,
+        call: TaskCall<F>,
+    ) -> Result<RunHandle<F::Value>, RunError> {
         match call.into_spec_bytes() {
-            Ok((function, arguments)) => self.start_erased(function, arguments.into()).await,
+            Ok((function, arguments)) => self.start_bytes(run, function, arguments.into()).await,
             Err(message) => {
                 let kind = Failure::Unusable(message);
                 Err(RunError::Failed(TaskError::new(TaskId::ROOT, F::NAME, kind)))
@@ -101,7 +113,10 @@ impl Kappa {
     /// # Errors
     /// As [`Kappa::start`].
     pub async fn start_erased<V>(&self, function: &str, arguments: Bytes) -> Result<RunHandle<V>, RunError> {
-        let run = RunId::generate();
+        self.start_bytes(RunId::generate(), function, arguments).await
+    }
+
+    async fn start_bytes<V>(&self, run: RunId, function: &str, arguments: Bytes) -> Result<RunHandle<V>, RunError> {
         let journal = self.journal(run, Opening::New).await?;
         let arguments = self.payload(run, arguments).await?;
         let root = TaskSpec::new(function, arguments);
@@ -157,8 +172,10 @@ impl Kappa {
             .remove(run, self.inner.durability, runtime.handle())
             .await
             .map_err(failed)?;
-        let objects = self.inner.store.delete_prefix(&format!("runs/{run}")).await;
-        objects.map_err(|cause| RunError::Store { run, cause })?;
+        for prefix in [run.objects(), run.results()] {
+            let deleted = self.inner.store.delete_prefix(&prefix).await;
+            deleted.map_err(|cause| RunError::Store { run, cause })?;
+        }
         removing.finish().await.map_err(failed)
     }
 
@@ -257,7 +274,7 @@ impl Kappa {
         if bytes.len() <= Payload::INLINE_LIMIT {
             return Ok(Payload::Inline(bytes));
         }
-        let key = format!("runs/{run}/arguments");
+        let key = format!("{}/arguments", run.objects());
         let length = bytes.len() as u64;
         self.inner
             .store

@@ -93,13 +93,28 @@ impl Engine {
     /// # Errors
     /// If the options do not go together, or the platform, the store or the state folder cannot be used.
     pub async fn new(options: &RunOptions) -> Result<Self, QueryError> {
+        Self::of_program(options, None).await
+    }
+
+    /// The same for a program that goes on with a run when it is started with these arguments, in which [`Origin::RUN`] stands for the run's id.
+    ///
+    /// # Errors
+    /// As [`Engine::new`].
+    ///
+    /// [`Origin::RUN`]: kappa::record::Origin::RUN
+    pub async fn of_program(options: &RunOptions, resume: Option<Vec<String>>) -> Result<Self, QueryError> {
         let workers = options.workers.map_or_else(sizes::processors, usize::from);
         let session = SessionOptions {
             memory: sizes::memory_of_a_process(options, workers),
             scan_unit_bytes: sizes::scan_unit_bytes(options),
             ..SessionOptions::default()
         };
-        Self::on(options.build().await?, session, workers, options.state.is_some())
+        let mut builder = options.builder().await?;
+        if let Some(arguments) = resume {
+            builder = builder.resume_arguments(arguments);
+        }
+        let kappa = builder.build().await.map_err(kappa::cli::OptionsError::from)?;
+        Self::on(kappa, session, workers, options.state.is_some())
     }
 
     /// An engine on this runtime, with this many tasks at work on a stage at once. If runs `can_resume` (the runtime has a state
@@ -183,10 +198,11 @@ impl Engine {
         analyze: Option<Vec<String>>,
     ) -> Result<RunningQuery, QueryError> {
         let store = self.kappa.store().clone();
-        let prefix = Program::new_prefix();
+        let run = RunId::generate();
+        let prefix = run.results();
         // Whoever gives up waiting for this leaves the prefix behind, for `shutdown`.
         self.open.lock().insert(prefix.clone());
-        let started = self.publish_and_start(graph, analyze, &prefix).await;
+        let started = self.publish_and_start(run, graph, analyze).await;
         let (handle, units) = match started {
             Ok(started) => started,
             Err(error) => {
@@ -206,15 +222,16 @@ impl Engine {
 
     async fn publish_and_start(
         &self,
+        run: RunId,
         graph: &StageGraph,
         analyze: Option<Vec<String>>,
-        prefix: &str,
     ) -> Result<(RunHandle<Finished>, usize), QueryError> {
         let options = self.session.current_options();
-        let mut program = Program::publish(graph, self.kappa.store().as_ref(), prefix, options, self.workers).await?;
+        let mut program =
+            Program::publish(graph, self.kappa.store().as_ref(), run.results(), options, self.workers).await?;
         program.analyze = analyze;
         let units = program.stages.iter().map(|stage| stage.units as usize).sum();
-        Ok((self.kappa.start(drive(program)).await?, units))
+        Ok((self.kappa.start_as(run, drive(program)).await?, units))
     }
 
     /// Deletes what a query without a future has in the store.

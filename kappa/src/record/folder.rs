@@ -302,15 +302,16 @@ impl StateFolder {
     /// # Errors
     /// If the store cannot be read.
     pub fn left_over(&self) -> Result<Vec<(PathBuf, SystemTime)>, FolderError> {
-        let stored = self.path.join("store").join("runs");
         let known = self.runs()?;
-        let runs = run_folders(&stored)?;
-        let orphans = runs.into_iter().filter(|run| !known.contains(run));
-        Ok(orphans
-            .map(|run| stored.join(run.to_string()))
-            .map(|folder| (latest_change(&folder), folder))
-            .map(|(changed, folder)| (folder, changed))
-            .collect())
+        let mut found = Vec::new();
+        for kind in ["runs", "results"] {
+            let stored = self.path.join("store").join(kind);
+            let runs = run_folders(&stored)?;
+            let orphans = runs.into_iter().filter(|run| !known.contains(run));
+            let folders = orphans.map(|run| stored.join(run.to_string()));
+            found.extend(folders.map(|folder| (folder.clone(), latest_change(&folder))));
+        }
+        Ok(found)
     }
 }
 

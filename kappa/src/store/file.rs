@@ -19,11 +19,22 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 /// The store `file:DIR`.
 #[derive(Clone)]
 pub struct FileStore {
     root: Arc<Path>,
+}
+
+/// How often something is tried again when others change the folder under its hands: for about two seconds.
+const TRIES: u32 = 64;
+
+/// The first tries follow at once, the later ones after a moment in which others come to their end.
+fn be_patient(attempt: u32) {
+    if attempt >= 8 {
+        std::thread::sleep(Duration::from_millis(attempt.into()));
+    }
 }
 
 impl FileStore {
@@ -99,7 +110,8 @@ impl FileStore {
         let file = self.file_of(key);
         let folder = file.parent().unwrap_or(&self.root);
         // Usually the folder is there; it may go at any moment when a prefix is deleted, so this is tried more than once.
-        for _ in 0..8 {
+        for attempt in 0..TRIES {
+            be_patient(attempt);
             match write_new(folder, &file, bytes) {
                 Err(cause) if cause.kind() == ErrorKind::NotFound => {
                     if !self.root.is_dir() {
@@ -119,7 +131,8 @@ impl FileStore {
     fn remove_prefix(&self, prefix: &str) -> io::Result<()> {
         remove_if_there(&self.file_of(prefix))?;
         let folder = self.root.join(prefix);
-        for _ in 0..8 {
+        for attempt in 0..TRIES {
+            be_patient(attempt);
             match fs::remove_dir_all(&folder) {
                 Ok(()) => return Ok(()),
                 Err(cause) if cause.kind() == ErrorKind::NotFound => return Ok(()),

@@ -181,7 +181,9 @@ fn source_of(sql: Option<String>, file: Option<PathBuf>) -> Result<Source, Stop>
 async fn open(run: &RunOptions, data: &[PathBuf], source: &Source) -> Result<Engine, Stop> {
     let nowhere = Origin::command_line();
     let failed = |error: QueryError| Stop::Failed(message::of_error(&error, "", &nowhere, &[]));
-    let engine = Engine::new(run).await.map_err(failed)?;
+    let resume = ["resume".to_owned(), kappa::record::Origin::RUN.to_owned()].into_iter();
+    let resume = resume.chain(run.to_arguments()).collect();
+    let engine = Engine::of_program(run, Some(resume)).await.map_err(failed)?;
     if let Source::Text(sql, origin) = source {
         engine
             .parse(sql)

@@ -42,19 +42,14 @@ pub struct StageProgram {
 }
 
 impl Program {
-    /// A prefix that nobody else will ever use.
-    pub fn new_prefix() -> String {
-        format!("queries/{}", Uuid::now_v7().as_simple())
-    }
-
-    /// Puts the fragments of a graph into the store, under a [new prefix](Program::new_prefix).
+    /// Puts the fragments of a graph into the store, under a prefix that nobody else uses.
     ///
     /// # Errors
     /// If a fragment cannot be encoded or the store fails; what was put before is left there.
     pub async fn publish(
         graph: &StageGraph,
         store: &dyn Store,
-        prefix: &str,
+        prefix: String,
         options: SessionOptions,
         workers: usize,
     ) -> Result<Self, QueryError> {
@@ -74,7 +69,7 @@ impl Program {
         let schema = encode_schema(&graph.schema).map_err(DataFusionError::from)?.into();
         Ok(Program {
             schema,
-            prefix: prefix.to_owned(),
+            prefix,
             stages,
             options,
             workers: workers.max(1) as u32,

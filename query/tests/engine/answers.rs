@@ -102,6 +102,8 @@ async fn a_query_whose_coordinator_is_gone_is_resumed_from_the_state_directory()
         let result = again.resume(run).await.unwrap().wait().await.unwrap();
         assert_eq!(shown(&result), want);
     }
+    kappa().await.remove(run).await.unwrap();
+    assert_eq!(files_below(&state.path().join("store")), 0, "objects of a removed run");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -121,6 +123,13 @@ async fn a_query_that_would_take_for_ever_stops_when_it_is_cancelled_and_gives_i
     }
     let next = tokio::time::timeout(Duration::from_secs(20), engine.sql("select count(*) from customers"));
     assert_eq!(next.await.expect("the threads are free again").unwrap().rows(), 1);
+}
+
+fn files_below(folder: &Path) -> usize {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries
+        .map(|path| if path.is_dir() { files_below(&path) } else { 1 })
+        .sum()
 }
 
 /// An engine whose operators may hold this many bytes.

@@ -117,12 +117,10 @@ impl Gc {
                 trouble: None,
             };
             if !self.dry_run {
-                let forget = || match standing {
-                    // Its objects went when it ended.
-                    Standing::Ended | Standing::Failed | Standing::Cancelled => Ok(()),
-                    _ => forget_objects(about.as_ref(), run),
-                };
-                match folder.remove(run, forget).map_err(|error| error.to_string()) {
+                match folder
+                    .remove(run, || forget_objects(about.as_ref(), run))
+                    .map_err(|error| error.to_string())
+                {
                     Ok(()) => {}
                     Err(trouble) if folder.is_worked_on(run) => {
                         tracing::debug!(%run, trouble, "somebody works on it again");
@@ -179,12 +177,13 @@ impl Gc {
     }
 }
 
-/// Deletes the objects of a run that was interrupted.
+/// Deletes the objects of a run: of one that has ended those that it left as its result.
 fn forget_objects(about: Option<&About>, run: crate::ids::RunId) -> Result<(), String> {
     let Some(about) = about else { return Ok(()) };
     let deleted = runtime().map_err(|end| end.message)?.block_on(async {
         let store = crate::store::open(&about.store)?;
-        store.delete_prefix(&format!("runs/{run}")).await
+        store.delete_prefix(&run.objects()).await?;
+        store.delete_prefix(&run.results()).await
     });
     deleted.map_err(|cause| cause.to_string())
 }

@@ -45,7 +45,7 @@ impl Shared {
         let outcome = self.collect(result).await;
         // Nothing is deleted while the result is nowhere else.
         let is_safe = matches!(outcome, Ok(_) | Err(RunError::Failed(_)));
-        let prefix = format!("runs/{run}");
+        let prefix = run.objects();
         if is_safe && let Err(cause) = self.patiently(|| self.setup.store.delete_prefix(&prefix)).await {
             tracing::warn!(%run, %cause, "the run has ended, but its objects cannot be deleted; resume it to try again");
         }

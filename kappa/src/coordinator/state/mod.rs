@@ -270,7 +270,7 @@ impl State {
     fn discard(&self, payload: Payload, actions: &mut Vec<Action>) {
         if let Payload::Stored { key, .. } = payload
             && !sabotage::is(Sabotage::KeepsGarbage)
-            && key.starts_with(&format!("runs/{}/", self.run))
+            && key.starts_with(&format!("{}/", self.run.objects()))
         {
             actions.push(Action::Delete(key));
         }
