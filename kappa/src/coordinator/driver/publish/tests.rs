@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
+use tokio::sync::Semaphore;
 
 /// The object's length: several pieces.
 const LENGTH: usize = (20 << 20) + 7;
@@ -49,14 +50,28 @@ impl Journal for Forgetful {
 }
 
 /// A store that hangs, or fails for a while, when a piece is read.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Unsteady {
     inner: Memory,
     /// From this piece on, it hangs.
     hangs_at: AtomicUsize,
+    /// Lets those go on that hang.
+    released: Semaphore,
     /// So many readings fail first.
     failures: AtomicUsize,
     readings: AtomicUsize,
+}
+
+impl Default for Unsteady {
+    fn default() -> Self {
+        Unsteady {
+            inner: Memory::default(),
+            hangs_at: AtomicUsize::new(usize::MAX),
+            released: Semaphore::new(0),
+            failures: AtomicUsize::new(0),
+            readings: AtomicUsize::new(0),
+        }
+    }
 }
 
 #[async_trait]
@@ -72,7 +87,7 @@ impl Store for Unsteady {
     async fn get_ranges(&self, key: &str, ranges: &[Range<u64>]) -> Result<Vec<Bytes>, StoreError> {
         let number = self.readings.fetch_add(1, Ordering::SeqCst);
         if number >= self.hangs_at.load(Ordering::SeqCst) {
-            std::future::pending::<()>().await;
+            self.released.acquire().await.expect("it is never closed").forget();
         }
         if number < self.failures.load(Ordering::SeqCst) {
             return Err(StoreError::Unavailable {
@@ -150,6 +165,34 @@ fn files(folder: &Path) -> Vec<String> {
     names
 }
 
+async fn until(condition: impl Fn() -> bool) {
+    soon(async {
+        while !condition() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn nothing_appears_any_more_after_the_run_was_stopped_here() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = Arc::new(Unsteady::default());
+    store.hangs_at.store(2, Ordering::SeqCst);
+    let setup = putting(folder.path().into(), Arc::new(MemoryJournal::new()), store.clone());
+    let coordinator = Coordinator::start(setup, root(vec![])).await.expect("start");
+    until(|| store.readings.load(Ordering::SeqCst) > 2).await;
+    let shared = coordinator.shared.clone();
+    drop(coordinator);
+    // The last piece comes after all.
+    store.released.add_permits(1);
+    until(|| shared.core.lock().publishing == 0).await;
+    assert!(
+        files(folder.path()).iter().all(|name| name.starts_with(".kappa-")),
+        "it appeared"
+    );
+}
+
 #[tokio::test]
 async fn an_object_whose_copying_was_cut_short_appears_after_the_resume_and_only_then() {
     for hangs_at in 0..3 {
@@ -159,12 +202,7 @@ async fn an_object_whose_copying_was_cut_short_appears_after_the_resume_and_only
         let journal = Arc::new(MemoryJournal::new());
         let setup = putting(folder.path().into(), journal, store.clone());
         let coordinator = Coordinator::start(setup.clone(), root(vec![])).await.expect("start");
-        soon(async {
-            while store.readings.load(Ordering::SeqCst) <= hangs_at {
-                tokio::time::sleep(Duration::from_millis(1)).await;
-            }
-        })
-        .await;
+        until(|| store.readings.load(Ordering::SeqCst) > hangs_at).await;
         // As when its process is killed: nobody waits for what is under way.
         drop(coordinator);
         assert!(
@@ -183,7 +221,6 @@ async fn an_object_whose_copying_was_cut_short_appears_after_the_resume_and_only
 async fn an_object_whose_arrival_was_not_recorded_is_put_there_again_and_is_the_same() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = Arc::new(Unsteady::default());
-    store.hangs_at.store(usize::MAX, Ordering::SeqCst);
     let journal = Arc::new(Forgetful::default());
     journal.forgets.store(true, Ordering::SeqCst);
     let setup = putting(folder.path().into(), journal.clone(), store);
@@ -202,7 +239,6 @@ async fn an_object_whose_arrival_was_not_recorded_is_put_there_again_and_is_the_
 async fn a_store_that_fails_for_a_moment_is_asked_again() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = Arc::new(Unsteady::default());
-    store.hangs_at.store(usize::MAX, Ordering::SeqCst);
     store.failures.store(2, Ordering::SeqCst);
     let setup = putting(folder.path().into(), Arc::new(MemoryJournal::new()), store);
     let coordinator = Coordinator::start(setup, root(vec![])).await.expect("start");
