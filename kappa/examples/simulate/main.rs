@@ -6,6 +6,7 @@
 //! ```
 
 #[path = "../../tests/simulation/world/mod.rs"]
+#[allow(dead_code, reason = "the tests use more of it")]
 mod world;
 
 use clap::Parser;
