@@ -12,7 +12,7 @@ const STATE: &str = "KAPPA_TEST_STATE";
 const EVERYTHING: &str = "KAPPA_TEST_EVERYTHING";
 const PARTS: u64 = 3;
 const EACH: u64 = 60;
-const STEPS: u64 = 16;
+const STEPS: u64 = 60;
 
 /// The child of the next test: starts the run, or resumes it if there is one, and prints its result.
 #[test]
@@ -112,7 +112,7 @@ fn r16_a_run_whose_coordinator_is_killed_again_and_again_ends_with_its_result() 
 fn r16_neither_sleep_nor_background_nor_an_object_on_its_way_is_lost_with_the_coordinator() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut kills = 0;
-    let mut lives = [1, 3, 10, 25, 50, 80, 7, 2, 30, 5].into_iter();
+    let mut lives = [1, 3, 5, 8, 12, 25, 50, 80, 7, 2].into_iter();
     let result = loop {
         let life = lives.next().map(Duration::from_millis);
         let said = child_of(folder.path(), life, true);

@@ -39,6 +39,29 @@ async fn r07_a_hundred_thousand_checkpoints_in_the_background_change_nothing_and
 }
 
 #[tokio::test]
+async fn r17_large_checkpoints_in_the_background_do_not_pile_up_in_the_store() {
+    let store = Arc::new(Memory::new());
+    let platform = InProcess::new(InProcessOptions::default(), store.clone()).expect("threads");
+    let kappa = Kappa::builder()
+        .platform(Arc::new(platform))
+        .store(store.clone())
+        .build()
+        .await
+        .expect("a place");
+    let handle = kappa.start(hurry_with_luggage(1500)).await.expect("a run");
+    let mut most = 0;
+    let result = loop {
+        tokio::select! {
+            result = handle.wait() => break result,
+            () = tokio::time::sleep(Duration::from_millis(1)) => most = most.max(store.usage().0),
+        }
+    };
+    assert_eq!(result.expect("a result"), 100_000);
+    assert!(most < 300, "{most} objects at once");
+    assert_eq!(store.usage().0, 0);
+}
+
+#[tokio::test]
 async fn a_task_that_fails_is_begun_again_as_often_as_it_was_said() {
     let folder = tempfile::tempdir().expect("a folder");
     let kappa = kappa().await;

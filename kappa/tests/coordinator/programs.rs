@@ -142,6 +142,17 @@ pub async fn hurry(cx: &mut Context, steps: u64) -> u64 {
     sum
 }
 
+/// The same with so much to be stored that it does not fit into a message.
+#[kappa::task]
+pub async fn hurry_with_luggage(cx: &mut Context, steps: u64) -> u64 {
+    let luggage = vec![7u8; 100_000];
+    for _ in 0..steps {
+        cx.checkpoint().in_background().await;
+        tokio::time::sleep(Duration::from_micros(200)).await;
+    }
+    luggage.len() as u64
+}
+
 /// Fails as long as it has not been begun so many times; the file counts.
 #[kappa::task]
 pub async fn fails_at_first(cx: &mut Context, file: PathBuf, times: u64) -> Result<u64> {
@@ -210,13 +221,20 @@ pub async fn naps(cx: &mut Context, milliseconds: u64) -> u64 {
     milliseconds
 }
 
-/// Gives its first argument when the others' tasks have ended.
+/// Puts an object to a place after a while, and gives the while.
+#[kappa::task]
+pub async fn makes_later(cx: &mut Context, folder: PathBuf) -> u64 {
+    cx.sleep(Duration::from_millis(20)).await;
+    cx.put_object(format!("file:{}/made", folder.display()), "here").await;
+    20
+}
+
+/// Tasks of which each begins after those before it; the second needs what the first has made.
 #[kappa::task]
 pub async fn in_order(cx: &mut Context, folder: PathBuf) -> Result<Vec<u64>> {
-    let first = cx.spawn(naps(20)).await;
+    let first = cx.spawn(makes_later(folder.clone())).await;
     let second = cx.spawn(read_length(folder.join("made"))).after(&[&first]).await;
     let third = cx.spawn(naps(1)).after(&[first.id(), second.id()]).await;
-    cx.put_object(format!("file:{}/made", folder.display()), "here").await;
     let tasks = [first, second, third];
     let values = cx.wait_all(&tasks).await?;
     Ok(values)

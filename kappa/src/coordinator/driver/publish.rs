@@ -115,16 +115,18 @@ impl Shared {
     }
 
     async fn read(&self, key: &str, start: u64, end: u64) -> Result<Bytes, StoreError> {
+        let piece = start..end;
+        let ranges = std::slice::from_ref(&piece);
         let mut delay = FIRST_DELAY;
-        for _ in 1..TRIES {
-            match self.setup.store.get_ranges(key, &[start..end]).await {
-                Err(cause) if cause.is_retryable() => self.setup.clock.sleep(delay).await,
+        let mut tries = 1;
+        loop {
+            match self.setup.store.get_ranges(key, ranges).await {
+                Err(cause) if cause.is_retryable() && tries < TRIES => self.setup.clock.sleep(delay).await,
                 read => return read.map(|pieces| pieces.into_iter().next().unwrap_or_default()),
             }
             delay *= 2;
+            tries += 1;
         }
-        let last = self.setup.store.get_ranges(key, &[start..end]).await?;
-        Ok(last.into_iter().next().unwrap_or_default())
     }
 }
 

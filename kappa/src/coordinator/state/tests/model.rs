@@ -106,15 +106,17 @@ impl Program {
 
     /// Appends a random tree and returns its root's index; the root of the program is the last node.
     fn grow(&mut self, depth: u32, random: &mut SmallRng) -> usize {
-        let node = match random.random_range(0..10) {
-            0..=2 if depth > 0 => {
+        // The first task is worth its while.
+        let kinds = if depth == 3 { 8 } else { 14 };
+        let node = match random.random_range(0..kinds) {
+            0..=5 if depth > 0 => {
                 let children = (0..random.random_range(0..4))
                     .map(|_| self.grow(depth - 1, random))
                     .collect();
                 let how = [How::AllAtOnce, How::OneByOne, How::AnyFirst, How::Chained][random.random_range(0..4)];
                 Node::Fork { children, how }
             }
-            3 if depth > 0 => Node::Pipeline {
+            6 | 7 if depth > 0 => Node::Pipeline {
                 producers: random.random_range(1..4),
                 consumers: random.random_range(1..4),
                 items: random.random_range(0..6),
@@ -122,18 +124,18 @@ impl Program {
                 capacity: random.random_range(1..4),
                 background: random.random(),
             },
-            4 if depth < 3 => Node::Failing,
-            5 => Node::Sleeper {
+            8 => Node::Failing,
+            9 => Node::Sleeper {
                 milliseconds: random.random_range(0..8) * random.random_range(0..8),
                 value: random.random_range(0..1000),
             },
-            6 => Node::Publisher {
+            10 => Node::Publisher {
                 value: random.random_range(0..1000),
             },
-            7 if depth < 3 => Node::FailsOnce {
+            11 => Node::FailsOnce {
                 value: random.random_range(0..1000),
             },
-            8 => Node::Canceller {
+            12 => Node::Canceller {
                 depth: random.random_range(0..3),
                 background: random.random(),
             },

@@ -462,11 +462,19 @@ fn options_reach_the_invocation() {
     ];
     for (sequence, (time_limit, milliseconds)) in (1..).zip(limits) {
         let options = TaskOptions {
+            name: Some(format!("number {sequence}")),
             time_limit,
             on_coordinator: sequence == 1,
             ..TaskOptions::default()
         };
         let spawned = bench.spawn_with(sequence, options);
+        let named = Action::Observed(RunEvent::TaskSpawned {
+            task: TaskId(sequence),
+            parent: Some(TaskId::ROOT),
+            function: "child".to_string(),
+            name: Some(format!("number {sequence}")),
+        });
+        assert!(spawned.contains(&named), "{spawned:?}");
         let limit = invocations(&spawned)[0].time_limit;
         assert_eq!(limit, Some(Duration::from_millis(milliseconds)));
         let here = spawned.iter().find_map(|action| match action {

@@ -451,7 +451,8 @@ fn load(store: &BTreeMap<String, Vec<u8>>, payload: &Payload) -> Vec<u8> {
 
 #[test]
 fn random_programs_under_random_misfortunes_have_the_models_result() {
-    for seed in 0..400 {
+    let mut seen = [0; 6];
+    for seed in 0..1000 {
         let faults = Faults {
             rate: 0.25,
             until: 600,
@@ -461,7 +462,23 @@ fn random_programs_under_random_misfortunes_have_the_models_result() {
         let expected = world.program.expected(world.program.root());
         assert_eq!(world.run(), expected, "seed {seed}");
         world.check_objects();
+        let stats = world.bench.state.stats();
+        let counts = [
+            stats.superseded,
+            stats.deferred,
+            stats.cancelled,
+            stats.sleeps,
+            stats.published,
+            stats.begun_again,
+        ];
+        for (seen, count) in seen.iter_mut().zip(counts) {
+            *seen += count;
+        }
     }
+    assert!(
+        seen.iter().all(|count| *count > 100),
+        "something hardly ever happens: {seen:?}"
+    );
 }
 
 #[test]
@@ -484,7 +501,7 @@ fn a_coordinator_that_dies_after_any_event_loses_nothing() {
 
 #[test]
 fn without_misfortunes_nothing_is_left_in_the_store_but_results() {
-    for seed in 0..200 {
+    for seed in 0..400 {
         let mut world = World::new(seed, NO_FAULTS);
         world.run();
         world.check_objects();
