@@ -355,11 +355,7 @@ mod tests {
         let text = "task 1 (a) ran out of time 3 times";
         assert_eq!(without_tasks(text), text);
         let kind = Failure::Returned("task 7 (x) failed: no such thing: gone".into());
-        let error = TaskError {
-            task: kappa::ids::TaskId::ROOT,
-            function: "f".into(),
-            kind,
-        };
+        let error = TaskError::new(kappa::ids::TaskId::ROOT, "f", kind);
         let error = QueryError::from(RunError::Failed(error));
         let message = of_error(&error, "", &Origin::command_line(), &[]);
         assert_eq!(message, "the query failed: no such thing: gone");
