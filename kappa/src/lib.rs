@@ -6,7 +6,7 @@
 //! |---|---|
 //! | [`continuation`] | a task's stack as data: frames, saved and restored |
 //! | [`context`] | the operations a task can ask for |
-//! | [`task`] | task functions, call values, handles, the registry |
+//! | [`mod@task`] | task functions, call values, handles, the registry |
 //! | [`protocol`] | what workers and the coordinator say to each other |
 //! | [`coordinator`] | decides (a pure state machine) and does (its driver) |
 //! | [`journal`] | the durable record of the decisions |
