@@ -1,10 +1,12 @@
 //! Kappa runs long, parallel, stateful programs on functions that are short-lived, stateless and may be killed at any moment.
 //!
+//! [`guide`] is where to begin: how programs are written, what is guaranteed, what is not.
+//!
 //! | module | its thought |
 //! |---|---|
 //! | [`continuation`] | a task's stack as data: frames, saved and restored |
 //! | [`context`] | the operations a task can ask for |
-//! | [`task`] | task functions, call values, handles, the registry |
+//! | [`mod@task`] | task functions, call values, handles, the registry |
 //! | [`protocol`] | what workers and the coordinator say to each other |
 //! | [`coordinator`] | decides (a pure state machine) and does (its driver) |
 //! | [`journal`] | the durable record of the decisions |
@@ -25,6 +27,8 @@ pub mod context;
 pub mod continuation;
 pub mod coordinator;
 pub mod error;
+#[doc = include_str!("../README.md")]
+pub mod guide {}
 pub mod ids;
 pub mod journal;
 pub mod link;

@@ -2,7 +2,7 @@
 //!
 //! A key is written once. Whoever holds a key may read it from anywhere; nobody lists.
 //!
-//! [`open`] makes a store of its URL: [`Memory`] (`memory:`), [`FileStore`] (`file:DIR`) or [`RedisStore`] (`redis://HOST[,HOST2..]`). A new backend is done when [`conformance`] passes on it.
+//! [`open()`] makes a store of its URL: [`Memory`] (`memory:`), [`FileStore`] (`file:DIR`) or [`RedisStore`] (`redis://HOST[,HOST2..]`). A new backend is done when [`conformance`] passes on it.
 
 pub mod conformance;
 mod file;
