@@ -208,7 +208,11 @@ impl Context {
         // The first step here: a coordinator that answers at once costs no change of threads, and the request is handed over before any later one.
         if futures::poll!(&mut sending).is_pending() {
             match tokio::runtime::Handle::try_current() {
-                Ok(runtime) => self.background.sending = Some(Sending(runtime.spawn(sending))),
+                Ok(runtime) => {
+                    self.background.sending = Some(Sending(runtime.spawn(sending)));
+                    // What was just spawned waits in a place of this thread that no other thread takes from, and the task may now compute for long.
+                    tokio::task::yield_now().await;
+                }
                 // Nobody else is there to do it.
                 Err(_) => sending.await,
             }

@@ -154,8 +154,13 @@ impl ObjectWriter {
     pub fn push(&mut self, bucket: usize, batch: RecordBatch) -> Result<(), ArrowError> {
         let bucket = &mut self.buckets[bucket];
         bucket.rows += batch.num_rows() as u64;
-        bucket.pending.push_batch(batch)?;
-        bucket.write_completed(&self.schema)
+        // Some operators put out all their rows at once. Whoever merges holds a batch of every unit.
+        for start in (0..batch.num_rows()).step_by(BATCH_ROWS) {
+            let length = BATCH_ROWS.min(batch.num_rows() - start);
+            bucket.pending.push_batch(batch.slice(start, length))?;
+            bucket.write_completed(&self.schema)?;
+        }
+        Ok(())
     }
 
     /// The finished object and the extents of its buckets; no bytes at all if there were no rows.

@@ -3,6 +3,7 @@
 //! A script's result does not depend on who is served first, so [`super::model`] can predict it without a coordinator.
 
 use super::dice::Dice;
+use kappa::protocol::Payload;
 use serde::{Deserialize, Serialize};
 
 /// What one task does.
@@ -125,7 +126,7 @@ pub(crate) struct Limits {
 }
 
 /// Larger than a message takes.
-const LARGE: u32 = 65 * 1024 + 7;
+const LARGE: u32 = Payload::INLINE_LIMIT as u32 + 7;
 
 /// Grows a random program.
 pub(crate) fn generate(dice: &Dice, limits: Limits) -> Script {
