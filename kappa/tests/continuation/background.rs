@@ -206,7 +206,7 @@ async fn r15_a_zombie_stops_at_its_next_operation_when_a_checkpoint_in_the_backg
             "neither the next operation nor the exit was sent"
         );
         let reached = REACHED[test].load(Ordering::SeqCst);
-        assert_eq!(reached, 1, "it computed as far as its next operation");
+        assert!(reached <= 1, "it computed as far as its next operation, and no further");
     }
 }
 

@@ -149,6 +149,17 @@ fn parent(pid: i32) -> Option<i32> {
     status(pid).map(|(_, parent)| parent)
 }
 
+/// When a process was started, in ticks since the machine was: another process with its number has another start.
+fn started(pid: i32) -> Option<u64> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()
+}
+
+/// The workers with their starts.
+fn identified(workers: &[i32]) -> impl Iterator<Item = (i32, u64)> {
+    workers.iter().filter_map(|pid| Some((*pid, started(*pid)?)))
+}
+
 /// One that is gone already needs no signal.
 fn send(pid: i32, signal: Signal) {
     let _ = kill(Pid::from_raw(pid), signal);
@@ -177,7 +188,7 @@ fn torment(seed: u64, folder: &Path, counts: &mut Counts) -> Result<Vec<u8>, Tas
             match coordinator.lines.recv_timeout(pause) {
                 Ok(line) => {
                     if let Some(text) = line.strip_prefix("outcome ") {
-                        seen.extend(coordinator.workers());
+                        seen.extend(identified(&coordinator.workers()));
                         break 'lives text.to_string();
                     }
                     continue;
@@ -187,7 +198,7 @@ fn torment(seed: u64, folder: &Path, counts: &mut Counts) -> Result<Vec<u8>, Tas
             }
             left -= 1;
             let workers = coordinator.workers();
-            seen.extend(workers.iter().copied());
+            seen.extend(identified(&workers));
             let worker = (!workers.is_empty()).then(|| workers[random.random_range(0..workers.len())]);
             match (random.random_range(0..6), worker) {
                 (0, _) => {
@@ -228,10 +239,10 @@ fn torment(seed: u64, folder: &Path, counts: &mut Counts) -> Result<Vec<u8>, Tas
 }
 
 /// No worker process outlives its coordinator.
-fn assert_all_end(pids: &BTreeSet<i32>) {
+fn assert_all_end(workers: &BTreeSet<(i32, u64)>) {
     let deadline = Instant::now() + Duration::from_secs(20);
-    for pid in pids {
-        while status(*pid).is_some_and(|(state, _)| state != 'Z') {
+    for (pid, start) in workers {
+        while started(*pid) == Some(*start) && status(*pid).is_some_and(|(state, _)| state != 'Z') {
             assert!(Instant::now() < deadline, "worker process {pid} lives on");
             std::thread::sleep(Duration::from_millis(5));
         }
