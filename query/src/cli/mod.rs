@@ -76,7 +76,7 @@ fn say(text: impl Display) {
 /// What is to be run.
 enum Source {
     Text(String, Origin),
-    Prompt(Prompt),
+    Prompt(Box<Prompt>),
     Pipe,
     Resume(RunId),
 }
@@ -131,7 +131,7 @@ fn run(options: Options) -> Result<(), Stop> {
     let done = match source {
         Source::Text(sql, origin) => runtime.block_on(shell.run_text(&sql, &origin)),
         Source::Pipe => runtime.block_on(pipe::run(&mut shell)),
-        Source::Prompt(prompt) => prompt::run(&runtime, &mut shell, prompt),
+        Source::Prompt(prompt) => prompt::run(&runtime, &mut shell, *prompt),
         Source::Resume(run) => runtime.block_on(shell.resume(run)),
     };
     let Shell {
@@ -158,7 +158,7 @@ fn source_of(sql: Option<String>, file: Option<PathBuf>) -> Result<Source, Stop>
     }
     let Some(file) = file else {
         return match io::stdin().is_terminal() {
-            true => Prompt::open().map(Source::Prompt),
+            true => Prompt::open().map(|prompt| Source::Prompt(Box::new(prompt))),
             false => Ok(Source::Pipe),
         };
     };
