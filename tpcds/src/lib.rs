@@ -11,7 +11,7 @@
 //! | [`interrupt`] | Ctrl-C and SIGTERM |
 //! | [`job`] | many statements, one after the other, whatever happens to the process |
 //! | [`queries`] | the 99 templates and their parameters |
-//! | [`reference`] | the right answer, and where it leaves the order open |
+//! | [`reference`](mod@reference) | the right answer, and where it leaves the order open |
 //! | [`runner`] | running queries and telling their times |
 //! | [`verify`](mod@verify) | comparing two engines |
 

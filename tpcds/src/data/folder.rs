@@ -1,6 +1,6 @@
 //! A folder with the 24 tables: found, checked, or made in the cache.
 //!
-//! Every file that [`generate`](super::generate) writes says in its Parquet metadata for which scale it was made, so that data of one scale
+//! Every file that [`generate`](fn@super::generate) writes says in its Parquet metadata for which scale it was made, so that data of one scale
 //! is never taken for that of another. Data from elsewhere says nothing of the kind and is taken as it is.
 
 use super::generate::{GenerateError, Options, generate};

@@ -1,7 +1,7 @@
 //! The data of TPC-DS: which tables there are, how they are made, and where they are kept.
 //!
 //! A data folder holds one folder per table (`store_sales/part-0001.parquet`, ...). A table is either there and complete, or not there:
-//! see [`generate`].
+//! see [`generate`](fn@generate).
 
 mod folder;
 mod generate;
