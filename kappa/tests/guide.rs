@@ -101,11 +101,10 @@ fn every_guarantee_and_every_trap_is_in_the_guide() {
     let traps = table("| trap | what goes wrong elsewhere | tests |");
     let expected: Vec<_> = (1..=23).map(|number| format!("r{number:02}")).collect();
     assert_eq!(traps.keys().cloned().collect::<Vec<_>>(), expected);
-    // Those that have tests of their own name at least one of them.
     let without: Vec<_> = traps
         .iter()
         .filter(|(trap, names)| !names.iter().any(|name| name.contains(&format!("{trap}_"))))
         .map(|(trap, _)| trap.as_str())
         .collect();
-    assert_eq!(without, ["r21"]);
+    assert!(without.is_empty(), "no test is named after {without:?}");
 }

@@ -194,7 +194,7 @@ async fn nothing_appears_any_more_after_the_run_was_stopped_here() {
 }
 
 #[tokio::test]
-async fn an_object_whose_copying_was_cut_short_appears_after_the_resume_and_only_then() {
+async fn r21_an_object_whose_copying_was_cut_short_appears_after_the_resume_and_only_then() {
     for hangs_at in 0..3 {
         let folder = tempfile::tempdir().expect("a folder");
         let store = Arc::new(Unsteady::default());
