@@ -185,10 +185,12 @@ fn what_is_said_about_going_on_is_all_that_is_needed() {
         "process",
     ];
     let input = input("out");
-    let arguments = [&["run", "--input", &input][..], &elsewhere].concat();
+    // One worker at a time and short lives, so that the work lasts longer than the wait below on a fast machine, too.
+    let slowly = ["--workers", "1", "--chaos", "kill=0.3,seed=7"];
+    let arguments = [&["run", "--input", &input][..], &elsewhere, &slowly].concat();
     let mut running = Running::start(place.command("word_count", &arguments));
     running.run_id();
-    std::thread::sleep(Duration::from_millis(600));
+    std::thread::sleep(Duration::from_millis(300));
     running.send(Signal::SIGINT);
     let ended = running.end();
     assert_eq!(ended.code, Some(130), "{ended:?}");

@@ -19,7 +19,8 @@ struct Terminal {
 
 impl Terminal {
     fn open(shop: &Shop, arguments: &str) -> Terminal {
-        let program = format!("{} {arguments}", env!("CARGO_BIN_EXE_kappa-sql"));
+        // `exec`, since a shell that stays takes a Ctrl-C for its own and reports that, not the exit code of the program.
+        let program = format!("exec {} {arguments}", env!("CARGO_BIN_EXE_kappa-sql"));
         let mut command = shop.command("script");
         command
             .args(["-qfec", &program, "/dev/null"])
