@@ -14,4 +14,6 @@ pub use call::{Constructor, TaskCall};
 pub use function::{Returned, Sendable, TaskFunction};
 pub use handle::{Queue, Task};
 pub(crate) use registry::check;
+#[cfg(feature = "aws")]
+pub(crate) use registry::fingerprint;
 pub use registry::{Registration, find};

@@ -4,6 +4,8 @@ use super::parse;
 use crate::Kappa;
 use crate::link::http::{HttpOptions, HttpServer};
 use crate::metrics::Metrics;
+#[cfg(feature = "aws")]
+use crate::platform::aws::{self, Aws, AwsOptions};
 use crate::platform::chaos::{Chaos, Spec};
 use crate::platform::in_process::{InProcess, InProcessOptions};
 use crate::platform::process::{Process, ProcessOptions};
@@ -176,7 +178,7 @@ impl RunOptions {
             None => None,
         };
         let store = self.open_store(state.as_ref())?;
-        let mut platform = self.open_platform(&store)?;
+        let mut platform = self.open_platform(&store).await?;
         if let Some(spec) = self.chaos {
             platform = Arc::new(Chaos::new(platform, spec));
         }
@@ -352,7 +354,7 @@ impl RunOptions {
         Ok(Some(Arc::new(HttpServer::start(http).map_err(OptionsError::Http)?)))
     }
 
-    fn open_platform(&self, store: &Arc<dyn Store>) -> Result<Arc<dyn Platform>, OptionsError> {
+    async fn open_platform(&self, store: &Arc<dyn Store>) -> Result<Arc<dyn Platform>, OptionsError> {
         let workers = self.workers.map(usize::from);
         match self.platform {
             PlatformKind::InProcess => {
@@ -375,7 +377,12 @@ impl RunOptions {
             }
             PlatformKind::Http => Err(PlatformError::Unavailable("it is not here yet".into()).into()),
             #[cfg(feature = "aws")]
-            PlatformKind::Aws => Err(PlatformError::Unavailable("it is not here yet".into()).into()),
+            PlatformKind::Aws => {
+                let mut options = AwsOptions::new(self.function.clone().unwrap_or_default());
+                options.workers = workers.unwrap_or(options.workers);
+                options.http = self.serve_calls(aws::is_on_this_machine().await)?;
+                Ok(Arc::new(Aws::new(options, store).await?))
+            }
         }
     }
 }

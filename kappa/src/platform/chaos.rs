@@ -238,6 +238,10 @@ impl Platform for Chaos {
         format!("{} with chaos", self.inner.name())
     }
 
+    fn time_limit(&self) -> Option<Duration> {
+        self.inner.time_limit()
+    }
+
     fn memory_limit(&self) -> Option<u64> {
         self.inner.memory_limit()
     }

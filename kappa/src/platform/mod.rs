@@ -4,10 +4,13 @@
 //! |---|---|
 //! | [`in_process`] | a tokio task that can be dropped |
 //! | [`process`] | a request to a pooled child process |
+//! | `aws` | an invocation of a function of AWS Lambda |
 //! | [`chaos`] | one of another platform, which may be killed at any moment |
 //!
 //! A new platform is done when the suite in `tests/platform/conformance.rs` passes on it.
 
+#[cfg(feature = "aws")]
+pub mod aws;
 pub mod chaos;
 pub mod in_process;
 pub mod process;
@@ -18,6 +21,7 @@ use crate::link::Link;
 use crate::protocol::{Invocation, InvocationOutcome};
 use async_trait::async_trait;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Starts invocations and sees how they end. One conformance suite holds for all.
 #[async_trait]
@@ -38,6 +42,11 @@ pub trait Platform: Send + Sync {
     /// What people call it.
     fn name(&self) -> String {
         "custom".to_string()
+    }
+
+    /// How long an invocation may run here, if the platform itself ends it after that; a run's time limit is never longer.
+    fn time_limit(&self) -> Option<Duration> {
+        None
     }
 
     /// How much memory an invocation may use, in bytes, if the platform limits it.

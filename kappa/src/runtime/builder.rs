@@ -95,7 +95,7 @@ impl Builder {
         self
     }
 
-    /// How long one invocation may run. The default is without limit.
+    /// How long one invocation may run. The default is as long as the platform lets it.
     pub fn time_limit(mut self, limit: impl Into<Option<Duration>>) -> Self {
         self.time_limit = limit.into();
         self
@@ -143,6 +143,7 @@ impl Builder {
             .enable_all()
             .build()
             .map_err(BuildError::Threads)?;
+        let time_limit = [self.time_limit, platform.time_limit()].into_iter().flatten().min();
         let inner = Inner {
             platform,
             here,
@@ -150,7 +151,7 @@ impl Builder {
             state,
             durability: self.durability,
             tuning: self.tuning,
-            time_limit: self.time_limit,
+            time_limit,
             observers: self.observers,
             resume_arguments: self.resume_arguments,
             runtime: Some(runtime),

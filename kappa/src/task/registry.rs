@@ -15,6 +15,7 @@ pub(crate) type Running<'a> = Pin<Box<dyn Future<Output = Result<Vec<u8>, Failed
 /// One registered task function.
 pub struct Registration {
     name: &'static str,
+    fingerprint: u64,
     begin: for<'a> fn(&'a mut Context, &'a [u8]) -> Running<'a>,
     resume: for<'a> fn(&'a mut Context) -> Running<'a>,
 }
@@ -24,6 +25,7 @@ impl Registration {
     pub const fn of<F: TaskFunction>() -> Self {
         Registration {
             name: F::NAME,
+            fingerprint: F::FINGERPRINT,
             begin: begin::<F>,
             resume: resume::<F>,
         }
@@ -59,6 +61,23 @@ pub fn find(name: &str) -> Option<&'static Registration> {
         })
         .get(name)
         .copied()
+}
+
+/// A hash of the source of all task functions of this program: the same wherever it is built for, another if one of them has changed.
+#[cfg(feature = "aws")]
+pub(crate) fn fingerprint() -> u64 {
+    let mut functions: Vec<_> = inventory::iter::<Registration>
+        .into_iter()
+        .map(|r| (r.name, r.fingerprint))
+        .collect();
+    functions.sort_unstable();
+    let bytes = functions
+        .iter()
+        .flat_map(|(name, fingerprint)| name.bytes().chain([0]).chain(fingerprint.to_le_bytes()));
+    // FNV-1a: what has to be found out is a mistake, not an attack.
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
 }
 
 fn begin<'a, F: TaskFunction>(cx: &'a mut Context, arguments: &'a [u8]) -> Running<'a> {

@@ -86,7 +86,19 @@ mod tests {
 
     #[test]
     fn what_is_no_such_text_is_refused() {
-        for text in ["Z", "Zg=", "Zg", "Z===", "====", "Zh==", "Zm9=", "Zm9v=Zg=", "Zm-v", "Zm 9v", "Zm9vZg==Zg=="] {
+        for text in [
+            "Z",
+            "Zg=",
+            "Zg",
+            "Z===",
+            "====",
+            "Zh==",
+            "Zm9=",
+            "Zm9v=Zg=",
+            "Zm-v",
+            "Zm 9v",
+            "Zm9vZg==Zg==",
+        ] {
             assert_eq!(decode(text), None, "{text}");
         }
     }

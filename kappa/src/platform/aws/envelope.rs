@@ -107,7 +107,9 @@ impl Answered {
 
     /// What a response says; `None` if it is not one of a worker's.
     pub(super) fn read(payload: &[u8]) -> Option<Self> {
-        serde_json::from_slice::<Response>(payload).ok().map(|response| response.kappa)
+        serde_json::from_slice::<Response>(payload)
+            .ok()
+            .map(|response| response.kappa)
     }
 }
 
@@ -163,7 +165,10 @@ mod tests {
         let Err(Answered::Unusable(said)) = event.open() else {
             panic!("it was taken")
         };
-        assert!(said.contains("0.0.1-77") && said.contains(&program()) && said.contains("deploy"), "{said}");
+        assert!(
+            said.contains("0.0.1-77") && said.contains(&program()) && said.contains("deploy"),
+            "{said}"
+        );
     }
 
     #[test]
@@ -178,7 +183,13 @@ mod tests {
 
     #[test]
     fn what_other_functions_answer_is_no_answer() {
-        for payload in ["null", "\"hello\"", r#"{"statusCode": 200, "body": "Hello from Lambda!"}"#, "{", ""] {
+        for payload in [
+            "null",
+            "\"hello\"",
+            r#"{"statusCode": 200, "body": "Hello from Lambda!"}"#,
+            "{",
+            "",
+        ] {
             assert_eq!(Answered::read(payload.as_bytes()), None, "{payload}");
         }
     }

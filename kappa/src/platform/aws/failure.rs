@@ -14,7 +14,8 @@ use std::error::Error;
 const ALLOCATION_FAILED: &str = "memory allocation of ";
 
 /// How the bootstrap says, before it ends itself, that its time was over.
-pub(super) const OUT_OF_TIME: &str = "kappa: the invocation's time is over, and its task computes on without a pause; the lambda ends";
+pub(super) const OUT_OF_TIME: &str =
+    "kappa: the invocation's time is over, and its task computes on without a pause; the lambda ends";
 
 /// What Lambda answers for a function that ended badly.
 #[derive(Debug, Default, Deserialize)]
@@ -42,7 +43,11 @@ pub(super) fn of_function(payload: &[u8], log: &Log) -> InvocationOutcome {
             "its program does not start ({kind}: {message}); build it for Linux and for the function's processor (x86_64 or arm64), and deploy that"
         )));
     }
-    if let Some(line) = log.lines.iter().find(|line| line.contains("GLIBC_") && line.contains("not found")) {
+    if let Some(line) = log
+        .lines
+        .iter()
+        .find(|line| line.contains("GLIBC_") && line.contains("not found"))
+    {
         return InvocationOutcome::Unstartable(format!(
             "its program was built for a newer system than the function has ({line}); build it on Amazon Linux 2023, or for \
              x86_64-unknown-linux-musl, and deploy that"
@@ -56,7 +61,10 @@ pub(super) fn of_function(payload: &[u8], log: &Log) -> InvocationOutcome {
         return InvocationOutcome::Killed(format!("the lambda is gone: {message}"));
     }
     let sentence = match (kind, message) {
-        ("", "") => format!("the lambda failed: {}", String::from_utf8_lossy(&payload[..payload.len().min(400)])),
+        ("", "") => format!(
+            "the lambda failed: {}",
+            String::from_utf8_lossy(&payload[..payload.len().min(400)])
+        ),
         (kind, message) => format!("the lambda failed ({kind}: {message})"),
     };
     InvocationOutcome::Crashed(log.after(&sentence))
@@ -68,13 +76,18 @@ fn out_of_memory(ended: &Ended, log: &Log) -> Option<String> {
         return Some(line.clone());
     }
     let report = log.report.as_deref().unwrap_or_default();
-    let (size, used) = (megabytes(report, "Memory Size: "), megabytes(report, "Max Memory Used: "));
+    let (size, used) = (
+        megabytes(report, "Memory Size: "),
+        megabytes(report, "Max Memory Used: "),
+    );
     let is_full = size.is_some_and(|size| used.is_some_and(|used| used >= size));
     let is_named = ended.error_type.contains("OutOfMemory") || report.contains("OutOfMemory");
     let is_killed = ended.error_message.contains("signal: killed");
     if is_named || (is_killed && is_full) {
         let size = size.map_or(String::new(), |size| format!(" of {size} MB"));
-        return Some(format!("the memory{size} of the function was used up; give it more with `kappa deploy .. --memory`"));
+        return Some(format!(
+            "the memory{size} of the function was used up; give it more with `kappa deploy .. --memory`"
+        ));
     }
     None
 }
@@ -115,7 +128,9 @@ fn of_code(code: &str, status: u16, function: &str, words: String) -> Invocation
             return InvocationOutcome::Throttled(words);
         }
         "ResourceNotFoundException" => {
-            format!("there is no function `{function}` in this region and account: deploy it, or name another with --function")
+            format!(
+                "there is no function `{function}` in this region and account: deploy it, or name another with --function"
+            )
         }
         "AccessDeniedException" | "AccessDenied" => {
             "allow `lambda:InvokeFunction` for it (`kappa policy` prints what is needed)".to_string()
@@ -123,7 +138,9 @@ fn of_code(code: &str, status: u16, function: &str, words: String) -> Invocation
         "UnrecognizedClientException" | "InvalidSignatureException" | "InvalidClientTokenId" => {
             "check the AWS credentials".to_string()
         }
-        code if code.starts_with("KMS") => "allow the function the key that encrypts its environment, and enable that key".to_string(),
+        code if code.starts_with("KMS") => {
+            "allow the function the key that encrypts its environment, and enable that key".to_string()
+        }
         "EC2AccessDeniedException" => "allow the function's role to make network interfaces for its VPC".to_string(),
         "InvalidSubnetIDException" | "InvalidSecurityGroupIDException" => "correct the VPC of the function".to_string(),
         "InvalidZipFileException" | "InvalidRuntimeException" => "deploy it again".to_string(),
@@ -175,11 +192,18 @@ mod tests {
     fn a_time_out_is_one_whoever_says_so() {
         for (kind, message) in [
             ("", "2026-01-01T00:00:00Z 5f Task timed out after 3.00 seconds"),
-            ("Sandbox.Timedout", "RequestId: 5f Error: Task timed out after 3.00 seconds"),
+            (
+                "Sandbox.Timedout",
+                "RequestId: 5f Error: Task timed out after 3.00 seconds",
+            ),
         ] {
             assert_eq!(ended(kind, message, ""), InvocationOutcome::TimedOut);
         }
-        let by_itself = ended("Runtime.ExitError", "RequestId: 5f Error: Runtime exited with error: exit status 1", OUT_OF_TIME);
+        let by_itself = ended(
+            "Runtime.ExitError",
+            "RequestId: 5f Error: Runtime exited with error: exit status 1",
+            OUT_OF_TIME,
+        );
         assert_eq!(by_itself, InvocationOutcome::TimedOut);
     }
 
@@ -190,18 +214,35 @@ mod tests {
             "RequestId: 5f Error: Runtime exited with error: exit status 3",
             "START RequestId: 5f\nabout to leave\nEND RequestId: 5f\n",
         );
-        assert!(message.contains("exit status 3") && message.contains("about to leave"), "{message}");
+        assert!(
+            message.contains("exit status 3") && message.contains("about to leave"),
+            "{message}"
+        );
         assert!(!message.contains("START"), "{message}");
-        let message = crash("Runtime.ExitError", "Runtime exited before returning a response", "about to abort");
+        let message = crash(
+            "Runtime.ExitError",
+            "Runtime exited before returning a response",
+            "about to abort",
+        );
         assert!(message.contains("about to abort"), "{message}");
-        let message = crash("Runtime.ExitError", "RequestId: 5f Error: Runtime exited with error: signal: aborted", "");
+        let message = crash(
+            "Runtime.ExitError",
+            "RequestId: 5f Error: Runtime exited with error: signal: aborted",
+            "",
+        );
         assert!(message.contains("aborted"), "{message}");
-        assert!(matches!(of_function(b"nonsense", &Log::default()), InvocationOutcome::Crashed(said) if said.contains("nonsense")));
+        assert!(
+            matches!(of_function(b"nonsense", &Log::default()), InvocationOutcome::Crashed(said) if said.contains("nonsense"))
+        );
     }
 
     #[test]
     fn a_kill_is_not_the_program_s_fault() {
-        let killed = ended("Runtime.ExitError", "RequestId: 5f Error: Runtime exited with error: signal: killed", "at work");
+        let killed = ended(
+            "Runtime.ExitError",
+            "RequestId: 5f Error: Runtime exited with error: signal: killed",
+            "at work",
+        );
         assert!(matches!(killed, InvocationOutcome::Killed(_)), "{killed:?}");
         let gone = ended("Runtime.ExitError", "Runtime exited before returning a response", "");
         assert!(matches!(gone, InvocationOutcome::Killed(_)), "{gone:?}");
@@ -215,21 +256,47 @@ mod tests {
         for (kind, message, log) in [
             ("Runtime.ExitError", killed, full),
             ("Runtime.OutOfMemory", killed, ""),
-            ("Runtime.ExitError", killed, "REPORT RequestId: 5f\tStatus: error\tError Type: Runtime.OutOfMemory"),
-            ("Runtime.ExitError", "RequestId: 5f Error: Runtime exited with error: signal: aborted", "memory allocation of 99 bytes failed"),
+            (
+                "Runtime.ExitError",
+                killed,
+                "REPORT RequestId: 5f\tStatus: error\tError Type: Runtime.OutOfMemory",
+            ),
+            (
+                "Runtime.ExitError",
+                "RequestId: 5f Error: Runtime exited with error: signal: aborted",
+                "memory allocation of 99 bytes failed",
+            ),
         ] {
             let outcome = ended(kind, message, log);
-            assert!(matches!(outcome, InvocationOutcome::OutOfMemory(_)), "{kind} {log}: {outcome:?}");
+            assert!(
+                matches!(outcome, InvocationOutcome::OutOfMemory(_)),
+                "{kind} {log}: {outcome:?}"
+            );
         }
-        assert!(matches!(ended("Runtime.ExitError", killed, half), InvocationOutcome::Killed(_)));
-        assert!(matches!(ended("Runtime.ExitError", killed, full), InvocationOutcome::OutOfMemory(said) if said.contains("128 MB")));
+        assert!(matches!(
+            ended("Runtime.ExitError", killed, half),
+            InvocationOutcome::Killed(_)
+        ));
+        assert!(
+            matches!(ended("Runtime.ExitError", killed, full), InvocationOutcome::OutOfMemory(said) if said.contains("128 MB"))
+        );
     }
 
     #[test]
     fn a_program_that_does_not_start_there_is_said_with_the_way_out() {
         for (kind, message, log, way_out) in [
-            ("Runtime.InvalidEntrypoint", "RequestId: 5f Error: fork/exec /var/task/bootstrap: exec format error", "", "arm64"),
-            ("Runtime.InvalidEntrypoint", "Couldn't find valid bootstrap(s)", "", "deploy"),
+            (
+                "Runtime.InvalidEntrypoint",
+                "RequestId: 5f Error: fork/exec /var/task/bootstrap: exec format error",
+                "",
+                "arm64",
+            ),
+            (
+                "Runtime.InvalidEntrypoint",
+                "Couldn't find valid bootstrap(s)",
+                "",
+                "deploy",
+            ),
             (
                 "Runtime.ExitError",
                 "RequestId: 5f Error: Runtime exited with error: exit status 1",

@@ -41,7 +41,9 @@ impl Function {
     pub(super) async fn find(client: &Client, name: &str) -> Result<Self, PlatformError> {
         let configuration = usable(client, name).await?;
         let timeout = configuration.timeout.and_then(|seconds| u64::try_from(seconds).ok());
-        let memory = configuration.memory_size.and_then(|megabytes| u64::try_from(megabytes).ok());
+        let memory = configuration
+            .memory_size
+            .and_then(|megabytes| u64::try_from(megabytes).ok());
         let function = Function {
             name: name.to_string(),
             timeout: timeout.map_or(USUAL_TIMEOUT, Duration::from_secs),
@@ -62,9 +64,13 @@ impl Function {
         let cannot = |cause: &str| {
             let processors: Vec<_> = configuration.architectures().iter().map(ToString::to_string).collect();
             let processors = processors.join(", ");
-            Err(PlatformError::Invalid(format!("the function `{}` ({processors}) cannot be used: {cause}", self.name)))
+            Err(PlatformError::Invalid(format!(
+                "the function `{}` ({processors}) cannot be used: {cause}",
+                self.name
+            )))
         };
-        let event = serde_json::to_vec(&Event::hello()).map_err(|cause| PlatformError::Unavailable(cause.to_string()))?;
+        let event =
+            serde_json::to_vec(&Event::hello()).map_err(|cause| PlatformError::Unavailable(cause.to_string()))?;
         let begin = Instant::now();
         loop {
             let request = client.invoke().function_name(&self.name).log_type(LogType::Tail);
@@ -78,7 +84,9 @@ impl Function {
                         (None, Some(Answered::Hello(theirs))) if theirs == program() => return Ok(()),
                         (None, Some(Answered::Hello(theirs))) => return cannot(&other_program(&program(), &theirs)),
                         (None, _) => {
-                            return cannot("it is no program made with Kappa; deploy this one, or name another with --function");
+                            return cannot(
+                                "it is no program made with Kappa; deploy this one, or name another with --function",
+                            );
                         }
                     }
                 }
@@ -91,15 +99,22 @@ impl Function {
                     tokio::time::sleep(PAUSE).await;
                 }
                 InvocationOutcome::Throttled(cause) => {
-                    tracing::warn!(cause, "the function could not be asked which program it is; each order asks it");
+                    tracing::warn!(
+                        cause,
+                        "the function could not be asked which program it is; each order asks it"
+                    );
                     return Ok(());
                 }
-                InvocationOutcome::TimedOut => return cannot("it did not answer a greeting within its time limit; give it a longer one"),
+                InvocationOutcome::TimedOut => {
+                    return cannot("it did not answer a greeting within its time limit; give it a longer one");
+                }
                 InvocationOutcome::Crashed(cause)
                 | InvocationOutcome::Killed(cause)
                 | InvocationOutcome::OutOfMemory(cause)
                 | InvocationOutcome::Unstartable(cause) => return cannot(&cause),
-                InvocationOutcome::Returned | InvocationOutcome::Unlinked(_) => return cannot("it answered a greeting by a report"),
+                InvocationOutcome::Returned | InvocationOutcome::Unlinked(_) => {
+                    return cannot("it answered a greeting by a report");
+                }
             }
         }
     }
@@ -125,7 +140,9 @@ async fn usable(client: &Client, name: &str) -> Result<Configuration, PlatformEr
         let reason = |reason: Option<&str>| reason.unwrap_or("no more was said").to_string();
         if configuration.state() == Some(&State::Failed) {
             let reason = reason(configuration.state_reason());
-            return Err(PlatformError::Invalid(format!("the function `{name}` could not be made: {reason}; deploy it again")));
+            return Err(PlatformError::Invalid(format!(
+                "the function `{name}` could not be made: {reason}; deploy it again"
+            )));
         }
         let is_being_made = configuration.state() == Some(&State::Pending);
         let is_being_changed = configuration.last_update_status() == Some(&LastUpdateStatus::InProgress);
@@ -150,7 +167,11 @@ mod tests {
     fn an_invocation_ends_before_lambda_ends_it() {
         let limit = |seconds| {
             let timeout = Duration::from_secs(seconds);
-            let function = Function { name: "f".into(), timeout, memory: None };
+            let function = Function {
+                name: "f".into(),
+                timeout,
+                memory: None,
+            };
             function.time_limit()
         };
         assert_eq!(limit(3), Duration::from_millis(2700));

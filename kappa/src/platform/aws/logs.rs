@@ -90,7 +90,10 @@ mod tests {
         let log = Log::of(Some(&base64::encode(text.as_bytes())));
         assert_eq!(log.lines, ["first", "{\"time\":\"t\",\"level\":\"INFO\"}"]);
         assert!(log.report.as_deref().unwrap().ends_with("9 MB"));
-        assert_eq!(log.after("it ended"), "it ended; it said last: first | {\"time\":\"t\",\"level\":\"INFO\"}");
+        assert_eq!(
+            log.after("it ended"),
+            "it ended; it said last: first | {\"time\":\"t\",\"level\":\"INFO\"}"
+        );
         assert_eq!(Log::of(None).after("it ended"), "it ended");
         assert_eq!(Log::of(Some("?")), Log::default());
     }

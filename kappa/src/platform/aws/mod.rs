@@ -107,10 +107,14 @@ impl Aws {
                 store.url()
             )));
         }
-        let config = crate::aws::config().await.map_err(|cause| PlatformError::Unavailable(cause.to_string()))?;
+        let config = crate::aws::config()
+            .await
+            .map_err(|cause| PlatformError::Unavailable(cause.to_string()))?;
         let function = Function::find(&Client::new(&config), &options.function).await?;
         let longest = function.timeout + START_LIMIT;
-        let timeouts = TimeoutConfig::builder().read_timeout(longest).operation_timeout(longest);
+        let timeouts = TimeoutConfig::builder()
+            .read_timeout(longest)
+            .operation_timeout(longest);
         let invoking = ClientBuilder::from(&config)
             .retry_config(RetryConfig::disabled())
             .timeout_config(timeouts.build())
@@ -137,7 +141,12 @@ impl Aws {
         let time_limit = invocation.time_limit.map_or(allowed, |limit| limit.min(allowed));
         invocation.time_limit = Some(time_limit);
         // It is heard as long as this is there.
-        let opened = match self.http.as_ref().map(|server| server.open(&invocation, link)).transpose() {
+        let opened = match self
+            .http
+            .as_ref()
+            .map(|server| server.open(&invocation, link))
+            .transpose()
+        {
             Ok(opened) => opened,
             Err(cause) => return InvocationOutcome::Throttled(format!("no secret can be made at present: {cause}")),
         };
@@ -173,7 +182,10 @@ impl Aws {
             .invocation_type(InvocationType::RequestResponse)
             .log_type(LogType::Tail)
             .payload(Blob::new(event));
-        let answer = request.send().await.map_err(|error| failure::of_service(&error, &self.function.name))?;
+        let answer = request
+            .send()
+            .await
+            .map_err(|error| failure::of_service(&error, &self.function.name))?;
         let log = Log::of(answer.log_result());
         let payload = answer.payload().map_or(&b""[..], AsRef::as_ref);
         if answer.function_error().is_some() {
@@ -201,7 +213,10 @@ pub(crate) async fn is_on_this_machine() -> bool {
 }
 
 fn is_loopback(url: &str) -> bool {
-    let host = url.parse::<hyper::Uri>().ok().and_then(|uri| uri.host().map(str::to_string));
+    let host = url
+        .parse::<hyper::Uri>()
+        .ok()
+        .and_then(|uri| uri.host().map(str::to_string));
     host.is_some_and(|host| {
         let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
         host == "localhost" || address.is_ok_and(|address| address.is_loopback())
@@ -248,7 +263,12 @@ mod tests {
         for url in ["http://127.0.0.1:4566", "http://localhost:4566/", "http://[::1]:4566"] {
             assert!(is_loopback(url), "{url}");
         }
-        for url in ["https://lambda.eu-north-1.amazonaws.com", "http://10.0.0.7:4566", "nonsense", ""] {
+        for url in [
+            "https://lambda.eu-north-1.amazonaws.com",
+            "http://10.0.0.7:4566",
+            "nonsense",
+            "",
+        ] {
             assert!(!is_loopback(url), "{url}");
         }
     }

@@ -37,7 +37,7 @@ const STACK_WITHIN_LIMIT: usize = 8 << 20;
 /// Most threads for blocking calls, so that their stacks do not eat up the memory limit.
 const BLOCKING_THREADS: usize = 16;
 
-/// Serves as a pooled worker process and never returns, if this process was started as one; otherwise does nothing.
+/// Serves as a worker and never returns, if this process was started as one: as a pooled worker process, or as a lambda. Otherwise does nothing.
 ///
 /// The first line of every program that uses the platform `process`; `kappa::main` does it itself. What tasks print in a worker process, on stdout
 /// or stderr, appears on the stderr of the program that started it: its stdout is for results.
@@ -57,6 +57,8 @@ pub fn serve_if_worker() {
         };
         std::process::exit(code);
     }
+    #[cfg(feature = "aws")]
+    crate::platform::aws::serve_if_lambda();
 }
 
 /// Whether this process was started as a worker.
