@@ -163,5 +163,19 @@ fn causes(error: &dyn Error) -> String {
     said
 }
 
+/// An account and a place for tests, without looking anywhere.
+#[cfg(test)]
+pub(crate) fn config_of(endpoint: &str, access_key: &str, secret_key: &str) -> SdkConfig {
+    use aws_sdk_s3::config::{Credentials, SharedCredentialsProvider};
+    let credentials = Credentials::new(access_key, secret_key, None, None, "test");
+    SdkConfig::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .http_client(http_client())
+        .region(aws_config::Region::new("us-east-1"))
+        .credentials_provider(SharedCredentialsProvider::new(credentials))
+        .endpoint_url(endpoint)
+        .build()
+}
+
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,6 @@
 //! Each test that needs other surroundings starts itself in them: the variables of a process are set when it starts.
 
 use super::*;
-use aws_sdk_s3::config::Credentials;
 use std::net::TcpListener;
 use std::process::Command;
 use std::time::Instant;
@@ -86,16 +85,9 @@ async fn an_endpoint_that_is_not_there_is_said_with_what_to_check() {
         .expect("a port")
         .local_addr()
         .expect("its address");
-    let client = aws_sdk_s3::Client::from_conf(
-        aws_sdk_s3::Config::builder()
-            .behavior_version(aws_sdk_s3::config::BehaviorVersion::latest())
-            .http_client(http_client())
-            .region(aws_sdk_s3::config::Region::new("eu-north-1"))
-            .credentials_provider(Credentials::new("a", "b", None, None, "test"))
-            .endpoint_url(format!("http://{free}"))
-            .force_path_style(true)
-            .build(),
-    );
+    let config = config_of(&format!("http://{free}"), "a", "b");
+    let config = aws_sdk_s3::config::Builder::from(&config).force_path_style(true);
+    let client = aws_sdk_s3::Client::from_conf(config.build());
     let error = client
         .get_object()
         .bucket("b")

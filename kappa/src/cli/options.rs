@@ -60,8 +60,8 @@ pub struct RunOptions {
     #[arg(long, value_name = "URL")]
     pub advertise: Option<String>,
 
-    /// Where large values are kept: `memory:`, `file:DIR` or `redis://HOST[:PORT][,HOST2[:PORT]..]` [default: with the state, or else in memory or in a
-    /// folder that is removed at the end]
+    /// Where large values are kept: `memory:`, `file:DIR`, `redis://HOST[:PORT][,HOST2[:PORT]..]` or `s3://BUCKET[/PREFIX]` [default: with the
+    /// state, or else in memory or in a folder that is removed at the end]
     #[arg(long, value_name = "URL")]
     pub store: Option<String>,
 
@@ -271,7 +271,7 @@ impl RunOptions {
         self.check_remote()?;
         if self.state.is_some() && self.store.as_deref() == Some("memory:") {
             return Err(OptionsError::Conflict(
-                "--state needs a store that outlives this process: leave out --store, or use file:DIR or redis://HOST",
+                "--state needs a store that outlives this process: leave out --store, or use file:DIR, redis://HOST or s3://BUCKET/PREFIX",
             ));
         }
         Ok(())

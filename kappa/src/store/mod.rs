@@ -2,7 +2,8 @@
 //!
 //! A key is written once. Whoever holds a key may read it from anywhere; nobody lists.
 //!
-//! [`open()`] makes a store of its URL: [`Memory`] (`memory:`), [`FileStore`] (`file:DIR`) or [`RedisStore`] (`redis://HOST[,HOST2..]`). A new backend is done when [`conformance`] passes on it.
+//! [`open()`] makes a store of its URL: [`Memory`] (`memory:`), [`FileStore`] (`file:DIR`), [`RedisStore`] (`redis://HOST[,HOST2..]`) or
+//! `S3Store` (`s3://BUCKET[/PREFIX]`, with the feature `aws`). A new backend is done when [`conformance`] passes on it.
 
 pub mod conformance;
 mod file;
@@ -10,12 +11,16 @@ pub mod key;
 mod memory;
 mod open;
 mod redis;
+#[cfg(feature = "aws")]
+pub(crate) mod s3;
 mod temporary;
 
 pub use file::FileStore;
 pub use memory::Memory;
 pub use open::open;
 pub use redis::RedisStore;
+#[cfg(feature = "aws")]
+pub use s3::S3Store;
 pub use temporary::Temporary;
 
 use async_trait::async_trait;

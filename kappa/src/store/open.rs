@@ -5,14 +5,14 @@ use crate::replicas::address;
 use std::path::Path;
 use std::sync::Arc;
 
-/// Opens the store that a URL names: `memory:` (a new one), `file:DIR`, or `redis://HOST[:PORT][,HOST2[:PORT]..]`.
+/// Opens the store that a URL names: `memory:` (a new one), `file:DIR`, `redis://HOST[:PORT][,HOST2[:PORT]..]`, or `s3://BUCKET[/PREFIX]`.
 ///
 /// # Errors
 /// [`StoreError::Invalid`] for a URL that names no store, [`StoreError::Unavailable`] if it is not there.
 pub fn open(url: &str) -> Result<Arc<dyn Store>, StoreError> {
     let invalid = |what: &str| {
         Err(StoreError::Invalid(format!(
-            "store {:?} {what}; a store is `memory:` or `file:DIR` or `redis://HOST[:PORT][,HOST2[:PORT]..]`",
+            "store {:?} {what}; a store is `memory:` or `file:DIR` or `redis://HOST[:PORT][,HOST2[:PORT]..]` or `s3://BUCKET[/PREFIX]`",
             address::shown(url)
         )))
     };
@@ -22,6 +22,10 @@ pub fn open(url: &str) -> Result<Arc<dyn Store>, StoreError> {
         Some(("file", "")) => invalid("names no folder"),
         Some(("file", folder)) => Ok(Arc::new(FileStore::open(Path::new(folder))?)),
         Some(("redis", _)) => Ok(Arc::new(RedisStore::open(url)?)),
+        #[cfg(feature = "aws")]
+        Some(("s3", _)) => Ok(Arc::new(super::S3Store::open(url)?)),
+        #[cfg(not(feature = "aws"))]
+        Some(("s3", _)) => invalid("is in S3, which this program was built without; build it with the feature `aws`"),
         Some((scheme, _)) => invalid(&format!("is of the unknown kind `{scheme}`")),
         None => invalid("has no kind"),
     }

@@ -1,0 +1,245 @@
+//! Objects in Amazon S3, or in whatever speaks its language: `s3://BUCKET[/PREFIX][?endpoint=URL]`.
+//!
+//! Guarantees that an object is there whole or not at all, and that of all who put one under the same key exactly one succeeds: S3 decides that at one
+//! moment (`If-None-Match: *`); nobody looks first and writes then. Long objects are written and read in parts, several at once. What a killed writer
+//! has uploaded of one goes with the prefix above it, as at the end of every run.
+//!
+//! The object `runs/7/x` has the key `PREFIX/runs/7/x=`: some servers keep folders, where the objects `a` and `a/b` would meet.
+//!
+//! Region, credentials and, unless the URL names it, the endpoint come from [where every AWS tool looks](crate::aws). With an endpoint, the bucket
+//! is part of the path and not of the host's name.
+
+pub(crate) mod address;
+pub(crate) mod bucket;
+#[cfg(test)]
+mod tests;
+pub(crate) mod trouble;
+pub(crate) mod upload;
+
+use super::{Store, StoreError, key};
+use address::Address;
+use async_trait::async_trait;
+use bucket::{Bucket, Part};
+use bytes::{Bytes, BytesMut};
+use futures::{StreamExt, TryStreamExt, stream};
+use std::fmt;
+use std::ops::Range;
+use trouble::Trouble;
+
+/// How much of an object one request reads.
+const PIECE: u64 = 8 << 20;
+
+/// How many requests read one object at once.
+const AT_ONCE: usize = 8;
+
+/// No object is as long as this (S3's limit is 50 TB): what is asked for beyond it is not there.
+const BEYOND: u64 = 1 << 50;
+
+/// The store `s3:`.
+#[derive(Clone)]
+pub struct S3Store {
+    address: Address,
+    bucket: Bucket,
+}
+
+impl S3Store {
+    /// Opens the store, having looked whether the bucket is there.
+    ///
+    /// # Errors
+    /// [`StoreError::Invalid`] if the URL names no place, [`StoreError::Unavailable`] if it is not there, or not for us.
+    pub fn open(url: &str) -> Result<Self, StoreError> {
+        let address = Address::parse(url).map_err(StoreError::Invalid)?;
+        let bucket = Bucket::of(&address);
+        Self::looked(S3Store { address, bucket })
+    }
+
+    fn looked(store: S3Store) -> Result<Self, StoreError> {
+        // A worker is started often, and may find out later.
+        if !store.address.is_worker {
+            let (bucket, path) = (store.bucket.clone(), store.address.path.clone());
+            let looked = store.bucket.blocking(async move { bucket.look(&path).await });
+            looked.map_err(|trouble| store.unavailable("open it".to_string(), trouble))?;
+        }
+        Ok(store)
+    }
+
+    fn key_of(&self, key: &str) -> String {
+        format!("{}=", self.above(key))
+    }
+
+    fn above(&self, key: &str) -> String {
+        match self.address.path.as_str() {
+            "" => key.to_string(),
+            path => format!("{path}/{key}"),
+        }
+    }
+
+    fn unavailable(&self, action: String, trouble: Trouble) -> StoreError {
+        let (cause, retryable) = trouble.said();
+        StoreError::Unavailable {
+            store: self.address.to_string(),
+            action,
+            cause,
+            retryable,
+        }
+    }
+
+    fn failed(&self, action: &str, key: &str, trouble: Trouble) -> StoreError {
+        let (store, name) = (self.address.to_string(), key.to_string());
+        match trouble {
+            Trouble::Missing => StoreError::NotFound { store, key: name },
+            Trouble::Taken => StoreError::AlreadyExists { store, key: name },
+            trouble => self.unavailable(format!("{action} {key}"), trouble),
+        }
+    }
+
+    fn out_of_range(&self, key: &str, range: &Range<u64>) -> StoreError {
+        StoreError::OutOfRange {
+            store: self.address.to_string(),
+            key: key.to_string(),
+            start: range.start,
+            end: range.end,
+        }
+    }
+}
+
+/// A range in pieces, as they are asked for.
+fn pieces(range: &Range<u64>) -> impl Iterator<Item = Range<u64>> + use<> {
+    let end = range.end;
+    let starts = std::iter::successors(Some(range.start), |start| start.checked_add(PIECE));
+    let starts = starts.take_while(move |start| *start < end);
+    starts.map(move |start| start..end.min(start.saturating_add(PIECE)))
+}
+
+/// One after the other, in one piece of memory.
+fn joined(mut parts: Vec<Bytes>) -> Bytes {
+    match parts.len() {
+        0 => Bytes::new(),
+        1 => parts.remove(0),
+        _ => {
+            let mut all = BytesMut::with_capacity(parts.iter().map(Bytes::len).sum());
+            parts.iter().for_each(|part| all.extend_from_slice(part));
+            all.freeze()
+        }
+    }
+}
+
+async fn get(bucket: Bucket, key: String) -> Result<Bytes, Trouble> {
+    let first = match bucket.read(&key, 0, PIECE).await {
+        Ok(first) => first,
+        // Of an empty object there is no first byte.
+        Err(Trouble::OutOfRange) => return Ok(Bytes::new()),
+        Err(trouble) => return Err(trouble),
+    };
+    if first.total <= PIECE {
+        return Ok(first.bytes);
+    }
+    let rest = pieces(&(PIECE..first.total)).map(|piece| bucket.read(&key, piece.start, piece.end));
+    let rest: Vec<Part> = stream::iter(rest).buffered(AT_ONCE).try_collect().await?;
+    let parts = std::iter::once(first).chain(rest).map(|part| part.bytes).collect();
+    Ok(joined(parts))
+}
+
+/// The ranges' bytes, or which of them is not there.
+async fn get_ranges(
+    bucket: Bucket,
+    key: String,
+    ranges: Vec<Range<u64>>,
+) -> Result<Result<Vec<Bytes>, Range<u64>>, Trouble> {
+    let is_beyond = |range: &&Range<u64>| range.start > range.end || range.end > BEYOND;
+    let strange = ranges.iter().find(is_beyond).cloned();
+    // An empty range is there if the object is long enough; its length comes with anything that is read, or must be asked for.
+    let mut total = match strange.is_some() || ranges.iter().all(Range::is_empty) {
+        true => Some(bucket.head(&key).await?.length),
+        false => None,
+    };
+    if let Some(strange) = strange {
+        return Ok(Err(strange));
+    }
+    let wanted = ranges.iter().enumerate();
+    let wanted = wanted.flat_map(|(index, range)| pieces(range).map(move |piece| (index, piece)));
+    let (bucket, key) = (&bucket, key.as_str());
+    let reading = wanted.map(|(index, piece)| async move {
+        match bucket.read(key, piece.start, piece.end).await {
+            Ok(part) if part.total >= piece.end => Ok(Ok((index, part))),
+            Ok(_) | Err(Trouble::OutOfRange) => Ok(Err(index)),
+            Err(trouble) => Err(trouble),
+        }
+    });
+    let mut reading = stream::iter(reading).buffered(AT_ONCE);
+    let mut parts = vec![Vec::new(); ranges.len()];
+    while let Some(read) = reading.try_next().await? {
+        match read {
+            Ok((index, part)) => {
+                total = Some(part.total);
+                parts[index].push(part.bytes);
+            }
+            Err(index) => return Ok(Err(ranges[index].clone())),
+        }
+    }
+    let total = total.unwrap_or(0);
+    if let Some(range) = ranges.iter().find(|range| range.end > total) {
+        return Ok(Err(range.clone()));
+    }
+    Ok(Ok(parts.into_iter().map(joined).collect()))
+}
+
+#[async_trait]
+impl Store for S3Store {
+    async fn put(&self, key: &str, bytes: Bytes) -> Result<(), StoreError> {
+        key::check(key)?;
+        let (bucket, of) = (self.bucket.clone(), self.key_of(key));
+        let put = self.bucket.there(async move { bucket.put_new(&of, bytes).await });
+        put.await.map_err(|trouble| self.failed("write", key, trouble))
+    }
+
+    async fn get(&self, key: &str) -> Result<Bytes, StoreError> {
+        key::check(key)?;
+        let read = self.bucket.there(get(self.bucket.clone(), self.key_of(key)));
+        read.await.map_err(|trouble| self.failed("read", key, trouble))
+    }
+
+    async fn get_ranges(&self, key: &str, ranges: &[Range<u64>]) -> Result<Vec<Bytes>, StoreError> {
+        key::check(key)?;
+        let reading = get_ranges(self.bucket.clone(), self.key_of(key), ranges.to_vec());
+        let read = self.bucket.there(reading).await;
+        let read = read.map_err(|trouble| self.failed("read", key, trouble))?;
+        read.map_err(|range| self.out_of_range(key, &range))
+    }
+
+    async fn delete(&self, key: &str) -> Result<(), StoreError> {
+        key::check(key)?;
+        let (bucket, of) = (self.bucket.clone(), self.key_of(key));
+        let deleted = self.bucket.there(async move { bucket.delete(&of).await });
+        deleted.await.map_err(|trouble| self.failed("delete", key, trouble))
+    }
+
+    async fn delete_prefix(&self, prefix: &str) -> Result<(), StoreError> {
+        key::check(prefix)?;
+        let (bucket, itself) = (self.bucket.clone(), self.key_of(prefix));
+        let above = self.above(prefix);
+        let deleting = async move {
+            let below = format!("{above}/");
+            let concerns = |key: &str| key == itself || key.starts_with(&below);
+            bucket.abort_below(&above, concerns).await?;
+            bucket.delete(&itself).await?;
+            bucket.delete_below(&below).await
+        };
+        let deleted = self.bucket.there(deleting).await;
+        deleted.map_err(|trouble| self.failed("delete", prefix, trouble))
+    }
+
+    fn is_shared(&self) -> bool {
+        true
+    }
+
+    fn url(&self) -> String {
+        self.address.for_workers()
+    }
+}
+
+impl fmt::Debug for S3Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "S3Store({})", self.address)
+    }
+}
