@@ -2,7 +2,7 @@
 
 use super::calls::reply;
 use super::task::{Phase, Position};
-use super::{Action, BackOff, RunEvent, Slot, State};
+use super::{Action, RunEvent, Slot, State};
 use crate::coordinator::sabotage::{self, Sabotage};
 use crate::error::Failure;
 use crate::ids::{Incarnation, TaskId};
@@ -225,7 +225,11 @@ impl State {
         *count = count.saturating_add(1);
         let count = *count;
         if count < limit {
-            self.retry_after(id, back_off, count, actions);
+            let delay = match outcome {
+                InvocationOutcome::Throttled(_) => back_off.jittered(count, id.0 ^ u64::from(count) << 32),
+                _ => back_off.delay(count),
+            };
+            self.retry_after(id, delay, actions);
             return;
         }
         let failure = match outcome {
@@ -253,8 +257,7 @@ impl State {
         self.fail_task(id, failure, actions);
     }
 
-    fn retry_after(&mut self, id: TaskId, back_off: BackOff, count: u32, actions: &mut Vec<Action>) {
-        let delay = back_off.delay(count);
+    fn retry_after(&mut self, id: TaskId, delay: Duration, actions: &mut Vec<Action>) {
         let Some(task) = self.tasks.get_mut(&id) else { return };
         actions.push(Action::Observed(RunEvent::Retried { task: id, delay }));
         if delay.is_zero() {

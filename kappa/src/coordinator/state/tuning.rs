@@ -3,8 +3,7 @@
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-/// How long to wait before trying again: nothing for the first tries, then doubling up to a cap. Deterministic, without jitter: the limit on
-/// concurrency already spreads the load.
+/// How long to wait before trying again: nothing for the first tries, then doubling up to a cap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BackOff {
     /// So many tries follow at once.
@@ -25,6 +24,17 @@ impl BackOff {
         let factor = 2u32.saturating_pow(delayed - 1);
         self.first.saturating_mul(factor).min(self.cap)
     }
+
+    /// The same, shortened to something between half and all of it: many that were turned away together do not come again together. Deterministic,
+    /// another for each `seed`.
+    pub fn jittered(&self, count: u32, seed: u64) -> Duration {
+        // The finaliser of splitmix64, and the upper half of its bits.
+        let bits = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        let part = f64::from((bits >> 32) as u32) / f64::from(u32::MAX);
+        self.delay(count).mul_f64(0.5 + part / 2.0)
+    }
 }
 
 /// When to suspend, how often to try again. All counts are of failures without progress (a committed call) in between.
@@ -44,7 +54,7 @@ pub struct Tuning {
     pub after_crash: BackOff,
     /// Back-off after a kill or an end by the time limit: not the program's fault, or its normal life.
     pub after_kill: BackOff,
-    /// Back-off when the platform has no room. There is no limit on the count.
+    /// Back-off when the platform has no room, jittered. There is no limit on the count.
     pub after_throttling: BackOff,
 }
 

@@ -207,6 +207,10 @@ impl Aws {
 
 /// Whether AWS is an emulator on this machine, whose lambdas reach this process by loopback.
 pub(crate) async fn is_on_this_machine() -> bool {
+    // The service's own variable goes before the one for all.
+    if let Ok(endpoint) = std::env::var("AWS_ENDPOINT_URL_LAMBDA") {
+        return is_loopback(&endpoint);
+    }
     let config = crate::aws::config().await;
     let endpoint = config.as_ref().ok().and_then(|config| config.endpoint_url());
     endpoint.is_some_and(is_loopback)

@@ -210,20 +210,37 @@ fn r19_no_more_invocations_than_the_platform_takes_and_first_come_first_served()
 #[test]
 fn r19_throttling_backs_off_to_a_cap_and_never_fails_the_task() {
     let (mut bench, _) = Bench::new(8);
-    let mut longest = Duration::ZERO;
+    let whole = Tuning::default().after_throttling;
     for incarnation in 0..100 {
         assert_eq!(
             invoked(&bench.end(0, incarnation, InvocationOutcome::Throttled("429".to_string()))),
             vec![]
         );
         let delay = bench.state.next_timer().expect("a retry").since(bench.now);
-        assert!(delay >= longest);
-        longest = delay;
+        let most = whole.delay(incarnation + 1);
+        assert!(delay <= most && delay >= most / 2, "{delay:?} of {most:?}");
         assert_eq!(invoked(&bench.pass(delay)), vec![(0, incarnation + 1)]);
         bench.compact();
     }
-    assert_eq!(longest, Duration::from_secs(5));
+    assert_eq!(whole.delay(100), Duration::from_secs(5));
     assert_eq!(bench.state.ended(), None);
+}
+
+#[test]
+fn r19_what_was_turned_away_together_does_not_come_again_together() {
+    let back_off = Tuning::default().after_throttling;
+    let mut delays: Vec<_> = (0..1000).map(|task| back_off.jittered(20, task)).collect();
+    delays.sort_unstable();
+    let (first, last) = (delays[0], delays[999]);
+    assert!(
+        first < Duration::from_millis(2550) && last > Duration::from_millis(4950),
+        "{first:?} {last:?}"
+    );
+    let in_the_middle = delays
+        .iter()
+        .filter(|delay| **delay < Duration::from_millis(3750))
+        .count();
+    assert!((400..600).contains(&in_the_middle), "{in_the_middle}");
 }
 
 #[test]
