@@ -45,6 +45,8 @@ pub struct Context {
     store: Arc<dyn Store>,
     started: Instant,
     time_limit: Option<Duration>,
+    /// From then on the invocation ends with its next committed call, so that the time limit finds nothing to destroy.
+    leave_at: Option<Instant>,
     due: Due,
     /// How many idempotency keys this task has handed out, over all incarnations.
     keys: AtomicU64,
@@ -61,6 +63,8 @@ pub struct Context {
 pub(crate) enum Stop {
     /// The coordinator said so; somebody else goes on.
     Leave,
+    /// The time is up, and everything up to here is committed.
+    OutOfTime,
     /// The task has failed for good.
     Fail(Failed),
     /// This invocation cannot go on, another may.
@@ -72,6 +76,7 @@ impl Context {
         invocation: &Invocation,
         link: Arc<dyn Link>,
         store: Arc<dyn Store>,
+        leave_at: Option<Instant>,
     ) -> (Self, oneshot::Receiver<Stop>) {
         let (stop, stopped) = oneshot::channel();
         let started = Instant::now();
@@ -84,7 +89,8 @@ impl Context {
             store,
             started,
             time_limit: invocation.time_limit,
-            due: Due::new(started, invocation.time_limit),
+            leave_at,
+            due: Due::new(started, invocation.time_limit, leave_at),
             keys: AtomicU64::new(0),
             last_length: 0,
             rebuilding: None,
@@ -224,11 +230,18 @@ impl Context {
                 self.due.renew();
                 match answer {
                     Answer::Refused(reason) => self.fail(Failure::Refused(reason)).await,
+                    // The next invocation is given the same answer.
+                    _ if self.is_time_up() => self.end(Stop::OutOfTime).await,
                     answer => answer,
                 }
             }
             Reply::Suspend | Reply::Fenced => self.end(Stop::Leave).await,
         }
+    }
+
+    /// Whether the invocation is to end with its next committed call.
+    fn is_time_up(&self) -> bool {
+        self.leave_at.is_some_and(|moment| Instant::now() >= moment)
     }
 
     async fn send(&mut self, call: Call, continuation: Payload) -> Reply {

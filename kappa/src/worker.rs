@@ -14,19 +14,33 @@ use crate::store::Store;
 use crate::task;
 use bytes::Bytes;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// How an invocation ended, as the worker saw it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WorkerEnd {
     /// The task has exited, was suspended or was fenced; the coordinator knows.
     Returned,
+    /// Its time is up: it left after a call that is committed, with whose answer the next invocation goes on.
+    OutOfTime,
     /// The program broke: the panic's message and place, or what of the system failed.
     Panicked(String),
 }
 
 /// Runs an invocation to its end, making the task's calls through `link`.
 pub async fn run_invocation(invocation: Invocation, link: Arc<dyn Link>, store: Arc<dyn Store>) -> WorkerEnd {
-    let (mut cx, stopped) = Context::new(&invocation, link, store.clone());
+    run_invocation_until(invocation, link, store, None).await
+}
+
+/// The same; from the given moment on it leaves as soon as a call of it is committed, so that its time limit finds nothing to destroy. A task that
+/// makes no call, not even [`Context::checkpoint_if_due`], is not kept from running on.
+pub(crate) async fn run_invocation_until(
+    invocation: Invocation,
+    link: Arc<dyn Link>,
+    store: Arc<dyn Store>,
+    leave_at: Option<Instant>,
+) -> WorkerEnd {
+    let (mut cx, stopped) = Context::new(&invocation, link, store.clone(), leave_at);
     let end = run(&invocation, &mut cx, stopped, &store).await;
     let result = match end {
         Ok(value) => Ok(value),
@@ -34,6 +48,10 @@ pub async fn run_invocation(invocation: Invocation, link: Arc<dyn Link>, store: 
         Err(Stop::Leave) => {
             cx.settle().await;
             return WorkerEnd::Returned;
+        }
+        Err(Stop::OutOfTime) => {
+            cx.settle().await;
+            return WorkerEnd::OutOfTime;
         }
         Err(Stop::Break(reason)) => return WorkerEnd::Panicked(reason),
     };

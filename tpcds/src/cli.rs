@@ -264,8 +264,10 @@ fn is_given(platform: &RunOptions) -> bool {
         workers,
         time_limit,
         memory_limit,
+        function,
         link,
         listen,
+        advertise,
         store,
         state,
         chaos,
@@ -276,7 +278,9 @@ fn is_given(platform: &RunOptions) -> bool {
         || time_limit.is_some()
         || memory_limit.is_some()
         || *link != LinkKind::default()
+        || function.is_some()
         || listen.is_some()
+        || advertise.is_some()
         || store.is_some()
         || state.is_some()
         || chaos.is_some()

@@ -28,7 +28,7 @@ pub struct RunOptions {
     #[arg(long, value_enum, default_value_t, value_name = "PLATFORM")]
     pub platform: PlatformKind,
 
-    /// Most invocations at once [default: one per processor]
+    /// Most invocations at once [default: one per processor; 100 where the workers are elsewhere]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub workers: Option<u16>,
 
@@ -36,9 +36,14 @@ pub struct RunOptions {
     #[arg(long, value_name = "DURATION", value_parser = parse::duration)]
     pub time_limit: Option<Duration>,
 
-    /// How much memory an invocation may use, for example `512MB` (platform `process` only) [default: without limit]
+    /// How much memory an invocation may use, for example `512MB`. The platform `process` enforces it; of a function it says how much that was given
+    /// [default: without limit]
     #[arg(long, value_name = "SIZE", value_parser = parse::bytes)]
     pub memory_limit: Option<u64>,
+
+    /// The function that carries out the work: the URL of an HTTP endpoint (platform `http`), or a name (platform `aws`)
+    #[arg(long, value_name = "URL|NAME")]
+    pub function: Option<String>,
 
     /// How worker processes make their calls (platform `process` only)
     #[arg(long, value_enum, default_value_t, value_name = "LINK")]
@@ -47,6 +52,11 @@ pub struct RunOptions {
     /// Address for calls by HTTP, for example `0.0.0.0:7000`; whoever reaches it needs the run's secret [default: loopback, a free port]
     #[arg(long, value_name = "ADDR")]
     pub listen: Option<SocketAddr>,
+
+    /// The URL by which workers elsewhere reach the address of `--listen`, for example `http://203.0.113.7:7000`. Without one, each call ends an
+    /// invocation: slower, not wrong
+    #[arg(long, value_name = "URL")]
+    pub advertise: Option<String>,
 
     /// Where large values are kept: `memory:`, `file:DIR` or `redis://HOST[:PORT][,HOST2[:PORT]..]` [default: with the state, or else in memory or in a
     /// folder that is removed at the end]
@@ -87,6 +97,23 @@ pub enum PlatformKind {
     InProcess,
     /// A request to a worker process, which can be killed
     Process,
+    /// A request to a function behind an HTTP endpoint: anything that runs `PROGRAM serve`
+    Http,
+    /// An invocation of a function of AWS Lambda
+    #[cfg(feature = "aws")]
+    Aws,
+}
+
+impl PlatformKind {
+    /// Whether its workers are elsewhere, perhaps on other machines.
+    pub fn is_remote(self) -> bool {
+        match self {
+            PlatformKind::InProcess | PlatformKind::Process => false,
+            PlatformKind::Http => true,
+            #[cfg(feature = "aws")]
+            PlatformKind::Aws => true,
+        }
+    }
 }
 
 /// The ways from a worker process to the coordinator that a command line can name.
@@ -175,8 +202,10 @@ impl RunOptions {
             workers,
             time_limit,
             memory_limit,
+            function,
             link,
             listen,
+            advertise,
             store,
             state,
             chaos: _,
@@ -202,7 +231,9 @@ impl RunOptions {
         add("--memory-limit", memory_limit.map(|limit| format!("{limit}B")));
         let link = link.to_possible_value().filter(|_| *link != LinkKind::default());
         add("--link", link.map(|value| value.get_name().to_string()));
+        add("--function", function.clone());
         add("--listen", listen.map(|address| address.to_string()));
+        add("--advertise", advertise.clone());
         let store = store.as_ref().map(|url| match url.strip_prefix("file:") {
             Some(folder) => format!("file:{}", absolute(Path::new(folder)).display()),
             None => url.clone(),
@@ -220,19 +251,22 @@ impl RunOptions {
     /// # Errors
     /// [`OptionsError::Conflict`] with the way out.
     pub fn check(&self) -> Result<(), OptionsError> {
-        if self.memory_limit.is_some() && self.platform != PlatformKind::Process {
+        if self.memory_limit.is_some() && self.platform == PlatformKind::InProcess {
             return Err(OptionsError::Conflict(
                 "--memory-limit needs --platform process: memory can only be limited for a process of its own",
             ));
         }
         if self.link == LinkKind::Http && self.platform != PlatformKind::Process {
             return Err(OptionsError::Conflict(
-                "--link http needs --platform process: the other platforms have no worker processes",
+                "--link http needs --platform process: without worker processes there is nothing to choose",
             ));
         }
-        if self.listen.is_some() && self.link != LinkKind::Http {
-            return Err(OptionsError::Conflict("--listen needs --link http"));
+        if self.listen.is_some() && self.link != LinkKind::Http && !self.platform.is_remote() {
+            return Err(OptionsError::Conflict(
+                "--listen needs --link http, or a platform whose workers are elsewhere",
+            ));
         }
+        self.check_remote()?;
         if self.state.is_some() && self.store.as_deref() == Some("memory:") {
             return Err(OptionsError::Conflict(
                 "--state needs a store that outlives this process: leave out --store, or use file:DIR or redis://HOST",
@@ -241,13 +275,81 @@ impl RunOptions {
         Ok(())
     }
 
+    /// Whether the options for workers elsewhere are there where they are needed, and only there.
+    fn check_remote(&self) -> Result<(), OptionsError> {
+        let conflict = |message| Err(OptionsError::Conflict(message));
+        if !self.platform.is_remote() {
+            if self.function.is_some() {
+                return conflict("--function needs --platform http or --platform aws");
+            }
+            if self.advertise.is_some() {
+                return conflict(
+                    "--advertise needs --platform http or --platform aws: other workers are on this machine",
+                );
+            }
+            return Ok(());
+        }
+        let is_http = self.platform == PlatformKind::Http;
+        match &self.function {
+            None if is_http => {
+                return conflict("--platform http needs --function URL: the address at which `PROGRAM serve` runs");
+            }
+            None => return conflict("--platform aws needs --function NAME: the one that `kappa deploy` made"),
+            Some(url) if is_http && !url.starts_with("http://") && !url.starts_with("https://") => {
+                return conflict("--function needs a URL, `http://..` or `https://..`, with --platform http");
+            }
+            Some(_) => {}
+        }
+        if self.advertise.as_ref().is_some_and(|url| !url.starts_with("http://")) {
+            return conflict("--advertise needs a URL `http://HOST:PORT`, perhaps with the beginning of a path");
+        }
+        if self.advertise.is_some() && self.listen.is_none() {
+            return conflict("--advertise needs --listen: the address that is reached by the URL");
+        }
+        if self.advertise.is_none() && self.listen.is_some_and(|address| address.ip().is_unspecified()) {
+            return conflict(
+                "--listen on all addresses needs --advertise URL: one of them, as workers elsewhere reach it",
+            );
+        }
+        let place = self.store.clone().or_else(|| {
+            let state = self.state.as_ref()?;
+            let folder = is_folder(state).then(|| format!("file:{}", state.display()));
+            Some(folder.unwrap_or_else(|| state.display().to_string()))
+        });
+        match place.as_deref().and_then(|url| url.split_once(':')) {
+            Some(("file", _)) if is_http => Ok(()),
+            Some(("file", _)) => conflict(
+                "--platform aws needs a store that lambdas can reach: --store s3://BUCKET/PREFIX or redis://HOST",
+            ),
+            None | Some(("memory", _)) if is_http => conflict(
+                "--platform http needs a store that its workers can reach: --store s3://BUCKET/PREFIX or redis://HOST, or file:DIR if they share                  the file system (as on the same machine)",
+            ),
+            None | Some(("memory", _)) => conflict(
+                "--platform aws needs a store that lambdas can reach: --store s3://BUCKET/PREFIX or redis://HOST",
+            ),
+            Some(_) => Ok(()),
+        }
+    }
+
     fn open_store(&self, state: Option<&State>) -> Result<Arc<dyn Store>, OptionsError> {
         match (&self.store, state, self.platform) {
             (Some(url), _, _) => Ok(crate::store::open(url)?),
             (None, Some(state), _) => Ok(state.store()?),
             (None, None, PlatformKind::InProcess) => Ok(crate::store::open("memory:")?),
-            (None, None, PlatformKind::Process) => Ok(Arc::new(Temporary::new()?)),
+            // For other platforms `check` has asked for one.
+            (None, None, _) => Ok(Arc::new(Temporary::new()?)),
         }
+    }
+
+    /// How workers elsewhere reach this process; `None` if they cannot. `is_near` says that they are on this machine.
+    fn serve_calls(&self, is_near: bool) -> Result<Option<Arc<HttpServer>>, OptionsError> {
+        if self.listen.is_none() && !is_near {
+            return Ok(None);
+        }
+        let mut http = HttpOptions::default();
+        http.listen = self.listen.unwrap_or(http.listen);
+        http.advertise = self.advertise.clone();
+        Ok(Some(Arc::new(HttpServer::start(http).map_err(OptionsError::Http)?)))
     }
 
     fn open_platform(&self, store: &Arc<dyn Store>) -> Result<Arc<dyn Platform>, OptionsError> {
@@ -267,12 +369,13 @@ impl RunOptions {
                 };
                 options.workers = workers.unwrap_or(options.workers);
                 if self.link == LinkKind::Http {
-                    let mut http = HttpOptions::default();
-                    http.listen = self.listen.unwrap_or(http.listen);
-                    options.http = Some(Arc::new(HttpServer::start(http).map_err(OptionsError::Http)?));
+                    options.http = self.serve_calls(true)?;
                 }
                 Ok(Arc::new(Process::new(options, store)?))
             }
+            PlatformKind::Http => Err(PlatformError::Unavailable("it is not here yet".into()).into()),
+            #[cfg(feature = "aws")]
+            PlatformKind::Aws => Err(PlatformError::Unavailable("it is not here yet".into()).into()),
         }
     }
 }
@@ -280,6 +383,97 @@ impl RunOptions {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        options: RunOptions,
+    }
+
+    fn parsed(words: &str) -> RunOptions {
+        Line::parse_from(std::iter::once("program").chain(words.split_whitespace())).options
+    }
+
+    #[test]
+    fn workers_elsewhere_need_a_function_and_a_store_that_they_can_reach() {
+        for (words, way_out) in [
+            ("--function x", "needs --platform http or --platform aws"),
+            ("--platform process --advertise http://a:1", "needs --platform http or"),
+            ("--platform http --store redis://a", "needs --function URL"),
+            ("--platform http --function x --store redis://a", "`https://..`"),
+            (
+                "--platform http --function http://x",
+                "--store s3://BUCKET/PREFIX or redis://HOST, or file:DIR",
+            ),
+            (
+                "--platform http --function http://x --store memory:",
+                "file:DIR if they share",
+            ),
+            (
+                "--platform http --function http://x --store redis://a --advertise http://b",
+                "needs --listen",
+            ),
+            (
+                "--platform http --function http://x --store redis://a --listen 0.0.0.0:7",
+                "needs --advertise",
+            ),
+            (
+                "--platform http --function http://x --store redis://a --listen 0.0.0.0:7 --advertise b:7",
+                "`http://HOST:PORT`",
+            ),
+            (
+                "--platform http --function http://x --store redis://a --link http",
+                "needs --platform process",
+            ),
+        ] {
+            let message = parsed(words).check().unwrap_err().to_string();
+            assert!(message.contains(way_out), "{words}: {message}");
+        }
+        for words in [
+            "--platform http --function https://x/f --store s3://bucket/prefix",
+            "--platform http --function https://x/f --state redis://a,b",
+            "--platform http --function http://x --state folder",
+            "--platform http --function http://x --store file:a --listen 0.0.0.0:7 --advertise http://b:7",
+            "--platform http --function http://x --store file:a --listen 10.0.0.7:7 --memory-limit 1GB",
+        ] {
+            assert!(parsed(words).check().is_ok(), "{words}");
+        }
+    }
+
+    #[cfg(feature = "aws")]
+    #[test]
+    fn lambdas_do_not_share_this_machine_s_files() {
+        for (words, way_out) in [
+            ("--platform aws --store s3://b/p", "needs --function NAME"),
+            ("--platform aws --function f", "--store s3://BUCKET/PREFIX"),
+            (
+                "--platform aws --function f --store file:a",
+                "--store s3://BUCKET/PREFIX",
+            ),
+            (
+                "--platform aws --function f --state folder",
+                "--store s3://BUCKET/PREFIX",
+            ),
+        ] {
+            let message = parsed(words).check().unwrap_err().to_string();
+            assert!(message.contains(way_out), "{words}: {message}");
+        }
+        assert!(
+            parsed("--platform aws --function f --store s3://b/p --state folder")
+                .check()
+                .is_ok()
+        );
+    }
+
+    #[test]
+    fn the_arguments_of_a_run_elsewhere_describe_it_again() {
+        let words = "--platform http --function https://x/f --store redis://a --listen 0.0.0.0:7 --advertise http://b:7 --workers 9";
+        let again = parsed(&parsed(words).to_arguments().join(" "));
+        assert_eq!(again.to_arguments(), parsed(words).to_arguments());
+        assert_eq!(again.function.as_deref(), Some("https://x/f"));
+        assert_eq!(again.advertise.as_deref(), Some("http://b:7"));
+    }
 
     #[test]
     fn passwords_of_servers_are_not_shown() {

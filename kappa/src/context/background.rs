@@ -180,6 +180,11 @@ impl Context {
 
     async fn checkpoint_in_background(&mut self, frame: &Frame<'_>) {
         self.heed().await;
+        if self.is_time_up() {
+            // The last of this invocation, which leaves when it is committed.
+            self.request(Call::Checkpoint, frame).await;
+            return;
+        }
         let continuation = self.encoded(frame).await;
         self.sequence += 1;
         self.due.renew();

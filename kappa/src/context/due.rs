@@ -1,7 +1,8 @@
 //! When the next checkpoint of `checkpoint_if_due` is due.
 //!
 //! A checkpoint is due when [`INTERVAL`] has passed since the last committed call, or an eighth of the time limit if that is less; and once more
-//! when only a tenth of the limit is left, so that little is lost when the limit strikes.
+//! when only a tenth of the limit is left, so that little is lost when the limit strikes. Where the invocation leaves by itself before that, one is due
+//! at the moment from which on it does.
 
 use super::coarse;
 use std::time::{Duration, Instant};
@@ -20,9 +21,9 @@ pub(super) struct Due {
 }
 
 impl Due {
-    pub(super) fn new(started: Instant, time_limit: Option<Duration>) -> Self {
+    pub(super) fn new(started: Instant, time_limit: Option<Duration>, leave_at: Option<Instant>) -> Self {
         let interval = time_limit.map_or(INTERVAL, |limit| INTERVAL.min(limit / 8));
-        let last_call = time_limit.and_then(|limit| started.checked_add(limit / 10 * 9));
+        let last_call = leave_at.or_else(|| time_limit.and_then(|limit| started.checked_add(limit / 10 * 9)));
         let at = started + interval;
         Due {
             at,
@@ -68,13 +69,22 @@ mod tests {
     #[test]
     fn with_a_short_limit_an_eighth_of_it_is_at_stake() {
         let now = Instant::now();
-        let due = Due::new(now, Some(Duration::from_millis(800)));
+        let due = Due::new(now, Some(Duration::from_millis(800)), None);
         assert_eq!(due.at, now + Duration::from_millis(100));
     }
 
     #[test]
+    fn one_is_due_when_it_is_time_to_leave() {
+        let now = Instant::now();
+        let leave_at = now + Duration::from_millis(500);
+        let mut due = Due::new(now, Some(Duration::from_secs(600)), Some(leave_at));
+        due.renew();
+        assert_eq!(due.at, leave_at);
+    }
+
+    #[test]
     fn a_committed_call_counts_as_a_checkpoint() {
-        let mut due = Due::new(Instant::now() - Duration::from_secs(10), None);
+        let mut due = Due::new(Instant::now() - Duration::from_secs(10), None, None);
         assert!(due.is_due());
         due.renew();
         assert!(!due.is_due());

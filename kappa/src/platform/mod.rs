@@ -11,6 +11,8 @@
 pub mod chaos;
 pub mod in_process;
 pub mod process;
+// Its messages are between builds of the same program, and no interface.
+pub(crate) mod remote;
 
 use crate::link::Link;
 use crate::protocol::{Invocation, InvocationOutcome};

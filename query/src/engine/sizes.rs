@@ -7,6 +7,9 @@ use std::time::Duration;
 /// Memory of a machine whose memory cannot be found out, in bytes: a small one.
 const UNKNOWN_MACHINE: u64 = 4 << 30;
 
+/// Memory of a function elsewhere of which nobody has said how much it has, in bytes: what providers give by default, or more.
+const UNKNOWN_FUNCTION: u64 = 512 << 20;
+
 /// How many processors this process may use.
 pub(super) fn processors() -> usize {
     std::thread::available_parallelism().map_or(1, NonZeroUsize::get)
@@ -18,6 +21,11 @@ pub(super) fn memory_of_a_process(options: &RunOptions, workers: usize) -> usize
     let processes = match options.platform {
         PlatformKind::InProcess => 1,
         PlatformKind::Process => workers.max(1) as u64,
+        // Their memory is not this machine's.
+        _ => {
+            let memory = options.memory_limit.unwrap_or(UNKNOWN_FUNCTION);
+            return usize::try_from(memory / 2).unwrap_or(usize::MAX);
+        }
     };
     let share = available_memory() / processes;
     let limit = options.memory_limit.map_or(share, |limit| limit.min(share));

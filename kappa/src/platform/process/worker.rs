@@ -241,7 +241,7 @@ async fn run(invocation: Invocation, link: Arc<dyn Link>, store: Arc<dyn Store>)
 
 fn ended(end: Result<WorkerEnd, JoinError>) -> Option<String> {
     match end {
-        Ok(WorkerEnd::Returned) => None,
+        Ok(WorkerEnd::Returned | WorkerEnd::OutOfTime) => None,
         Ok(WorkerEnd::Panicked(message)) => Some(message),
         Err(cause) => Some(cause.to_string()),
     }

@@ -253,6 +253,7 @@ impl Platform for SimulatedPlatform {
             Ok(outcome) = hears => outcome,
             end = &mut leash.running => match end {
                 Ok(WorkerEnd::Returned) => InvocationOutcome::Returned,
+                Ok(WorkerEnd::OutOfTime) => InvocationOutcome::TimedOut,
                 Ok(WorkerEnd::Panicked(message)) => InvocationOutcome::Crashed(message),
                 Err(cause) => InvocationOutcome::Crashed(cause.to_string()),
             },

@@ -1,0 +1,171 @@
+//! What is said, its version and its bounds.
+//!
+//! A message is one byte that names its version, then `postcard`. What reads it has been told before how many bytes it may have.
+
+use crate::link::http::Access;
+use crate::protocol::{Invocation, Request};
+use crate::replicas::address;
+use crate::store::Store;
+use bytes::Bytes;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::time::Duration;
+
+/// The version of orders, reports and all that they hold. It grows with every change.
+const VERSION: u8 = 1;
+
+/// Longest part of a message in bytes that goes through the store.
+const LONGEST_STORED: u64 = 256 << 20;
+
+/// Work for a worker. Holds secrets: the run's, and perhaps a password in the URL of the store.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Order {
+    /// What is to be run.
+    pub(crate) invocation: Part<Invocation>,
+    /// How the coordinator is reached; without it, the worker leaves with its first request.
+    pub(crate) access: Option<Access>,
+    /// URL of the store.
+    pub(crate) store: String,
+    /// Longest report in bytes.
+    pub(crate) report_limit: u64,
+}
+
+/// What a worker says when it has carried out an order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Report {
+    /// How the invocation ended.
+    pub(crate) end: Part<End>,
+    /// What it took.
+    pub(crate) usage: Usage,
+}
+
+/// How an invocation ended, as its worker saw it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum End {
+    /// The task exited, was suspended, or was fenced.
+    Returned,
+    /// It left because its time was up.
+    OutOfTime,
+    /// The program broke: the panic's message and place, or how its process ended.
+    Broken(String),
+    /// The memory limit took it.
+    OutOfMemory(String),
+    /// Its process was killed from outside.
+    Killed(String),
+    /// The coordinator cannot be reached; this is what it should have been told.
+    Unlinked(Box<Request>),
+    /// This worker cannot run such an order, and never will.
+    Unusable(String),
+}
+
+/// What an invocation took of its worker.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Usage {
+    /// From the order to its report.
+    pub(crate) time: Duration,
+    /// It was the first order of this worker.
+    pub(crate) is_cold: bool,
+}
+
+/// A part of a message: in it, or in the store if the message would be too long with it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Part<T> {
+    /// Here it is.
+    Here(T),
+    /// An object of the run, as `postcard`.
+    Stored { key: String, length: u64 },
+}
+
+impl<T: Serialize + DeserializeOwned> Part<T> {
+    /// Puts it into the store, under a key of its own below `folder`.
+    pub(super) async fn store(value: &T, folder: &str, store: &dyn Store) -> Result<Self, String> {
+        let bytes = postcard::to_stdvec(value).map_err(|cause| cause.to_string())?;
+        let length = bytes.len() as u64;
+        if length > LONGEST_STORED {
+            return Err(format!(
+                "{length} bytes are more than the {LONGEST_STORED} bytes that are passed on at once"
+            ));
+        }
+        let key = format!("{folder}/{}", uuid::Uuid::new_v4().as_simple());
+        let put = store.put(&key, Bytes::from(bytes)).await;
+        put.map_err(|cause| format!("it is too long for the platform and cannot be stored: {cause}"))?;
+        Ok(Part::Stored { key, length })
+    }
+
+    /// The part, from wherever it is. One that is stored must be below `folder`.
+    pub(super) async fn open(self, folder: &str, store: &dyn Store) -> Result<T, String> {
+        let (key, length) = match self {
+            Part::Here(value) => return Ok(value),
+            Part::Stored { key, length } => (key, length),
+        };
+        let is_below = key.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'));
+        if !is_below || length > LONGEST_STORED {
+            return Err(format!("{key:?} of {length} bytes is no part of a message"));
+        }
+        let bytes = store.get(&key).await.map_err(|cause| cause.to_string())?;
+        match postcard::take_from_bytes(&bytes) {
+            Ok((value, [])) if bytes.len() as u64 == length => Ok(value),
+            _ => Err(format!("{key} is not what was stored there")),
+        }
+    }
+
+    /// Its key, if it is in the store.
+    pub(super) fn key(&self) -> Option<&str> {
+        match self {
+            Part::Here(_) => None,
+            Part::Stored { key, .. } => Some(key),
+        }
+    }
+}
+
+impl fmt::Debug for Order {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Order {
+            invocation,
+            access,
+            store,
+            report_limit,
+        } = self;
+        f.debug_struct("Order")
+            .field("invocation", invocation)
+            .field("access", access)
+            .field("store", &address::shown(store))
+            .field("report_limit", report_limit)
+            .finish()
+    }
+}
+
+/// Why bytes are not the message that they should be.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum NoMessage {
+    /// The other side is of another build.
+    #[error(
+        "the other side speaks version {0} of the protocol and this one version {VERSION}; give the coordinator and its workers the same build of \
+         the program"
+    )]
+    Version(u8),
+    /// They are none.
+    #[error("the message cannot be read: {0}")]
+    Nonsense(String),
+}
+
+/// The bytes of an order or a report.
+pub(crate) fn encode(message: &impl Serialize) -> Result<Vec<u8>, String> {
+    postcard::to_extend(message, vec![VERSION]).map_err(|cause| cause.to_string())
+}
+
+/// An order or a report from its bytes.
+pub(crate) fn decode<M: DeserializeOwned>(bytes: &[u8]) -> Result<M, NoMessage> {
+    let Some((version, encoded)) = bytes.split_first() else {
+        return Err(NoMessage::Nonsense("it is empty".into()));
+    };
+    if *version != VERSION {
+        return Err(NoMessage::Version(*version));
+    }
+    match postcard::take_from_bytes(encoded) {
+        Ok((message, [])) => Ok(message),
+        Ok((_, rest)) => Err(NoMessage::Nonsense(format!("{} bytes follow it", rest.len()))),
+        Err(cause) => Err(NoMessage::Nonsense(cause.to_string())),
+    }
+}

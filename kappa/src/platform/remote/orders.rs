@@ -1,0 +1,165 @@
+//! The platform's side: from an invocation to an order, from a report to an outcome.
+
+use super::message::{End, Order, Part, Report, Usage, decode, encode};
+use crate::ids::{Incarnation, RunId, TaskId};
+use crate::link::http::Access;
+use crate::protocol::{Invocation, InvocationOutcome, Request};
+use crate::store::Store;
+use std::sync::Arc;
+
+/// Folder, among the objects of a run, of what was too long for a message.
+fn folder(run: RunId) -> String {
+    format!("{}/messages", run.objects())
+}
+
+/// Writes orders and reads reports, for a platform that carries messages of at most so many bytes.
+pub(crate) struct Orders {
+    store: Arc<dyn Store>,
+    order_limit: usize,
+    report_limit: usize,
+}
+
+/// An order as it is sent.
+pub(crate) struct Written {
+    /// The message.
+    pub(crate) bytes: Vec<u8>,
+    run: RunId,
+    invoked: (TaskId, Incarnation),
+    stored: Option<String>,
+}
+
+impl Orders {
+    /// For workers that open this store by its URL. Limits are in bytes.
+    pub(crate) fn new(store: Arc<dyn Store>, order_limit: usize, report_limit: usize) -> Self {
+        Orders {
+            store,
+            order_limit,
+            report_limit,
+        }
+    }
+
+    /// Longest report in bytes.
+    pub(crate) fn report_limit(&self) -> usize {
+        self.report_limit
+    }
+
+    /// The order for an invocation; if it is too long, the invocation goes into the store.
+    pub(crate) async fn write(
+        &self,
+        invocation: Invocation,
+        access: Option<Access>,
+    ) -> Result<Written, InvocationOutcome> {
+        let (run, invoked) = (invocation.run, (invocation.task, invocation.incarnation));
+        let unsendable = |cause: String| InvocationOutcome::Unstartable(format!("its order cannot be sent: {cause}"));
+        let mut order = Order {
+            invocation: Part::Here(invocation),
+            access,
+            store: self.store.url(),
+            report_limit: self.report_limit as u64,
+        };
+        let mut bytes = encode(&order).map_err(unsendable)?;
+        if bytes.len() > self.order_limit
+            && let Part::Here(invocation) = &order.invocation
+        {
+            let stored = Part::store(invocation, &folder(run), &*self.store).await;
+            // The store may be well again at the next attempt.
+            order.invocation = stored.map_err(|cause| InvocationOutcome::Killed(format!("its order: {cause}")))?;
+            bytes = encode(&order).map_err(unsendable)?;
+        }
+        if bytes.len() > self.order_limit {
+            let (length, limit) = (bytes.len(), self.order_limit);
+            let cause = format!("{length} bytes are more than the {limit} bytes that the platform carries");
+            return Err(unsendable(cause));
+        }
+        Ok(Written {
+            bytes,
+            run,
+            invoked,
+            stored: order.invocation.key().map(str::to_string),
+        })
+    }
+
+    /// What a report says.
+    pub(crate) async fn read(&self, written: &Written, report: &[u8]) -> InvocationOutcome {
+        let Report { end, usage } = match decode(report) {
+            Ok(report) => report,
+            Err(cause) => return InvocationOutcome::Crashed(format!("the worker's report: {cause}")),
+        };
+        let Usage { time, is_cold } = usage;
+        tracing::debug!(task = %written.invoked.0, ?time, is_cold, "a worker reports");
+        let key = end.key().map(str::to_string);
+        match end.open(&folder(written.run), &*self.store).await {
+            Ok(end) => {
+                if let Some(key) = key {
+                    self.delete(&key).await;
+                }
+                outcome(end, written.invoked)
+            }
+            Err(cause) => InvocationOutcome::Killed(format!("the worker's report is lost: {cause}")),
+        }
+    }
+
+    /// Forgets an order that nobody will read any more. One that is given up without this is deleted with everything else at the run's end.
+    pub(crate) async fn forget(&self, written: Written) {
+        if let Some(key) = written.stored {
+            self.delete(&key).await;
+        }
+    }
+
+    async fn delete(&self, key: &str) {
+        if let Err(cause) = self.store.delete(key).await {
+            tracing::warn!(%cause, "a message that was read stays for now");
+        }
+    }
+}
+
+fn outcome(end: End, invoked: (TaskId, Incarnation)) -> InvocationOutcome {
+    let is_own = |request: &Request| (request.task, request.incarnation) == invoked;
+    match end {
+        End::Returned => InvocationOutcome::Returned,
+        End::OutOfTime => InvocationOutcome::TimedOut,
+        End::Broken(message) => InvocationOutcome::Crashed(message),
+        End::OutOfMemory(message) => InvocationOutcome::OutOfMemory(message),
+        End::Killed(message) => InvocationOutcome::Killed(message),
+        End::Unlinked(request) if is_own(&request) => InvocationOutcome::Unlinked(request),
+        End::Unlinked(_) => InvocationOutcome::Crashed("the worker left with a request in another task's name".into()),
+        End::Unusable(message) => InvocationOutcome::Unstartable(message),
+    }
+}
+
+/// A report that fits: what is too long goes into the store, or is cut if it is only for people.
+pub(super) async fn fitting(end: End, usage: Usage, run: RunId, limit: u64, store: &dyn Store) -> Report {
+    let report = |end| Report { end, usage };
+    let fits = |report: &Report| encode(report).is_ok_and(|bytes| bytes.len() as u64 <= limit);
+    let whole = report(Part::Here(end));
+    if fits(&whole) {
+        return whole;
+    }
+    let Part::Here(end) = whole.end else { return whole };
+    let cut = |text: String| shortened(&text, limit);
+    let end = match end {
+        End::Unlinked(_) => match Part::store(&end, &folder(run), store).await {
+            Ok(stored) => return report(stored),
+            Err(cause) => End::Killed(cut(format!("the request that it left with: {cause}"))),
+        },
+        End::Broken(message) => End::Broken(cut(message)),
+        End::OutOfMemory(message) => End::OutOfMemory(cut(message)),
+        End::Killed(message) => End::Killed(cut(message)),
+        End::Unusable(message) => End::Unusable(cut(message)),
+        End::Returned | End::OutOfTime => end,
+    };
+    report(Part::Here(end))
+}
+
+/// The beginning of a message, with room for the rest of the report.
+fn shortened(message: &str, limit: u64) -> String {
+    let room = usize::try_from(limit).unwrap_or(usize::MAX).saturating_sub(100);
+    let mut end = room.min(message.len());
+    while !message.is_char_boundary(end) {
+        end -= 1;
+    }
+    format!("{} ... ({} bytes in all)", &message[..end], message.len())
+}
+
+/// The folder in which a worker looks for an order's parts: any run's, since the order says which.
+pub(super) const ANY_RUN: &str = "runs";
