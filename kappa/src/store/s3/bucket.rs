@@ -176,7 +176,7 @@ impl Bucket {
     }
 
     /// Whether the object there is the one with this mark; if there is none it is not.
-    pub(super) async fn is_marked(&self, key: &str, mark: &str) -> Result<bool, Trouble> {
+    pub(crate) async fn is_marked(&self, key: &str, mark: &str) -> Result<bool, Trouble> {
         match self.head(key).await {
             Ok(head) => Ok(head.mark.as_deref() == Some(mark)),
             Err(Trouble::Missing) => Ok(false),
