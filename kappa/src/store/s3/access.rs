@@ -1,5 +1,6 @@
 //! The account and the place, for other libraries that read S3.
 
+use super::address::Address;
 use super::bucket::{blocking, endpoint_of};
 use super::trouble::Trouble;
 use crate::aws;
@@ -28,6 +29,33 @@ pub struct S3Credentials {
     pub secret_access_key: String,
     /// Sent along if there is one.
     pub session_token: Option<String>,
+}
+
+/// A place in S3, as `s3://BUCKET[/PATH][?endpoint=URL]` names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct S3Place {
+    /// The bucket.
+    pub bucket: String,
+    /// Without a `/` at either end; may be empty.
+    pub path: String,
+    /// An S3 other than that of the surroundings.
+    pub endpoint: Option<String>,
+}
+
+impl S3Place {
+    /// Reads a URL.
+    ///
+    /// # Errors
+    /// [`StoreError::Invalid`] with what is wrong.
+    pub fn parse(url: &str) -> Result<Self, StoreError> {
+        let Address {
+            bucket,
+            path,
+            endpoint,
+            is_worker: _,
+        } = Address::parse(url).map_err(StoreError::Invalid)?;
+        Ok(S3Place { bucket, path, endpoint })
+    }
 }
 
 impl S3Access {

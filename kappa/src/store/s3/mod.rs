@@ -18,7 +18,7 @@ pub(crate) mod trouble;
 pub(crate) mod upload;
 
 use super::{Store, StoreError, key};
-pub use access::{S3Access, S3Credentials};
+pub use access::{S3Access, S3Credentials, S3Place};
 use address::Address;
 use async_trait::async_trait;
 use bucket::{Bucket, Part};
