@@ -128,7 +128,7 @@ pub enum Call {
     Sleep(Duration),
     /// Write an object to an external place, exactly once. Answered by [`Answer::Done`] when it is there.
     PutObject {
-        /// `file:` and an absolute path.
+        /// `file:` and an absolute path, or `s3://BUCKET/KEY`.
         url: String,
         /// The object.
         content: Payload,

@@ -150,7 +150,7 @@ fn operation<E>() -> String {
 }
 
 /// An error with everything that led to it, each said once.
-fn causes(error: &dyn Error) -> String {
+pub(crate) fn causes(error: &dyn Error) -> String {
     let mut said = error.to_string();
     let mut next = error.source();
     while let Some(cause) = next {

@@ -101,10 +101,14 @@ impl Context {
         Operation(Sleep(duration))
     }
 
-    /// Writes an object to an external place, exactly once: `file:PATH` is a file on the coordinator's machine, which appears whole or not at all, with
-    /// the folders that lead to it, in the place of any that was there. The task fails if it cannot be written.
+    /// Writes an object to an external place, exactly once. It appears whole or not at all, in the place of any that was there:
     ///
-    /// If the coordinator is killed after it has written the file and before it has recorded that, it writes the same content once more.
+    /// * `file:PATH` is a file on the coordinator's machine, with the folders that lead to it. If the coordinator is killed after it has written the file
+    ///   and before it has recorded that, it writes the same content once more.
+    /// * `s3://BUCKET/KEY` is an object in S3. It carries a mark of this call (`kappa-put`), by which a coordinator that was killed knows that it is there.
+    ///   Nothing that a killed one has sent appears later, and no part of an upload stays. `?endpoint=URL` names another S3 than that of AWS.
+    ///
+    /// The task fails if it cannot be written.
     pub fn put_object(&self, url: impl Into<String>, content: impl Into<Bytes>) -> Operation<PutObject> {
         Operation(PutObject(url.into(), content.into()))
     }

@@ -20,7 +20,7 @@ pub use memory::Memory;
 pub use open::open;
 pub use redis::RedisStore;
 #[cfg(feature = "aws")]
-pub use s3::S3Store;
+pub use s3::{S3Access, S3Credentials, S3Place, S3Store};
 pub use temporary::Temporary;
 
 use async_trait::async_trait;

@@ -4,5 +4,6 @@ mod errors;
 mod formats;
 mod interrupted;
 mod prompt;
+mod s3;
 mod statements;
 mod support;

@@ -176,12 +176,23 @@ fn check_payload(payload: &Payload) -> Check {
 
 fn check_place(url: &str) -> Check {
     check_name("an object's place", url)?;
+    if let Some(place) = url.strip_prefix("s3://") {
+        let place = place.split('?').next().unwrap_or_default();
+        return match place.split_once('/') {
+            Some((bucket, key)) if !bucket.is_empty() && !key.is_empty() && !key.ends_with('/') => Ok(()),
+            _ => Err(format!(
+                "cannot put an object to `{url}`: it is not of the form `s3://BUCKET/KEY`"
+            )),
+        };
+    }
     match url.strip_prefix("file:") {
         Some(path) if path.starts_with('/') && !path.ends_with('/') && !path.contains('\0') => Ok(()),
         Some(path) => Err(format!(
             "cannot put an object to `{path}`: it is not the absolute path of a file"
         )),
-        None => Err(format!("cannot put an object to `{url}`: only `file:PATH` is known")),
+        None => Err(format!(
+            "cannot put an object to `{url}`: only `file:PATH` and `s3://BUCKET/KEY` are known"
+        )),
     }
 }
 

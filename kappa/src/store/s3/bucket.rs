@@ -95,20 +95,6 @@ impl Bucket {
         }
     }
 
-    /// The same for a caller that blocks.
-    pub(super) fn blocking<T: Send + 'static>(
-        &self,
-        work: impl Future<Output = Result<T, Trouble>> + Send + 'static,
-    ) -> Result<T, Trouble> {
-        let (sender, receiver) = std::sync::mpsc::channel();
-        runtime()?.spawn(async move {
-            // Whoever does not wait any more does not need to know.
-            let _ = sender.send(work.await);
-        });
-        let ended = |_| Err(Trouble::lasting("the threads for S3 have ended".to_string()));
-        receiver.recv().unwrap_or_else(ended)
-    }
-
     /// Whether the bucket is there and may be looked into.
     pub(super) async fn look(&self, prefix: &str) -> Result<(), Trouble> {
         let client = self.client().await?;
@@ -176,7 +162,7 @@ impl Bucket {
     }
 
     /// Whether the object there is the one with this mark; if there is none it is not.
-    pub(super) async fn is_marked(&self, key: &str, mark: &str) -> Result<bool, Trouble> {
+    pub(crate) async fn is_marked(&self, key: &str, mark: &str) -> Result<bool, Trouble> {
         match self.head(key).await {
             Ok(head) => Ok(head.mark.as_deref() == Some(mark)),
             Err(Trouble::Missing) => Ok(false),
@@ -258,26 +244,43 @@ impl Bucket {
     }
 }
 
+/// Does this on the threads that S3's answers are awaited on, for a caller that blocks.
+pub(super) fn blocking<T: Send + 'static>(
+    work: impl Future<Output = Result<T, Trouble>> + Send + 'static,
+) -> Result<T, Trouble> {
+    let (sender, receiver) = std::sync::mpsc::channel();
+    runtime()?.spawn(async move {
+        // Whoever does not wait any more does not need to know.
+        let _ = sender.send(work.await);
+    });
+    let ended = |_| Err(Trouble::lasting("the threads for S3 have ended".to_string()));
+    receiver.recv().unwrap_or_else(ended)
+}
+
 /// Waits before another try, longer from one to the next, and not as long as others do.
 pub(super) async fn pause(attempt: u32) {
     let delay = FIRST_DELAY * 2u32.saturating_pow(attempt.min(6));
     tokio::time::sleep(delay.mul_f64(rand::random_range(0.5..1.5))).await;
 }
 
+/// The S3 that the surroundings name, if it is not that of AWS.
+pub(super) fn endpoint_of(config: &SdkConfig) -> Option<String> {
+    let own = std::env::var("AWS_ENDPOINT_URL_S3").ok().filter(|own| !own.is_empty());
+    own.or_else(|| config.endpoint_url().map(ToString::to_string))
+}
+
 fn client(config: &SdkConfig, endpoint: Option<&str>) -> Client {
-    let timeouts = TimeoutConfig::builder().read_timeout(ANSWER_LIMIT).build();
-    let mut builder = aws_sdk_s3::config::Builder::from(config);
-    let mut timeouts = timeouts;
+    let mut timeouts = TimeoutConfig::builder().read_timeout(ANSWER_LIMIT).build();
     if let Some(given) = config.timeout_config() {
         timeouts.take_defaults_from(given);
     }
-    builder.set_timeout_config(Some(timeouts));
-    let is_elsewhere = config.endpoint_url().is_some() || std::env::var_os("AWS_ENDPOINT_URL_S3").is_some();
+    let mut builder = aws_sdk_s3::config::Builder::from(config).timeout_config(timeouts);
+    let is_elsewhere = endpoint.is_some() || endpoint_of(config).is_some();
     if let Some(endpoint) = endpoint {
         builder = builder.endpoint_url(endpoint);
     }
     // Only AWS gives each bucket a host name of its own.
-    Client::from_conf(builder.force_path_style(endpoint.is_some() || is_elsewhere).build())
+    Client::from_conf(builder.force_path_style(is_elsewhere).build())
 }
 
 fn runtime() -> Result<&'static Runtime, Trouble> {

@@ -9,6 +9,7 @@
 //! Region, credentials and, unless the URL names it, the endpoint come from [where every AWS tool looks](crate::aws). With an endpoint, the bucket
 //! is part of the path and not of the host's name.
 
+mod access;
 pub(crate) mod address;
 pub(crate) mod bucket;
 #[cfg(test)]
@@ -17,6 +18,7 @@ pub(crate) mod trouble;
 pub(crate) mod upload;
 
 use super::{Store, StoreError, key};
+pub use access::{S3Access, S3Credentials, S3Place};
 use address::Address;
 use async_trait::async_trait;
 use bucket::{Bucket, Part};
@@ -57,7 +59,7 @@ impl S3Store {
         // A worker is started often, and may find out later.
         if !store.address.is_worker {
             let (bucket, path) = (store.bucket.clone(), store.address.path.clone());
-            let looked = store.bucket.blocking(async move { bucket.look(&path).await });
+            let looked = bucket::blocking(async move { bucket.look(&path).await });
             looked.map_err(|trouble| store.unavailable("open it".to_string(), trouble))?;
         }
         Ok(store)

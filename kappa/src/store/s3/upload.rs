@@ -9,12 +9,13 @@ use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
+use std::time::Duration;
 
 /// Objects up to this length are written in one request. S3 takes parts from 5 MiB, the last one excepted.
 pub(crate) const PART: usize = 16 << 20;
 
 /// How many parts are on their way at once.
-pub(super) const AT_ONCE: usize = 4;
+pub(crate) const AT_ONCE: usize = 4;
 
 /// Most parts of an object; S3's own limit.
 const MOST_PARTS: u64 = 10_000;
@@ -97,6 +98,28 @@ impl Bucket {
             Ok(_) | Err(Trouble::Ended | Trouble::Missing) => Ok(()),
             Err(trouble) => Err(trouble),
         }
+    }
+
+    /// Aborts the uploads under exactly this key that have begun since then and have no parts.
+    pub(crate) async fn abort_without_parts(&self, key: &str, since: Duration) -> Result<(), Trouble> {
+        let client = self.client().await?;
+        let list = client.list_multipart_uploads().bucket(&*self.name).prefix(key);
+        let page = list.send().await.map_err(|error| Trouble::of(error, &self.name))?;
+        // The first page holds a thousand uploads, in the order of their keys: those of the key itself come first.
+        for upload in page.uploads().iter().filter(|upload| upload.key() == Some(key)) {
+            let begun = upload.initiated().map_or(i64::MAX, |begun| begun.secs());
+            let is_old = begun < i64::try_from(since.as_secs()).unwrap_or(i64::MAX);
+            let Some(id) = upload.upload_id().filter(|_| !is_old) else {
+                continue;
+            };
+            let list = client.list_parts().bucket(&*self.name).key(key).upload_id(id);
+            match list.send().await.map_err(|error| Trouble::of(error, &self.name)) {
+                Ok(parts) if parts.parts().is_empty() => self.abort(key, id).await?,
+                Ok(_) | Err(Trouble::Ended | Trouble::Missing) => {}
+                Err(trouble) => return Err(trouble),
+            }
+        }
+        Ok(())
     }
 
     /// Writes an object, if there is none under this key.

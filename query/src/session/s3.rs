@@ -1,0 +1,179 @@
+//! Buckets as DataFusion reads them: through its own object store, with the account that Kappa's store uses.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, LazyLock};
+
+use async_trait::async_trait;
+use datafusion::execution::object_store::ObjectStoreUrl;
+use datafusion::execution::runtime_env::RuntimeEnv;
+use futures::TryStreamExt;
+use kappa::store::{S3Access, S3Place, StoreError};
+use object_store::aws::{AmazonS3Builder, AwsCredential};
+use object_store::{CredentialProvider, ObjectMeta, ObjectStore};
+use parking_lot::Mutex;
+
+use super::folder::Entry;
+use crate::error::{QueryError, Result};
+
+/// What a place in S3 begins with.
+pub(super) const SCHEME: &str = "s3://";
+
+type Stores = BTreeMap<(String, Option<String>), Arc<dyn ObjectStore>>;
+
+/// One per bucket and process, with its connections.
+static STORES: LazyLock<Mutex<Stores>> = LazyLock::new(Mutex::default);
+
+/// Who asks, found once per process.
+static ACCESS: Mutex<Option<Arc<S3Access>>> = Mutex::new(None);
+
+/// Gives DataFusion its way to a bucket.
+pub(super) fn register(runtime: &RuntimeEnv, bucket: &str, endpoint: Option<&str>) -> Result<()> {
+    let url = ObjectStoreUrl::parse(format!("{SCHEME}{bucket}"))?;
+    runtime.register_object_store(url.as_ref(), store_of(bucket, endpoint)?);
+    Ok(())
+}
+
+fn store_of(bucket: &str, endpoint: Option<&str>) -> Result<Arc<dyn ObjectStore>> {
+    let key = (bucket.to_owned(), endpoint.map(str::to_owned));
+    let mut stores = STORES.lock();
+    if let Some(store) = stores.get(&key) {
+        return Ok(store.clone());
+    }
+    let access = access()?;
+    let mut builder = AmazonS3Builder::new()
+        .with_bucket_name(bucket)
+        .with_region(access.region())
+        .with_credentials(Arc::new(Credentials(access.clone())));
+    if let Some(endpoint) = key.1.clone().or_else(|| access.endpoint()) {
+        let is_plain = endpoint.starts_with("http://");
+        builder = builder
+            .with_endpoint(endpoint)
+            .with_allow_http(is_plain)
+            .with_virtual_hosted_style_request(false);
+    } else {
+        builder = builder.with_virtual_hosted_style_request(true);
+    }
+    let place = PathBuf::from(format!("{SCHEME}{bucket}"));
+    let store = builder.build();
+    let store: Arc<dyn ObjectStore> = Arc::new(store.map_err(|error| QueryError::data(place, error.to_string()))?);
+    stores.insert(key, store.clone());
+    Ok(store)
+}
+
+fn access() -> Result<Arc<S3Access>, StoreError> {
+    let mut known = ACCESS.lock();
+    match &*known {
+        Some(access) => Ok(access.clone()),
+        None => Ok(known.insert(Arc::new(S3Access::find()?)).clone()),
+    }
+}
+
+#[derive(Debug)]
+struct Credentials(Arc<S3Access>);
+
+#[async_trait]
+impl CredentialProvider for Credentials {
+    type Credential = AwsCredential;
+
+    async fn get_credential(&self) -> object_store::Result<Arc<AwsCredential>> {
+        let given = self.0.credentials().await;
+        let given = given.map_err(|error| object_store::Error::Generic {
+            store: "S3",
+            source: Box::new(error),
+        })?;
+        Ok(Arc::new(AwsCredential {
+            key_id: given.access_key_id,
+            secret_key: given.secret_access_key,
+            token: given.session_token,
+        }))
+    }
+}
+
+/// All objects below a place, as if it were a folder.
+#[derive(Debug)]
+pub(super) struct Objects {
+    store: Arc<dyn ObjectStore>,
+    /// `s3://BUCKET`, and behind it the keys.
+    bucket: PathBuf,
+    folders: BTreeMap<PathBuf, Vec<Entry>>,
+    objects: BTreeMap<PathBuf, ObjectMeta>,
+}
+
+impl Objects {
+    /// Lists everything below a place; returns it with the place's folder.
+    pub(super) async fn list(place: &S3Place) -> Result<(Objects, PathBuf)> {
+        let bucket = PathBuf::from(format!("{SCHEME}{}", place.bucket));
+        let folder = match place.path.as_str() {
+            "" => bucket.clone(),
+            path => bucket.join(path),
+        };
+        let mut objects = Objects {
+            store: store_of(&place.bucket, place.endpoint.as_deref())?,
+            bucket,
+            folders: BTreeMap::new(),
+            objects: BTreeMap::new(),
+        };
+        let unusable = |problem: String| QueryError::data(&folder, problem);
+        let prefix = object_store::path::Path::parse(&place.path).map_err(|error| unusable(error.to_string()))?;
+        let listed = objects.store.list(Some(&prefix)).try_collect::<Vec<_>>().await;
+        let mut listed = listed.map_err(|error| unusable(format!("cannot be listed: {}", said(&error))))?;
+        listed.sort_by(|a, b| a.location.cmp(&b.location));
+        for object in listed {
+            objects.add(&folder, object);
+        }
+        match objects.objects.is_empty() {
+            true => Err(unusable(
+                "there is nothing below it; `aws s3 ls` shows what there is".to_owned(),
+            )),
+            false => Ok((objects, folder)),
+        }
+    }
+
+    fn add(&mut self, top: &Path, object: ObjectMeta) {
+        let path = self.bucket.join(object.location.as_ref());
+        let mut child = path.clone();
+        let mut is_folder = false;
+        while child != top {
+            let Some(parent) = child.parent().map(Path::to_path_buf) else {
+                return;
+            };
+            let entries = self.folders.entry(parent.clone()).or_default();
+            if !entries.iter().any(|entry| entry.path == child) {
+                entries.push(Entry { path: child, is_folder });
+            }
+            (child, is_folder) = (parent, true);
+        }
+        self.objects.insert(path, object);
+    }
+
+    /// What is directly in a folder, sorted.
+    pub(super) fn entries(&self, folder: &Path) -> Vec<Entry> {
+        let mut entries: Vec<_> = self.folders.get(folder).cloned().unwrap_or_default();
+        entries.sort_by(|a, b| a.path.cmp(&b.path));
+        entries
+    }
+
+    pub(super) fn store(&self) -> &Arc<dyn ObjectStore> {
+        &self.store
+    }
+
+    pub(super) fn object(&self, file: &Path) -> Result<&ObjectMeta> {
+        let missing = || QueryError::data(file, "is not there any more");
+        self.objects.get(file).ok_or_else(missing)
+    }
+}
+
+/// What happened, with what can be done about it where S3's own words do not say.
+pub(super) fn said(error: &object_store::Error) -> String {
+    let mut said = error.to_string();
+    let mut next = std::error::Error::source(error);
+    while let Some(cause) = next {
+        let words = cause.to_string();
+        if !said.contains(&words) {
+            said = format!("{said}: {words}");
+        }
+        next = cause.source();
+    }
+    said
+}
