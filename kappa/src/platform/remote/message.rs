@@ -16,7 +16,7 @@ use std::time::Duration;
 const VERSION: u8 = 1;
 
 /// Longest part of a message in bytes that goes through the store.
-const LONGEST_STORED: u64 = 256 << 20;
+pub(super) const LONGEST_STORED: u64 = 256 << 20;
 
 /// Work for a worker. Holds secrets: the run's, and perhaps a password in the URL of the store.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
