@@ -158,8 +158,8 @@ async fn get_ranges(
     if let Some(strange) = strange {
         return Ok(Err(strange));
     }
-    let wanted = ranges.iter().enumerate();
-    let wanted = wanted.flat_map(|(index, range)| pieces(range).map(move |piece| (index, piece)));
+    let wanted = ranges.clone().into_iter().enumerate();
+    let wanted = wanted.flat_map(|(index, range)| pieces(&range).map(move |piece| (index, piece)));
     let (bucket, key) = (&bucket, key.as_str());
     let reading = wanted.map(|(index, piece)| async move {
         match bucket.read(key, piece.start, piece.end).await {
