@@ -22,6 +22,8 @@
 #[cfg(test)]
 extern crate self as kappa;
 
+#[cfg(feature = "aws")]
+mod aws;
 pub mod cli;
 pub mod context;
 pub mod continuation;
