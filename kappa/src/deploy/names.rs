@@ -173,7 +173,10 @@ mod tests {
         assert_eq!(name.role("eu-north-1"), "kappa-word-count-eu-north-1");
         let place = Place::parse("s3://bucket/some/where/").unwrap();
         assert_eq!(name.uploads(&place), "some/where/kappa-deploy/word-count/");
-        assert_eq!(name.uploads(&Place::parse("bucket").unwrap()), "kappa-deploy/word-count/");
+        assert_eq!(
+            name.uploads(&Place::parse("bucket").unwrap()),
+            "kappa-deploy/word-count/"
+        );
     }
 
     #[test]

@@ -126,12 +126,22 @@ mod tests {
     fn a_program_that_lambda_would_refuse_is_refused_before() {
         let large = vec![0; UNZIPPED_LIMIT as usize + 1];
         let message = Package::of(&large, true).err().unwrap().to_string();
-        assert!(message.contains("250 MB") && message.contains("`strip FILE`"), "{message}");
+        assert!(
+            message.contains("250 MB") && message.contains("`strip FILE`"),
+            "{message}"
+        );
     }
 
     #[test]
     fn base64_is_as_the_rfc_has_it() {
-        for (text, encoded) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg=="), ("foobar", "Zm9vYmFy")] {
+        for (text, encoded) in [
+            ("", ""),
+            ("f", "Zg=="),
+            ("fo", "Zm8="),
+            ("foo", "Zm9v"),
+            ("foob", "Zm9vYg=="),
+            ("foobar", "Zm9vYmFy"),
+        ] {
             assert_eq!(base64(text.as_bytes()), encoded);
         }
         assert_eq!(base64(&[0xfb, 0xff, 0xbf]), "+/+/");

@@ -144,19 +144,53 @@ pub(crate) struct Upload {
 /// Something to be done.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Step {
-    CreateGroup { tags: Tags },
-    CreateRole { tags: Tags },
-    SetRolePolicy { place: Option<Place>, before: Option<Value> },
-    Upload { to: Upload },
-    CreateFunction { configuration: Configuration, arch: Arch, upload: Option<Upload>, tags: Tags },
-    Configure { after: Configuration, before: Configuration },
-    SetCode { arch: Arch, upload: Option<Upload> },
-    SetRetention { days: i32, before: Option<i32> },
-    SetConcurrency { most: i32, before: Option<i32> },
-    TagGroup { tags: Tags },
-    TagRole { tags: Tags },
-    TagFunction { tags: Tags },
-    RemoveUploads { uploads: Vec<Upload> },
+    CreateGroup {
+        tags: Tags,
+    },
+    CreateRole {
+        tags: Tags,
+    },
+    SetRolePolicy {
+        place: Option<Place>,
+        before: Option<Value>,
+    },
+    Upload {
+        to: Upload,
+    },
+    CreateFunction {
+        configuration: Configuration,
+        arch: Arch,
+        upload: Option<Upload>,
+        tags: Tags,
+    },
+    Configure {
+        after: Configuration,
+        before: Configuration,
+    },
+    SetCode {
+        arch: Arch,
+        upload: Option<Upload>,
+    },
+    SetRetention {
+        days: i32,
+        before: Option<i32>,
+    },
+    SetConcurrency {
+        most: i32,
+        before: Option<i32>,
+    },
+    TagGroup {
+        tags: Tags,
+    },
+    TagRole {
+        tags: Tags,
+    },
+    TagFunction {
+        tags: Tags,
+    },
+    RemoveUploads {
+        uploads: Vec<Upload>,
+    },
     RemoveRole,
 }
 
@@ -166,13 +200,20 @@ pub(crate) enum PlanError {
     #[error("{} there already and not made by Kappa; choose another name, or take over what is there with --adopt (`kappa undeploy` removes it then)",
         if things.len() == 1 { format!("{} is", things[0]) } else { format!("{} are", things.join(" and ")) })]
     Foreign { things: Vec<String> },
-    #[error("a new function needs a role: give --role ARN, or let Kappa make one with --create-role (`kappa policy` prints what it may do)")]
+    #[error(
+        "a new function needs a role: give --role ARN, or let Kappa make one with --create-role (`kappa policy` prints what it may do)"
+    )]
     NoRole,
     #[error("{0}")]
     RoleName(String),
-    #[error("the function {0} is made of a container image, and Kappa deploys zips; choose another name, or delete the function")]
+    #[error(
+        "the function {0} is made of a container image, and Kappa deploys zips; choose another name, or delete the function"
+    )]
     Image(String),
-    #[error("the package has {size} bytes, and Lambda takes at most {} (50 MB) directly: give --bucket BUCKET to send it by S3, or {smaller}", super::package::DIRECT_LIMIT)]
+    #[error(
+        "the package has {size} bytes, and Lambda takes at most {} (50 MB) directly: give --bucket BUCKET to send it by S3, or {smaller}",
+        super::package::DIRECT_LIMIT
+    )]
     NeedsBucket { size: u64, smaller: &'static str },
 }
 
@@ -186,16 +227,24 @@ pub(crate) fn decide(wanted: &Wanted, found: &Found) -> Result<Vec<Step>, PlanEr
     let mut steps = Vec::new();
     let mut later = Vec::new();
 
-    let retention = wanted.retention.or(found.group.as_ref().and_then(|group| group.retention));
+    let retention = wanted
+        .retention
+        .or(found.group.as_ref().and_then(|group| group.retention));
     let retention = retention.unwrap_or(DEFAULT_RETENTION);
     match &found.group {
         None => {
             steps.push(Step::CreateGroup { tags: tags.clone() });
-            steps.push(Step::SetRetention { days: retention, before: None });
+            steps.push(Step::SetRetention {
+                days: retention,
+                before: None,
+            });
         }
         Some(group) => {
             if group.retention != Some(retention) {
-                later.push(Step::SetRetention { days: retention, before: group.retention });
+                later.push(Step::SetRetention {
+                    days: retention,
+                    before: group.retention,
+                });
             }
             later.extend(missing(&tags, &group.tags).map(|tags| Step::TagGroup { tags }));
         }
@@ -228,8 +277,12 @@ pub(crate) fn decide(wanted: &Wanted, found: &Found) -> Result<Vec<Step>, PlanEr
 
 /// The first step that is not undone: all before it are, if one of them fails.
 pub(crate) fn first_for_good(steps: &[Step]) -> usize {
-    let is_of_function =
-        |step: &Step| matches!(step, Step::CreateFunction { .. } | Step::Configure { .. } | Step::SetCode { .. });
+    let is_of_function = |step: &Step| {
+        matches!(
+            step,
+            Step::CreateFunction { .. } | Step::Configure { .. } | Step::SetCode { .. }
+        )
+    };
     let is_before = |step: &Step| {
         matches!(
             step,
@@ -242,7 +295,10 @@ pub(crate) fn first_for_good(steps: &[Step]) -> usize {
 
 /// Where the tags say that the function keeps things.
 pub(crate) fn recorded_place(found: &Found) -> Option<Place> {
-    let of_function = found.function.as_ref().and_then(|function| names::place_of(&function.tags));
+    let of_function = found
+        .function
+        .as_ref()
+        .and_then(|function| names::place_of(&function.tags));
     of_function.or_else(|| found.group.as_ref().and_then(|group| names::place_of(&group.tags)))
 }
 
@@ -277,7 +333,9 @@ fn choose_role(wanted: &Wanted, found: &Found) -> Result<RoleChoice, PlanError> 
         (None, Some(function), made) => match (&function.configuration.role, made) {
             (Some(arn), Some(made)) if *arn == made.arn => Ok(RoleChoice::Made),
             // Somebody has deleted it: it is made again.
-            (Some(arn), None) if arn.ends_with(&format!("{}{}", names::ROLE_PATH, wanted.name.role(&wanted.region))) => {
+            (Some(arn), None)
+                if arn.ends_with(&format!("{}{}", names::ROLE_PATH, wanted.name.role(&wanted.region))) =>
+            {
                 Ok(RoleChoice::Made)
             }
             (Some(arn), _) => Ok(RoleChoice::Given(arn.clone())),
@@ -311,7 +369,7 @@ fn plan_role(
         }
         Some(role) => {
             let scope = Scope::of_role(&role.arn, &wanted.region).unwrap_or_else(Scope::anywhere);
-            if role.policy.as_ref() != Some(&policy::role(&scope, &wanted.name, place)) {
+            if role.policy.as_ref() != Some(&policy::role(&scope, Some(&wanted.name), place)) {
                 steps.push(set_policy(role.policy.clone()));
             }
             later.extend(missing(tags, &role.tags).map(|tags| Step::TagRole { tags }));
@@ -332,8 +390,14 @@ fn plan_function(
     let before = found.function.as_ref().map(|function| &function.configuration);
     let configuration = Configuration {
         role,
-        memory: wanted.memory.or(before.map(|before| before.memory)).unwrap_or(DEFAULT_MEMORY),
-        timeout: wanted.timeout.or(before.map(|before| before.timeout)).unwrap_or(DEFAULT_TIMEOUT),
+        memory: wanted
+            .memory
+            .or(before.map(|before| before.memory))
+            .unwrap_or(DEFAULT_MEMORY),
+        timeout: wanted
+            .timeout
+            .or(before.map(|before| before.timeout))
+            .unwrap_or(DEFAULT_TIMEOUT),
         environment: wanted
             .environment
             .clone()
@@ -376,14 +440,20 @@ fn plan_function(
                 });
             }
             if is_new_code {
-                steps.push(Step::SetCode { arch: wanted.arch, upload });
+                steps.push(Step::SetCode {
+                    arch: wanted.arch,
+                    upload,
+                });
             }
             later.extend(missing(tags, &function.tags).map(|tags| Step::TagFunction { tags }));
         }
     }
     let concurrency = found.function.as_ref().and_then(|function| function.concurrency);
     match wanted.concurrency {
-        Some(most) if concurrency != Some(most) => later.push(Step::SetConcurrency { most, before: concurrency }),
+        Some(most) if concurrency != Some(most) => later.push(Step::SetConcurrency {
+            most,
+            before: concurrency,
+        }),
         _ => {}
     }
     Ok(())
@@ -398,7 +468,11 @@ fn upload_key(name: &FunctionName, place: &Place, hash: &str) -> String {
 /// Those of the tags that are missing or other; `None` if there are none.
 fn missing(tags: &Tags, there: &Tags) -> Option<Tags> {
     let differs = |(key, value): &(&String, &String)| there.get(*key) != Some(*value);
-    let tags: Tags = tags.iter().filter(differs).map(|(key, value)| (key.clone(), value.clone())).collect();
+    let tags: Tags = tags
+        .iter()
+        .filter(differs)
+        .map(|(key, value)| (key.clone(), value.clone()))
+        .collect();
     (!tags.is_empty()).then_some(tags)
 }
 

@@ -40,7 +40,10 @@ impl Scope {
     }
 
     fn arn(&self, service: &str, resource: &str) -> String {
-        format!("arn:{}:{service}:{}:{}:{resource}", self.partition, self.region, self.account)
+        format!(
+            "arn:{}:{service}:{}:{}:{resource}",
+            self.partition, self.region, self.account
+        )
     }
 
     fn role_arn(&self, resource: &str) -> String {
@@ -62,15 +65,19 @@ pub(crate) fn trust() -> Value {
 }
 
 /// What the function itself does: it writes its log, and what is in its bucket. It does not make its log group: one that is removed stays so.
-pub(crate) fn role(scope: &Scope, name: &FunctionName, place: Option<&Place>) -> Value {
-    let group = scope.arn("logs", &format!("log-group:{}:*", name.log_group()));
+pub(crate) fn role(scope: &Scope, name: Option<&FunctionName>, place: Option<&Place>) -> Value {
+    let group = scope.arn("logs", &format!("log-group:/aws/lambda/{}:*", or_any(name)));
     let logs = json!({
         "Sid": "Logs",
         "Effect": "Allow",
         "Action": ["logs:CreateLogStream", "logs:PutLogEvents"],
         "Resource": group,
     });
-    policy([logs].into_iter().chain(place.into_iter().flat_map(|place| objects(scope, place))))
+    policy(
+        [logs]
+            .into_iter()
+            .chain(place.into_iter().flat_map(|place| objects(scope, place))),
+    )
 }
 
 /// What whoever starts runs does: invokes the function, and reads and writes where the workers do.
@@ -81,7 +88,11 @@ pub(crate) fn run(scope: &Scope, name: Option<&FunctionName>, place: Option<&Pla
         "Action": ["lambda:InvokeFunction", "lambda:GetFunction", "lambda:GetFunctionConfiguration"],
         "Resource": scope.arn("lambda", &format!("function:{}", or_any(name))),
     });
-    policy([invoke].into_iter().chain(place.into_iter().flat_map(|place| objects(scope, place))))
+    policy(
+        [invoke]
+            .into_iter()
+            .chain(place.into_iter().flat_map(|place| objects(scope, place))),
+    )
 }
 
 /// What `kappa deploy`, `kappa undeploy` and `kappa status` do.
@@ -149,7 +160,11 @@ pub(crate) fn deploy(scope: &Scope, name: Option<&FunctionName>, place: Option<&
             }),
         ]
     });
-    policy([function, role, pass_role, logs, lists].into_iter().chain(uploads.into_iter().flatten()))
+    policy(
+        [function, role, pass_role, logs, lists]
+            .into_iter()
+            .chain(uploads.into_iter().flatten()),
+    )
 }
 
 /// Reading and writing the objects of a place. Without the right to list, S3 says "forbidden" of an object that is not there.
@@ -186,7 +201,11 @@ mod tests {
     use super::*;
 
     fn scope() -> Scope {
-        Scope::of_role("arn:aws-cn:iam::123456789012:role/kappa/kappa-fib-cn-north-1", "cn-north-1").unwrap()
+        Scope::of_role(
+            "arn:aws-cn:iam::123456789012:role/kappa/kappa-fib-cn-north-1",
+            "cn-north-1",
+        )
+        .unwrap()
     }
 
     fn fib() -> FunctionName {
@@ -199,7 +218,7 @@ mod tests {
 
     #[test]
     fn a_role_without_a_bucket_writes_its_own_log_and_nothing_else() {
-        let policy = role(&scope(), &fib(), None);
+        let policy = role(&scope(), Some(&fib()), None);
         assert_eq!(
             policy,
             json!({"Version": "2012-10-17", "Statement": [{
@@ -214,14 +233,14 @@ mod tests {
     #[test]
     fn a_role_with_a_bucket_reaches_its_prefix_alone() {
         let place = Place::parse("bucket/runs").unwrap();
-        let policy = role(&scope(), &fib(), Some(&place));
+        let policy = role(&scope(), Some(&fib()), Some(&place));
         let [_, objects, list] = statements(&policy).as_slice() else {
             panic!("{policy}")
         };
         assert_eq!(objects["Resource"], "arn:aws-cn:s3:::bucket/runs/*");
         assert_eq!(list["Resource"], "arn:aws-cn:s3:::bucket");
         assert_eq!(list["Condition"]["StringLike"]["s3:prefix"], json!(["runs/", "runs/*"]));
-        let whole = role(&scope(), &fib(), Some(&Place::parse("bucket").unwrap()));
+        let whole = role(&scope(), Some(&fib()), Some(&Place::parse("bucket").unwrap()));
         assert_eq!(statements(&whole)[1]["Resource"], "arn:aws-cn:s3:::bucket/*");
         assert!(statements(&whole)[2].get("Condition").is_none());
     }
@@ -230,7 +249,7 @@ mod tests {
     fn no_policy_allows_every_action_and_only_lists_reach_every_resource() {
         let place = Place::parse("bucket/runs").unwrap();
         let all = [
-            role(&scope(), &fib(), Some(&place)),
+            role(&scope(), Some(&fib()), Some(&place)),
             run(&Scope::anywhere(), Some(&fib()), Some(&place)),
             deploy(&Scope::anywhere(), None, Some(&place)),
         ];
@@ -251,9 +270,15 @@ mod tests {
     #[test]
     fn whoever_deploys_can_give_a_function_the_roles_of_kappa_and_no_others() {
         let policy = deploy(&Scope::anywhere(), Some(&fib()), None);
-        let pass = statements(&policy).iter().find(|statement| statement["Action"] == "iam:PassRole").unwrap();
+        let pass = statements(&policy)
+            .iter()
+            .find(|statement| statement["Action"] == "iam:PassRole")
+            .unwrap();
         assert_eq!(pass["Resource"], "arn:aws:iam::*:role/kappa/kappa-fib-*");
-        assert_eq!(pass["Condition"]["StringEquals"]["iam:PassedToService"], "lambda.amazonaws.com");
+        assert_eq!(
+            pass["Condition"]["StringEquals"]["iam:PassedToService"],
+            "lambda.amazonaws.com"
+        );
     }
 
     #[test]

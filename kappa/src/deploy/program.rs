@@ -62,16 +62,22 @@ pub(crate) struct Program {
 pub(crate) enum ProgramError {
     #[error("cannot read the program {path}: {cause}")]
     Unreadable { path: PathBuf, cause: io::Error },
-    #[error("{path} is not a program for Linux (an ELF executable for 64-bit x86 or ARM): {what}; build it on Linux, or for a target of Linux")]
+    #[error(
+        "{path} is not a program for Linux (an ELF executable for 64-bit x86 or ARM): {what}; build it on Linux, or for a target of Linux"
+    )]
     NotElf { path: PathBuf, what: &'static str },
-    #[error("{path} is for {found}, and --arch says {wanted}; build it for {target}-unknown-linux-gnu, or leave out --arch")]
+    #[error(
+        "{path} is for {found}, and --arch says {wanted}; build it for {target}-unknown-linux-gnu, or leave out --arch"
+    )]
     OtherArch {
         path: PathBuf,
         found: Arch,
         wanted: Arch,
         target: &'static str,
     },
-    #[error("{path} is not a program made with Kappa; its `main` calls `kappa::main`, or begins with `kappa::serve_if_worker()`")]
+    #[error(
+        "{path} is not a program made with Kappa; its `main` calls `kappa::main`, or begins with `kappa::serve_if_worker()`"
+    )]
     NotKappa { path: PathBuf },
 }
 
@@ -210,7 +216,10 @@ mod tests {
         assert_eq!(program.glibc, Some(36));
         assert!(program.has_symbols);
         let warning = program.glibc_warning().unwrap();
-        assert!(warning.contains("2.36") && warning.contains("x86_64-unknown-linux-musl"), "{warning}");
+        assert!(
+            warning.contains("2.36") && warning.contains("x86_64-unknown-linux-musl"),
+            "{warning}"
+        );
     }
 
     #[test]
@@ -226,7 +235,11 @@ mod tests {
     #[test]
     fn what_lambda_could_not_start_is_refused_with_the_way_out() {
         let refused = |bytes, wanted| inspect(bytes, wanted).unwrap_err().to_string();
-        for bytes in [Vec::new(), b"#!/bin/sh\nexec something\n".to_vec(), elf(40, MARK.as_bytes())] {
+        for bytes in [
+            Vec::new(),
+            b"#!/bin/sh\nexec something\n".to_vec(),
+            elf(40, MARK.as_bytes()),
+        ] {
             let message = refused(bytes, None);
             assert!(message.contains("not a program for Linux"), "{message}");
         }

@@ -11,7 +11,10 @@ impl Step {
         match self {
             Step::CreateGroup { .. } => format!("log group {group}: created"),
             Step::SetRetention { days, before: None } => format!("log group {group}: keeps {days} days"),
-            Step::SetRetention { days, before: Some(before) } => {
+            Step::SetRetention {
+                days,
+                before: Some(before),
+            } => {
                 format!("log group {group}: keeps {before} -> {days} days")
             }
             Step::TagGroup { .. } => format!("log group {group}: tagged"),
@@ -31,7 +34,9 @@ impl Step {
                 let shown: Vec<_> = uploads.iter().map(shown).collect();
                 format!("package: removed from {}", shown.join(" "))
             }
-            Step::CreateFunction { configuration, arch, .. } => format!(
+            Step::CreateFunction {
+                configuration, arch, ..
+            } => format!(
                 "function {name}: created ({arch}, {} MB, time limit {} s)",
                 configuration.memory, configuration.timeout
             ),
@@ -40,7 +45,10 @@ impl Step {
             }
             Step::SetCode { arch, .. } => format!("function {name}: new code ({arch})"),
             Step::SetConcurrency { most, before: None } => format!("function {name}: at most {most} at once"),
-            Step::SetConcurrency { most, before: Some(before) } => {
+            Step::SetConcurrency {
+                most,
+                before: Some(before),
+            } => {
                 format!("function {name}: at most {before} -> {most} at once")
             }
             Step::TagFunction { .. } => format!("function {name}: tagged"),
@@ -61,17 +69,35 @@ pub(crate) fn changes(before: &Configuration, after: &Configuration) -> Vec<Stri
             changes.push(format!("{what} {before} -> {after}"));
         }
     };
-    add("memory", format!("{} MB", before.memory), format!("{} MB", after.memory));
-    add("time limit", format!("{} s", before.timeout), format!("{} s", after.timeout));
+    add(
+        "memory",
+        format!("{} MB", before.memory),
+        format!("{} MB", after.memory),
+    );
+    add(
+        "time limit",
+        format!("{} s", before.timeout),
+        format!("{} s", after.timeout),
+    );
     let role = |configuration: &Configuration| configuration.role.clone().unwrap_or("the one made for it".into());
     add("role", role(before), role(after));
     add("runtime", before.runtime.clone(), after.runtime.clone());
     debug_assert_eq!(after.runtime, RUNTIME);
     add("handler", before.handler.clone(), after.handler.clone());
-    add("description", format!("`{}`", before.description), format!("`{}`", after.description));
-    let set = after.environment.iter().filter(|(key, value)| before.environment.get(*key) != Some(*value));
+    add(
+        "description",
+        format!("`{}`", before.description),
+        format!("`{}`", after.description),
+    );
+    let set = after
+        .environment
+        .iter()
+        .filter(|(key, value)| before.environment.get(*key) != Some(*value));
     changes.extend(set.map(|(key, _)| format!("variable {key} set")));
-    let gone = before.environment.keys().filter(|key| !after.environment.contains_key(*key));
+    let gone = before
+        .environment
+        .keys()
+        .filter(|key| !after.environment.contains_key(*key));
     changes.extend(gone.map(|key| format!("variable {key} removed")));
     changes
 }

@@ -37,28 +37,45 @@ fn carry_out(found: &mut Found, step: &Step, wanted: &Wanted) {
         Step::CreateGroup { tags } => {
             assert!(found.group.is_none());
             let arn = "group".into();
-            found.group = Some(Group { arn, retention: None, bytes: 0, tags });
+            found.group = Some(Group {
+                arn,
+                retention: None,
+                bytes: 0,
+                tags,
+            });
         }
         Step::SetRetention { days, .. } => found.group.as_mut().unwrap().retention = Some(days),
         Step::TagGroup { tags } => found.group.as_mut().unwrap().tags.extend(tags),
         Step::CreateRole { tags } => {
             assert!(found.role.is_none());
-            found.role = Some(Role { arn: ROLE.into(), policy: None, tags });
+            found.role = Some(Role {
+                arn: ROLE.into(),
+                policy: None,
+                tags,
+            });
         }
         Step::SetRolePolicy { place, before } => {
             let role = found.role.as_mut().unwrap();
             assert_eq!(role.policy, before);
             let scope = Scope::of_role(ROLE, &wanted.region).unwrap();
-            role.policy = Some(policy::role(&scope, &wanted.name, place.as_ref()));
+            role.policy = Some(policy::role(&scope, Some(&wanted.name), place.as_ref()));
         }
         Step::TagRole { tags } => found.role.as_mut().unwrap().tags.extend(tags),
         Step::RemoveRole => {
-            assert_ne!(found.function.as_ref().unwrap().configuration.role.as_deref(), Some(ROLE));
+            assert_ne!(
+                found.function.as_ref().unwrap().configuration.role.as_deref(),
+                Some(ROLE)
+            );
             assert!(found.role.take().is_some());
         }
         Step::Upload { to } => found.uploads.push(to),
         Step::RemoveUploads { uploads } => found.uploads.retain(|upload| !uploads.contains(upload)),
-        Step::CreateFunction { configuration, arch, upload, tags } => {
+        Step::CreateFunction {
+            configuration,
+            arch,
+            upload,
+            tags,
+        } => {
             assert!(found.function.is_none() && found.group.is_some());
             assert!(upload.is_none_or(|upload| found.uploads.contains(&upload)));
             found.function = Some(Function {
@@ -132,10 +149,19 @@ fn an_option_that_is_not_given_leaves_what_is_there() {
 #[test]
 fn new_code_is_one_step_and_what_is_set_is_another() {
     let found = deployed(&wanted());
-    let other = Wanted { hash: "h2".into(), ..wanted() };
-    let set_code = Step::SetCode { arch: Arch::X86, upload: None };
+    let other = Wanted {
+        hash: "h2".into(),
+        ..wanted()
+    };
+    let set_code = Step::SetCode {
+        arch: Arch::X86,
+        upload: None,
+    };
     assert_eq!(decide(&other, &found), Ok(vec![set_code.clone()]));
-    let both = Wanted { memory: Some(512), ..other };
+    let both = Wanted {
+        memory: Some(512),
+        ..other
+    };
     let steps = decide(&both, &found).unwrap();
     // The code comes last: whatever fails before it can be undone.
     assert!(matches!(&steps[0], Step::Configure { after, .. } if after.memory == 512));
@@ -145,13 +171,29 @@ fn new_code_is_one_step_and_what_is_set_is_another() {
 
 #[test]
 fn a_package_that_is_too_large_to_send_goes_by_the_bucket_and_does_not_stay_there() {
-    let large = Wanted { is_direct: false, size: 60 << 20, ..wanted() };
-    assert!(matches!(decide(&large, &Found::default()), Err(PlanError::NeedsBucket { .. })));
+    let large = Wanted {
+        is_direct: false,
+        size: 60 << 20,
+        ..wanted()
+    };
+    assert!(matches!(
+        decide(&large, &Found::default()),
+        Err(PlanError::NeedsBucket { .. })
+    ));
     let message = decide(&large, &Found::default()).unwrap_err().to_string();
-    assert!(message.contains("--bucket") && message.contains("--profile dist"), "{message}");
-    let by_bucket = Wanted { place: Some(Place::parse("bucket/x").unwrap()), ..large };
+    assert!(
+        message.contains("--bucket") && message.contains("--profile dist"),
+        "{message}"
+    );
+    let by_bucket = Wanted {
+        place: Some(Place::parse("bucket/x").unwrap()),
+        ..large
+    };
     let steps = decide(&by_bucket, &Found::default()).unwrap();
-    let to = Upload { bucket: "bucket".into(), key: "x/kappa-deploy/fib/h1.zip".into() };
+    let to = Upload {
+        bucket: "bucket".into(),
+        key: "x/kappa-deploy/fib/h1.zip".into(),
+    };
     assert!(steps.contains(&Step::Upload { to: to.clone() }));
     assert_eq!(steps.last(), Some(&Step::RemoveUploads { uploads: vec![to] }));
     assert_eq!(decide(&by_bucket, &deployed(&by_bucket)), Ok(vec![]));
@@ -168,12 +210,26 @@ fn what_is_somebody_elses_is_refused_by_name_and_taken_over_if_that_is_wanted() 
         tags.clear();
     }
     let message = decide(&wanted(), &found).unwrap_err().to_string();
-    for thing in ["function fib", "log group /aws/lambda/fib", "role kappa-fib-eu-north-1", "--adopt"] {
+    for thing in [
+        "function fib",
+        "log group /aws/lambda/fib",
+        "role kappa-fib-eu-north-1",
+        "--adopt",
+    ] {
         assert!(message.contains(thing), "{message}");
     }
-    let adopting = Wanted { adopt: true, ..wanted() };
+    let adopting = Wanted {
+        adopt: true,
+        ..wanted()
+    };
     let steps = decide(&adopting, &found).unwrap();
-    assert!(matches!(steps[..], [Step::TagGroup { .. }, Step::TagRole { .. }, Step::TagFunction { .. }]), "{steps:?}");
+    assert!(
+        matches!(
+            steps[..],
+            [Step::TagGroup { .. }, Step::TagRole { .. }, Step::TagFunction { .. }]
+        ),
+        "{steps:?}"
+    );
     for step in &steps {
         carry_out(&mut found, step, &adopting);
     }
@@ -186,7 +242,10 @@ fn the_log_group_that_lambda_has_made_again_is_not_somebody_elses() {
     let group = found.group.as_mut().unwrap();
     (group.tags, group.retention) = (Tags::new(), None);
     let steps = decide(&wanted(), &found).unwrap();
-    assert!(matches!(steps[..], [Step::SetRetention { .. }, Step::TagGroup { .. }]), "{steps:?}");
+    assert!(
+        matches!(steps[..], [Step::SetRetention { .. }, Step::TagGroup { .. }]),
+        "{steps:?}"
+    );
     found.function = None;
     assert!(matches!(decide(&wanted(), &found), Err(PlanError::Foreign { .. })));
 }
@@ -195,15 +254,24 @@ fn the_log_group_that_lambda_has_made_again_is_not_somebody_elses() {
 fn a_new_function_without_a_role_is_refused_with_both_ways_out() {
     let without = Wanted { role: None, ..wanted() };
     let message = decide(&without, &Found::default()).unwrap_err().to_string();
-    assert!(message.contains("--role ARN") && message.contains("--create-role"), "{message}");
+    assert!(
+        message.contains("--role ARN") && message.contains("--create-role"),
+        "{message}"
+    );
 }
 
 #[test]
 fn a_role_that_is_not_needed_any_more_goes_after_the_function_has_another() {
     let mut found = deployed(&wanted());
-    let other = Wanted { role: Some(RoleChoice::Given("arn:aws:iam::1:role/x".into())), ..wanted() };
+    let other = Wanted {
+        role: Some(RoleChoice::Given("arn:aws:iam::1:role/x".into())),
+        ..wanted()
+    };
     let steps = decide(&other, &found).unwrap();
-    assert!(matches!(steps[..], [Step::Configure { .. }, Step::RemoveRole]), "{steps:?}");
+    assert!(
+        matches!(steps[..], [Step::Configure { .. }, Step::RemoveRole]),
+        "{steps:?}"
+    );
     deploy_until(&mut found, &other, usize::MAX);
     assert_eq!(decide(&other, &found), Ok(vec![]));
 }
@@ -215,7 +283,14 @@ fn a_role_that_somebody_has_deleted_is_made_again_and_given_to_the_function_agai
     let bare = Wanted { role: None, ..wanted() };
     let steps = decide(&bare, &found).unwrap();
     assert!(
-        matches!(steps[..], [Step::CreateRole { .. }, Step::SetRolePolicy { .. }, Step::Configure { .. }]),
+        matches!(
+            steps[..],
+            [
+                Step::CreateRole { .. },
+                Step::SetRolePolicy { .. },
+                Step::Configure { .. }
+            ]
+        ),
         "{steps:?}"
     );
 }

@@ -29,6 +29,7 @@ use tokio::task::JoinError;
 pub(super) const WORKER_VARIABLE: &str = "KAPPA_WORKER_OF";
 
 /// What every program holds that can serve as a worker, so that a file can be known for one without being run: this and the version.
+#[cfg(feature = "aws")]
 pub(crate) const MARK_BEGIN: &str = "made with kappa ";
 
 /// The same with the version, up to a semicolon.
