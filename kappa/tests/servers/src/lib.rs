@@ -67,7 +67,9 @@ impl Server {
     }
 
     fn start(kind: Kind, variables: &[(&str, &str)]) -> Self {
-        let variables = variables.iter().map(|(name, value)| (name.to_string(), value.to_string()));
+        let variables = variables
+            .iter()
+            .map(|(name, value)| (name.to_string(), value.to_string()));
         let mut server = Server {
             kind,
             folder: tempfile::tempdir().expect("a folder"),
@@ -198,7 +200,12 @@ impl Server {
 
     /// Makes a program talk to this server, whatever the user's own account is.
     pub fn serve<'a>(&self, program: &'a mut Command) -> &'a mut Command {
-        for other in ["AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL_S3", "AWS_DEFAULT_REGION"] {
+        for other in [
+            "AWS_PROFILE",
+            "AWS_SESSION_TOKEN",
+            "AWS_ENDPOINT_URL_S3",
+            "AWS_DEFAULT_REGION",
+        ] {
             program.env_remove(other);
         }
         program.envs(self.variables())
@@ -287,9 +294,8 @@ fn says(port: u16, method: &str, path: &str, words: &str) -> bool {
         return false;
     };
     let _ = stream.set_read_timeout(Some(Duration::from_secs(5)));
-    let request = format!(
-        "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-    );
+    let request =
+        format!("{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
     let mut answer = Vec::new();
     let asked = stream
         .write_all(request.as_bytes())

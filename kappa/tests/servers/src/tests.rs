@@ -44,7 +44,12 @@ fn starts_a_server_and_waits() {
 #[test]
 fn a_server_does_not_outlive_the_kill_of_its_owner() {
     let mut owner = Command::new(std::env::current_exe().expect("this test"))
-        .args(["--exact", "tests::starts_a_server_and_waits", "--include-ignored", "--nocapture"])
+        .args([
+            "--exact",
+            "tests::starts_a_server_and_waits",
+            "--include-ignored",
+            "--nocapture",
+        ])
         .stdout(Stdio::piped())
         .spawn()
         .expect("this test, once more");
