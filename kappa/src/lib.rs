@@ -28,6 +28,8 @@ pub mod cli;
 pub mod context;
 pub mod continuation;
 pub mod coordinator;
+#[cfg(feature = "aws")]
+mod deploy;
 pub mod error;
 #[doc = include_str!("../README.md")]
 pub mod guide {}

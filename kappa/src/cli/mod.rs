@@ -6,6 +6,8 @@
 //! Every such program can also list, show, draw, cancel and remove the runs of a state directory; the binary `kappa` does the same without being the program of
 //! those runs.
 
+#[cfg(feature = "aws")]
+mod deploy;
 mod input;
 mod inspect;
 mod kappa;

@@ -50,6 +50,38 @@ impl Progress {
     }
 }
 
+/// A line that moves while something is waited for, if stderr is a terminal. It goes when this is dropped.
+pub(super) struct Waiting(Option<ProgressBar>);
+
+impl Waiting {
+    pub(super) fn start() -> Self {
+        Waiting(stderr().is_terminal().then(|| {
+            let bar = ProgressBar::new_spinner();
+            if let Ok(style) = ProgressStyle::with_template("{spinner} {elapsed}") {
+                bar.set_style(style);
+            }
+            bar.enable_steady_tick(INTERVAL);
+            bar
+        }))
+    }
+
+    /// Takes the line out of the way of other output.
+    pub(super) fn aside(&self, print: impl FnOnce()) {
+        match &self.0 {
+            Some(bar) => bar.suspend(print),
+            None => print(),
+        }
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.0 {
+            bar.finish_and_clear();
+        }
+    }
+}
+
 /// `3 tasks, 7 invocations (2 killed), 12 checkpoints of 3.4 kB`.
 fn counts(stats: &RunStats) -> String {
     let ends = [

@@ -140,6 +140,19 @@ impl End {
         }
     }
 
+    /// The same for a message that says itself what it is.
+    pub(super) fn plain(message: String) -> Self {
+        End { message, code: FAILED }
+    }
+
+    /// A signal has ended it.
+    pub(super) fn interrupted(message: impl std::fmt::Display, code: u8) -> Self {
+        End {
+            message: message.to_string(),
+            code,
+        }
+    }
+
     pub(super) fn failed(message: impl std::fmt::Display) -> Self {
         End {
             message: format!("error: {message}"),
@@ -317,14 +330,14 @@ fn with_known_runs(kappa: &Kappa, error: RunError) -> String {
 }
 
 /// The signals that end a program in good order.
-struct Signals {
+pub(super) struct Signals {
     interrupt: Signal,
     terminate: Signal,
     hang_up: Signal,
 }
 
 impl Signals {
-    fn catch() -> io::Result<Self> {
+    pub(super) fn catch() -> io::Result<Self> {
         Ok(Signals {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
@@ -333,7 +346,7 @@ impl Signals {
     }
 
     /// The exit code for the next signal.
-    async fn next(&mut self) -> u8 {
+    pub(super) async fn next(&mut self) -> u8 {
         tokio::select! {
             _ = self.interrupt.recv() => INTERRUPTED,
             _ = self.terminate.recv() => TERMINATED,

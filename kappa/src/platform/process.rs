@@ -15,6 +15,10 @@ mod scratch;
 mod stderr;
 mod worker;
 
+#[cfg(all(test, feature = "aws"))]
+pub(crate) use worker::MARK;
+#[cfg(feature = "aws")]
+pub(crate) use worker::MARK_BEGIN;
 pub use worker::serve_if_worker;
 
 use super::{Platform, PlatformError};

@@ -8,7 +8,7 @@ mod gc;
 mod resume;
 mod runs;
 mod show;
-mod table;
+pub(super) mod table;
 mod timeline;
 
 use super::run::{End, say};
@@ -101,7 +101,7 @@ pub(super) fn answer(asked: Inspect) -> Result<(), End> {
 }
 
 /// Prints a text. A reader that has gone away (`| head`) has had enough.
-fn print(text: &str) -> Result<(), End> {
+pub(super) fn print(text: &str) -> Result<(), End> {
     let mut stdout = io::stdout().lock();
     let written = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
     match written {
@@ -112,14 +112,14 @@ fn print(text: &str) -> Result<(), End> {
     }
 }
 
-fn print_json(value: &impl serde::Serialize) -> Result<(), End> {
+pub(super) fn print_json(value: &impl serde::Serialize) -> Result<(), End> {
     let text = serde_json::to_string_pretty(value)
         .map_err(|cause| End::failed(format!("this cannot be written as JSON: {cause}")))?;
     print(&format!("{text}\n"))
 }
 
 /// A runtime for what has to wait.
-fn runtime() -> Result<tokio::runtime::Runtime, End> {
+pub(super) fn runtime() -> Result<tokio::runtime::Runtime, End> {
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()

@@ -6,7 +6,7 @@ use comfy_table::{CellAlignment, Table};
 use std::time::Duration;
 
 /// A table without lines. The columns whose heading begins with `>` are numbers.
-pub(super) fn table(headings: &[&str]) -> Table {
+pub(in crate::cli) fn table(headings: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_preset(NOTHING);
     table.set_header(headings.iter().map(|heading| heading.trim_start_matches('>')));
@@ -23,12 +23,12 @@ pub(super) fn table(headings: &[&str]) -> Table {
 }
 
 /// The table as text, without spaces at the ends of lines.
-pub(super) fn text(table: &Table) -> String {
+pub(in crate::cli) fn text(table: &Table) -> String {
     table.lines().map(|line| format!("{}\n", line.trim_end())).collect()
 }
 
 /// A time of day: `2026-11-24 13:42:05Z`.
-pub(super) fn time(microseconds: u64) -> String {
+pub(in crate::cli) fn time(microseconds: u64) -> String {
     let timestamp = i64::try_from(microseconds).ok().map(jiff::Timestamp::from_microsecond);
     match timestamp {
         Some(Ok(timestamp)) => timestamp.strftime("%Y-%m-%d %H:%M:%SZ").to_string(),
@@ -37,13 +37,13 @@ pub(super) fn time(microseconds: u64) -> String {
 }
 
 /// The same for programs: RFC 3339.
-pub(super) fn time_for_programs(microseconds: u64) -> Option<String> {
+pub(in crate::cli) fn time_for_programs(microseconds: u64) -> Option<String> {
     let timestamp = jiff::Timestamp::from_microsecond(i64::try_from(microseconds).ok()?);
     timestamp.ok().map(|timestamp| timestamp.to_string())
 }
 
 /// A duration of microseconds.
-pub(super) fn duration(microseconds: u64) -> String {
+pub(in crate::cli) fn duration(microseconds: u64) -> String {
     match microseconds {
         0 => "0 s".to_string(),
         1..1000 => format!("{microseconds} µs"),
@@ -52,11 +52,11 @@ pub(super) fn duration(microseconds: u64) -> String {
 }
 
 /// Seconds for programs.
-pub(super) fn seconds(microseconds: u64) -> f64 {
+pub(in crate::cli) fn seconds(microseconds: u64) -> f64 {
     microseconds as f64 / 1e6
 }
 
 /// A text of somebody else's on one line, without what could move a terminal's cursor.
-pub(super) fn plain(text: &str) -> String {
+pub(in crate::cli) fn plain(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }

@@ -28,6 +28,13 @@ use tokio::task::JoinError;
 /// Set for worker processes to the process id of their parent. A worker's own children inherit it, but have another parent.
 pub(super) const WORKER_VARIABLE: &str = "KAPPA_WORKER_OF";
 
+/// What every program holds that can serve as a worker, so that a file can be known for one without being run: this and the version.
+#[cfg(feature = "aws")]
+pub(crate) const MARK_BEGIN: &str = "made with kappa ";
+
+/// The same with the version, up to a semicolon.
+pub(crate) const MARK: &str = concat!("made with kappa ", env!("CARGO_PKG_VERSION"), ";");
+
 /// Stack of each thread in bytes: query plans are deep, and so is recursion through `cx.call`. Only what is touched takes room.
 const STACK: usize = 32 << 20;
 
@@ -42,6 +49,8 @@ const BLOCKING_THREADS: usize = 16;
 /// The first line of every program that uses the platform `process`; `kappa::main` does it itself. What tasks print in a worker process, on stdout
 /// or stderr, appears on the stderr of the program that started it: its stdout is for results.
 pub fn serve_if_worker() {
+    // Nobody reads it here, and it must not be left out of the program for that.
+    std::hint::black_box(MARK);
     if is_worker() {
         // On a thread of its own, because `main` may be inside a runtime already (`#[tokio::main]`).
         let served = std::thread::Builder::new().name("kappa-worker".into()).spawn(serve);
