@@ -4,11 +4,13 @@
 //! |---|---|
 //! | [`in_process`] | a tokio task that can be dropped |
 //! | [`process`] | a request to a pooled child process |
+//! | [`http`] | a request to a function behind an HTTP endpoint |
 //! | [`chaos`] | one of another platform, which may be killed at any moment |
 //!
 //! A new platform is done when the suite in `tests/platform/conformance.rs` passes on it.
 
 pub mod chaos;
+pub mod http;
 pub mod in_process;
 pub mod process;
 // Its messages are between builds of the same program, and no interface.
