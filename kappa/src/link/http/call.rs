@@ -1,7 +1,7 @@
 //! One request, from its headers to its reply.
 
 use super::server::{Shared, Taker};
-use super::{REPLY_FOLLOWS, STILL_WAITING, VERSION, VERSION_HEADER, heartbeat, too_long};
+use super::{DELIVERY_HEADER, REPLY_FOLLOWS, STILL_WAITING, VERSION, VERSION_HEADER, heartbeat, too_long};
 use crate::ids::RunId;
 use crate::protocol::{Answer, Reply, Request};
 use axum::body::Body;
@@ -43,8 +43,14 @@ async fn hear(shared: &Shared, run: &str, request: axum::extract::Request) -> Re
         .map_err(|_| Refusal(StatusCode::REQUEST_TIMEOUT, "the body did not come in time".into()))??;
     let request = decode(&bytes)?;
     drop(bytes);
-    let Some(taker) = shared.taker(run, (request.task, request.incarnation)) else {
-        // It is over: whoever asks has been given up (r15).
+    let Some(delivery) = head.headers.get(DELIVERY_HEADER) else {
+        return Err(Refusal(
+            StatusCode::BAD_REQUEST,
+            "a call needs the number of its delivery".into(),
+        ));
+    };
+    let Some(taker) = shared.taker(run, (request.task, request.incarnation), delivery.as_bytes()) else {
+        // It is over, or another's: whoever asks has been given up (r15).
         return Ok(response(reply_body(&Reply::Fenced, shared.options.message_limit)));
     };
     Ok(answer(taker, request, room, shared).await)

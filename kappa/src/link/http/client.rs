@@ -4,7 +4,7 @@
 //! repeated: the coordinator recognises a duplicate. After the time without a sign of life that the coordinator has set, the link gives up, for this
 //! invocation; and remembers it, so that the next invocation does not spend as long on finding out.
 
-use super::{Access, REPLY_FOLLOWS, STILL_WAITING, VERSION, VERSION_HEADER, too_long};
+use super::{Access, DELIVERY_HEADER, REPLY_FOLLOWS, STILL_WAITING, VERSION, VERSION_HEADER, too_long};
 use crate::ids::Sequence;
 use crate::link::Link;
 use crate::protocol::{Answer, Invocation, Reply, Request};
@@ -26,6 +26,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
+use uuid::Uuid;
 
 /// The first pause before a repetition; each further one is twice as long, and each is shortened by chance to between half and all of it.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
@@ -85,6 +86,7 @@ impl HttpClient {
             client: self.clone(),
             uri,
             authorization,
+            delivery: HeaderValue::try_from(Uuid::new_v4().simple().to_string())?,
             silence: access.silence(),
             patience: access.patience,
             message_limit: access.message_limit,
@@ -120,6 +122,8 @@ pub(crate) struct HttpLink {
     client: Arc<HttpClient>,
     uri: Uri,
     authorization: HeaderValue,
+    /// Which of those that were given this invocation is speaking.
+    delivery: HeaderValue,
     silence: Duration,
     patience: Duration,
     message_limit: usize,
@@ -235,6 +239,7 @@ impl HttpLink {
         let request = hyper::Request::post(self.uri.clone())
             .header(AUTHORIZATION, self.authorization.clone())
             .header(VERSION_HEADER, VERSION)
+            .header(DELIVERY_HEADER, self.delivery.clone())
             .header(CONTENT_TYPE, "application/octet-stream")
             .body(Full::new(body));
         let request = match request {

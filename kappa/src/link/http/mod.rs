@@ -11,6 +11,9 @@
 //!   takes. Junk is answered by a 4xx, and nothing that is sent makes the server panic or grow.
 //! * A call is delivered at least once, and the coordinator sorts out duplicates. So the client repeats whatever got no clear answer, with
 //!   growing and jittered pauses, for a bounded time.
+//! * An invocation that was delivered to two workers is heard from one. Whatever invokes functions over a network may deliver twice, and two workers
+//!   that run the same code need not do the same: so each says a number of its own with every call (`D`), and all but the one that was heard first
+//!   are [fenced](crate::protocol::Reply::Fenced).
 //! * A worker that cannot deliver its call does not lose it: it ends with the request in hand
 //!   ([`Unlinked`](crate::protocol::InvocationOutcome::Unlinked)), the platform reports that as it reports every end, and the coordinator applies
 //!   the call and starts the next invocation. Slower, never wrong, and no failure of the program.
@@ -20,11 +23,11 @@
 //! ```text
 //! POST /runs/{run}/calls        200        any number of bytes 0: the call waits, and so should the worker
 //! authorization: Bearer SECRET             a byte 1, then the Reply as postcard
-//! kappa-protocol: 1             400        the body is no request
-//! content-length: N             401        not this run's secret, or nothing of the run is running here
-//!                               404, 405   anything but the above
-//! the Request as postcard       408, 503   too slow; no room at present
-//!                               411, 413   no length; too long
+//! kappa-protocol: 2             400        the body is no request
+//! kappa-delivery: D             401        not this run's secret, or nothing of the run is running here
+//! content-length: N             404, 405   anything but the above
+//!                               408, 503   too slow; no room at present
+//! the Request as postcard       411, 413   no length; too long
 //!                               426        another version of the protocol
 //! ```
 //!
@@ -56,10 +59,13 @@ use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// The version of what is said: of the messages in [`protocol`](crate::protocol) and of the frame around them. It grows with every change.
-const VERSION: &str = "1";
+const VERSION: &str = "2";
 
 /// The header, of requests and responses, that names the version.
 const VERSION_HEADER: &str = "kappa-protocol";
+
+/// The header of requests that tells apart two workers which were given the same invocation.
+const DELIVERY_HEADER: &str = "kappa-delivery";
 
 /// In a response: the call waits.
 const STILL_WAITING: u8 = 0;

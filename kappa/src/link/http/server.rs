@@ -106,6 +106,8 @@ struct Heard {
     number: u64,
     link: Arc<dyn Link>,
     over: CancellationToken,
+    /// Whose calls are heard: the worker's that made the first one.
+    delivery: Option<Box<[u8]>>,
 }
 
 /// An invocation that is heard as long as this is there. Requests that wait for their reply when it goes are given up.
@@ -184,6 +186,7 @@ impl HttpServer {
             number,
             link,
             over: over.clone(),
+            delivery: None,
         };
         let secret = match runs.open.get_mut(&invocation.run) {
             Some(run) => {
@@ -271,11 +274,12 @@ impl Shared {
         is_right && secret.is_some()
     }
 
-    /// Who takes the requests of this invocation, unless it is over.
-    pub(super) fn taker(&self, run: RunId, key: (TaskId, Incarnation)) -> Option<Taker> {
-        let runs = self.runs.lock();
-        let heard = runs.open.get(&run)?.invocations.get(&key)?;
-        Some(Taker {
+    /// Who takes the requests of this invocation, unless it is over, or another worker is heard that was given the same.
+    pub(super) fn taker(&self, run: RunId, key: (TaskId, Incarnation), delivery: &[u8]) -> Option<Taker> {
+        let mut runs = self.runs.lock();
+        let heard = runs.open.get_mut(&run)?.invocations.get_mut(&key)?;
+        let is_heard = &**heard.delivery.get_or_insert_with(|| delivery.into()) == delivery;
+        is_heard.then(|| Taker {
             link: heard.link.clone(),
             over: heard.over.clone(),
         })

@@ -43,6 +43,7 @@ async fn r18_calls_come_through_one_after_the_other_by_one_connection_also_those
     let between = cutting(&place, &[]).await;
     let client = Arc::new(HttpClient::new());
     for part in 0..5 {
+        let _opened = place.server.open(&invocation(place.run), place.link.clone()).unwrap();
         let (link, _left) = client.link(&invocation(place.run), &between.access).unwrap();
         for sequence in part * 20 + 1..=part * 20 + 20 {
             assert_eq!(link.send(request(sequence)).await, answer_to(sequence));
@@ -55,10 +56,25 @@ async fn r18_calls_come_through_one_after_the_other_by_one_connection_also_those
 #[tokio::test]
 async fn a_duplicate_is_delivered_too_and_gets_its_own_reply() {
     let place = Place::new(HttpOptions::default(), Recorder::after(Duration::from_millis(20)));
-    let ((one, _), (other, _)) = (place.link(), place.link());
-    let (first, second) = tokio::join!(one.send(request(1)), other.send(request(1)));
+    let (link, _left) = place.link();
+    let (first, second) = tokio::join!(link.send(request(1)), link.send(request(1)));
     assert_eq!((first, second), (answer_to(1), answer_to(1)));
     assert_eq!(place.link.count(), 2);
+}
+
+#[tokio::test]
+async fn a03_of_two_workers_that_were_given_the_same_invocation_one_is_heard() {
+    let place = Place::new(HttpOptions::default(), Recorder::after(Duration::ZERO));
+    let ((one, _left), (other, _also)) = (place.link(), place.link());
+    assert_eq!(one.send(request(1)).await, answer_to(1));
+    assert_eq!(other.send(request(1)).await, Reply::Fenced);
+    assert_eq!(
+        other.send(request(2)).await,
+        Reply::Fenced,
+        "also with what the first has not said yet"
+    );
+    assert_eq!(one.send(request(2)).await, answer_to(2));
+    assert_eq!(*place.link.requests.lock(), [request(1), request(2)]);
 }
 
 #[tokio::test]
@@ -179,7 +195,7 @@ async fn two_versions_that_do_not_understand_each_other_say_so() {
         let _ = connection.read(&mut [0; 4096]).await;
         let text = "version 2 here";
         let refusal = format!(
-            "HTTP/1.1 426 Upgrade Required\r\n{VERSION_HEADER}: 2\r\ncontent-length: {}\r\n\r\n{text}",
+            "HTTP/1.1 426 Upgrade Required\r\n{VERSION_HEADER}: 77\r\ncontent-length: {}\r\n\r\n{text}",
             text.len()
         );
         connection.write_all(refusal.as_bytes()).await.unwrap();
