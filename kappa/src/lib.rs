@@ -51,6 +51,7 @@ pub mod worker;
 #[doc(hidden)]
 pub use cli::kappa_main;
 pub use cli::main;
+pub use cli::serve_if_asked;
 pub use context::Context;
 pub use error::{Culprit, Error, Failure, Result, TaskError};
 /// Makes an `async fn` a task function: a function of the same name that takes the arguments without `cx` and gives a call value, for

@@ -16,7 +16,9 @@ mod parse;
 mod progress;
 mod replicas;
 mod run;
+mod serve;
 
 pub use kappa::kappa_main;
 pub use options::{LinkKind, OptionsError, PlatformKind, RunOptions, names_servers, shown_place};
 pub use run::main;
+pub use serve::serve_if_asked;

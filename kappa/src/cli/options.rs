@@ -7,6 +7,7 @@ use crate::metrics::Metrics;
 #[cfg(feature = "aws")]
 use crate::platform::aws::{self, Aws, AwsOptions};
 use crate::platform::chaos::{Chaos, Spec};
+use crate::platform::http::{self, FunctionSecret, HttpFunction, HttpFunctionOptions, SecretError};
 use crate::platform::in_process::{InProcess, InProcessOptions};
 use crate::platform::process::{Process, ProcessOptions};
 use crate::platform::{Platform, PlatformError};
@@ -137,6 +138,9 @@ pub enum OptionsError {
     /// Calls cannot be served by HTTP.
     #[error("cannot serve calls by HTTP: {0}")]
     Http(io::Error),
+    /// The function's secret is not there.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
     /// The store cannot be opened.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -375,7 +379,15 @@ impl RunOptions {
                 }
                 Ok(Arc::new(Process::new(options, store)?))
             }
-            PlatformKind::Http => Err(PlatformError::Unavailable("it is not here yet".into()).into()),
+            PlatformKind::Http => {
+                let url = self.function.clone().unwrap_or_default();
+                let secret = FunctionSecret::from_environment()?;
+                let mut options = HttpFunctionOptions::new(url, secret);
+                options.workers = workers.unwrap_or(options.workers);
+                options.memory_limit = self.memory_limit;
+                options.http = self.serve_calls(http::is_near(&options.url))?;
+                Ok(Arc::new(HttpFunction::new(options, store)?))
+            }
             #[cfg(feature = "aws")]
             PlatformKind::Aws => {
                 let mut options = AwsOptions::new(self.function.clone().unwrap_or_default());

@@ -5,6 +5,7 @@ use super::inspect::{self, Inspect};
 use super::options::{OptionsError, RunOptions, shown_place};
 use super::progress::{INTERVAL, Progress};
 use super::replicas::Told;
+use super::serve::{self, Serve};
 use crate::ids::RunId;
 use crate::record::folder::is_folder;
 use crate::record::{Origin, StateFolder};
@@ -79,6 +80,9 @@ enum Command {
         #[command(flatten)]
         common: Common,
     },
+    /// Carry out the work of runs with `--platform http`: as a function behind an HTTP endpoint
+    #[command(after_help = serve::HELP)]
+    Serve(Serve),
     #[command(flatten)]
     Inspect(Inspect),
 }
@@ -104,6 +108,7 @@ fn parse<F: TaskFunction>() -> Result<CommandLine, clap::Error> {
     let examples = format!(
         "Examples:\n  {name} run{example}\n  {name} run{example} --platform process --time-limit 2s --chaos kill=0.3,seed=7\n  \
          {name} run{example} --state DIR\n  {name} run{example} --state redis://HOST,HOST2\n  {name} resume RUN --state DIR\n  \
+         {name} serve --listen 127.0.0.1:8080\n  \
          {name} timeline last --state DIR --html run.html"
     );
     let about = format!("Runs the task {}; {}.", F::NAME, input::signature(F::PARAMETERS));
@@ -198,6 +203,7 @@ fn execute<F: TaskFunction>(line: CommandLine) -> Result<(), End> {
             };
             (Job::Resume(run), common)
         }
+        Command::Serve(asked) => return asked.answer(),
         Command::Inspect(asked) => return inspect::answer(asked),
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()

@@ -5,6 +5,7 @@
 //! | [`in_process`] | a tokio task that can be dropped |
 //! | [`process`] | a request to a pooled child process |
 //! | `aws` | an invocation of a function of AWS Lambda |
+//! | [`http`] | a request to a function behind an HTTP endpoint |
 //! | [`chaos`] | one of another platform, which may be killed at any moment |
 //!
 //! A new platform is done when the suite in `tests/platform/conformance.rs` passes on it.
@@ -12,6 +13,7 @@
 #[cfg(feature = "aws")]
 pub mod aws;
 pub mod chaos;
+pub mod http;
 pub mod in_process;
 pub mod process;
 // Its messages are between builds of the same program, and no interface.

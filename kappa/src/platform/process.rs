@@ -10,6 +10,7 @@
 
 mod exit;
 mod message;
+mod orders;
 mod pool;
 mod scratch;
 mod stderr;
@@ -19,6 +20,7 @@ mod worker;
 pub(crate) use worker::MARK;
 #[cfg(feature = "aws")]
 pub(crate) use worker::MARK_BEGIN;
+pub(crate) use orders::OrderPool;
 pub use worker::serve_if_worker;
 
 use super::{Platform, PlatformError};
@@ -257,6 +259,7 @@ async fn exchange(socket: &mut UnixStream, invocation: Invocation, calls: Calls<
             (Some(FromWorker::Ready | FromWorker::Unusable(_)), _) => {
                 return Err(nonsense("`ready` in the middle of a task"));
             }
+            (Some(FromWorker::Report(_)), _) => return Err(nonsense("a report on what was not ordered")),
             (Some(FromWorker::Request(_)), None) => return Err(nonsense("a request that should have come by HTTP")),
             (Some(FromWorker::Unlinked(_)), Some(_)) => return Err(nonsense("a request that could have been sent")),
             (None, _) => return Ok(End::Died),

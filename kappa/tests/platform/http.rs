@@ -46,7 +46,7 @@ async fn taking(cx: &mut Context, queue: Queue<u64>) -> Vec<u64> {
 
 /// Spawns, waits, and sends every number from 0 to 2 x `each` through a queue; gives their sum and what came out of the queue, sorted.
 #[kappa::task]
-async fn program(cx: &mut Context, each: u64) -> Result<(u64, Vec<u64>)> {
+pub(crate) async fn program(cx: &mut Context, each: u64) -> Result<(u64, Vec<u64>)> {
     let queue = cx.queue::<u64>(3).await;
     let producers = cx
         .spawn_all((0..2).map(|part| producing(queue.clone(), part * each, (part + 1) * each)))
@@ -70,7 +70,7 @@ fn expected(each: u64) -> (u64, Vec<u64>) {
 
 /// A task that needs a moment.
 #[kappa::task]
-async fn resting(_cx: &mut Context, milliseconds: u64) -> u64 {
+pub(crate) async fn resting(_cx: &mut Context, milliseconds: u64) -> u64 {
     tokio::time::sleep(Duration::from_millis(milliseconds)).await;
     milliseconds
 }
@@ -115,7 +115,7 @@ async fn start(server: &Arc<HttpServer>, chaos: Option<Spec>, each: u64) -> (Run
 }
 
 /// Waits for the run, whose result must be right.
-async fn finish(handle: RunHandle<(u64, Vec<u64>)>, each: u64) -> RunStats {
+pub(crate) async fn finish(handle: RunHandle<(u64, Vec<u64>)>, each: u64) -> RunStats {
     let result = tokio::time::timeout(Duration::from_secs(150), handle.wait())
         .await
         .expect("it goes on, however slowly");

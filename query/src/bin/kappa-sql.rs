@@ -7,5 +7,6 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     kappa::serve_if_worker();
+    kappa::serve_if_asked();
     kappa_query::cli::main()
 }

@@ -53,6 +53,7 @@ mod tests;
 pub(crate) use client::{HttpClient, Left};
 pub use secret::Secret;
 pub use server::{HttpOptions, HttpServer, Opened};
+pub(crate) use stalled::Stalled;
 
 use serde::{Deserialize, Serialize};
 use std::time::Duration;

@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
 /// A connection on which nothing that is to be written waits longer than a limit.
-pub(super) struct Stalled<T> {
+pub(crate) struct Stalled<T> {
     connection: T,
     limit: Duration,
     /// Runs while something waits to be written.
@@ -20,7 +20,7 @@ pub(super) struct Stalled<T> {
 }
 
 impl<T> Stalled<T> {
-    pub(super) fn new(connection: T, limit: Duration) -> Self {
+    pub(crate) fn new(connection: T, limit: Duration) -> Self {
         Stalled {
             connection,
             limit,

@@ -5,6 +5,7 @@
 
 use crate::ids::Sequence;
 use crate::link::http::Access;
+use crate::platform::remote::{Order, Report};
 use crate::protocol::{Invocation, Reply, Request};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -18,6 +19,8 @@ pub(super) enum ToWorker {
     Configure(Configuration),
     /// Run this to its end. One at a time. Answered by `Ended` or `Unlinked`, after any number of requests. With an access, requests go by HTTP.
     Invoke(Invocation, Option<Access>),
+    /// Carry this out, for a coordinator elsewhere. One at a time. Answered by `Report`, unless the task computes without a pause until it is killed.
+    Order(Box<Order>),
     /// The reply to the running invocation's request of this number.
     Reply(Sequence, Reply),
 }
@@ -35,6 +38,8 @@ pub(super) enum FromWorker {
     Ended(Option<String>),
     /// The invocation is over because this request could not be delivered by HTTP.
     Unlinked(Box<Request>),
+    /// An order is carried out.
+    Report(Box<Report>),
 }
 
 /// How a worker is to work.

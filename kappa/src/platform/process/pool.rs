@@ -12,6 +12,7 @@ use super::scratch::Scratch;
 use super::stderr::LastWords;
 use super::worker::WORKER_VARIABLE;
 use super::{ProcessOptions, exit};
+use crate::platform::http::SECRET_VARIABLE;
 use crate::protocol::InvocationOutcome;
 use parking_lot::Mutex;
 use std::io;
@@ -170,6 +171,8 @@ impl Pool {
             .stdout(saying.try_clone().map_err(failed)?)
             .stderr(saying)
             .env("TMPDIR", folder.path())
+            // What lets others in is not for tasks to see.
+            .env_remove(SECRET_VARIABLE)
             // Ctrl-C on the terminal is for the coordinator.
             .process_group(0);
         if let Some(name) = std::env::args_os().next() {

@@ -7,6 +7,7 @@ use super::message::{self, CONFIGURATION_LIMIT, Configuration, FromWorker, ToWor
 use crate::ids::Sequence;
 use crate::link::Link;
 use crate::link::http::{Access, HttpClient, Left};
+use crate::platform::remote::{OrderWorker, Stuck};
 use crate::protocol::{Answer, Invocation, Reply, Request};
 use crate::store::Store;
 use crate::worker::{WorkerEnd, run_invocation};
@@ -213,6 +214,7 @@ impl Link for Line {
 /// Serves until the parent closes the socket.
 async fn listen(mut socket: OwnedReadHalf, line: Arc<Line>, store: Arc<dyn Store>) -> io::Result<()> {
     let client = Arc::new(HttpClient::new());
+    let orders = Arc::new(OrderWorker::new());
     loop {
         match message::read(&mut socket, line.limit).await? {
             Some(ToWorker::Invoke(invocation, access)) => {
@@ -228,6 +230,17 @@ async fn listen(mut socket: OwnedReadHalf, line: Arc<Line>, store: Arc<dyn Store
                         // Too long; or the parent is gone, and `listen` ends the process.
                         let unsaid = "it broke, with a message that is too long to be passed on".to_string();
                         let _ = line.say(&FromWorker::Ended(Some(unsaid))).await;
+                    }
+                });
+            }
+            Some(ToWorker::Order(order)) => {
+                let (line, orders) = (line.clone(), orders.clone());
+                tokio::spawn(async move {
+                    match orders.run_order(*order, None).await {
+                        // If the parent is gone, `listen` ends the process.
+                        Ok(report) => drop(line.say(&FromWorker::Report(Box::new(report))).await),
+                        // The parent ends this process, since nothing else can.
+                        Err(Stuck) => {}
                     }
                 });
             }

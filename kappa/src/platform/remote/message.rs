@@ -29,6 +29,8 @@ pub(crate) struct Order {
     pub(crate) store: String,
     /// Longest report in bytes.
     pub(crate) report_limit: u64,
+    /// How long it may run, for those who carry the order out by force and do not look into it.
+    pub(crate) time_limit: Option<Duration>,
 }
 
 /// What a worker says when it has carried out an order.
@@ -38,6 +40,22 @@ pub(crate) struct Report {
     pub(crate) end: Part<End>,
     /// What it took.
     pub(crate) usage: Usage,
+}
+
+impl Report {
+    /// On a worker that cannot report any more.
+    pub(crate) fn short(end: End, time: Duration) -> Self {
+        let is_cold = false;
+        Report {
+            end: Part::Here(end),
+            usage: Usage { time, is_cold },
+        }
+    }
+
+    /// Whether the worker is better not used again.
+    pub(crate) fn is_of_a_broken_program(&self) -> bool {
+        matches!(self.end, Part::Here(End::Broken(_)))
+    }
 }
 
 /// How an invocation ended, as its worker saw it.
@@ -126,12 +144,14 @@ impl fmt::Debug for Order {
             access,
             store,
             report_limit,
+            time_limit,
         } = self;
         f.debug_struct("Order")
             .field("invocation", invocation)
             .field("access", access)
             .field("store", &address::shown(store))
             .field("report_limit", report_limit)
+            .field("time_limit", time_limit)
             .finish()
     }
 }

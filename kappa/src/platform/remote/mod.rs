@@ -22,6 +22,6 @@ mod orders;
 mod tests;
 mod worker;
 
-pub(crate) use message::{End, Order, Report, decode, encode};
-pub(crate) use orders::Orders;
+pub(crate) use message::{End, NoMessage, Order, Report, decode, encode};
+pub(crate) use orders::{Orders, Written};
 pub(crate) use worker::{OrderWorker, Stuck};

@@ -51,11 +51,13 @@ impl Orders {
     ) -> Result<Written, InvocationOutcome> {
         let (run, invoked) = (invocation.run, (invocation.task, invocation.incarnation));
         let unsendable = |cause: String| InvocationOutcome::Unstartable(format!("its order cannot be sent: {cause}"));
+        let time_limit = invocation.time_limit;
         let mut order = Order {
             invocation: Part::Here(invocation),
             access,
             store: self.store.url(),
             report_limit: self.report_limit as u64,
+            time_limit,
         };
         let mut bytes = encode(&order).map_err(unsendable)?;
         if bytes.len() > self.order_limit

@@ -324,6 +324,7 @@ async fn a_store_that_the_worker_cannot_reach_is_said() {
             access: None,
             store: store.into(),
             report_limit: 1000,
+            time_limit: None,
         };
         let report = place.worker.run_order(order, None).await.unwrap();
         let Part::Here(End::Unusable(message)) = report.end else {
@@ -425,6 +426,7 @@ fn an_access_is_part_of_an_order_and_its_secret_is_not_printed() {
         access: Some(access),
         store: "redis://:password@a,b".into(),
         report_limit: 7,
+        time_limit: None,
     };
     let shown = format!("{order:?}");
     assert!(shown.contains("not shown") && !shown.contains("password"), "{shown}");

@@ -1,6 +1,6 @@
 //! The worker's side: from an order to a report.
 
-use super::message::{End, Order, Report, Usage};
+use super::message::{End, Order, Part, Report, Usage};
 use super::orders::{ANY_RUN, fitting};
 use crate::link::Link;
 use crate::link::http::{HttpClient, Left};
@@ -91,9 +91,10 @@ impl OrderWorker {
             access,
             store,
             report_limit,
+            time_limit: _,
         } = order;
         let unread = |end| Report {
-            end: super::message::Part::Here(end),
+            end: Part::Here(end),
             usage: usage(),
         };
         let store = match self.store(&store) {
