@@ -4,6 +4,7 @@ use super::{Kappa, Record, RunError, RunEvent, RunStats};
 use crate::coordinator::driver::Coordinator;
 use crate::ids::RunId;
 use crate::link::Link;
+use crate::usage::Operations;
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use std::any::type_name;
@@ -54,6 +55,11 @@ impl<V> RunHandle<V> {
     /// What has happened so far, in numbers.
     pub fn stats(&self) -> RunStats {
         self.coordinator.stats()
+    }
+
+    /// Adds what was done in the store for this run outside of it, so that it counts too: what was put there before it was started, for example.
+    pub fn count(&self, operations: Operations) {
+        self.coordinator.count(operations);
     }
 
     /// How workers in this process reach the run's coordinator.

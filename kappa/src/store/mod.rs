@@ -5,6 +5,7 @@
 //! [`open()`] makes a store of its URL: [`Memory`] (`memory:`), [`FileStore`] (`file:DIR`) or [`RedisStore`] (`redis://HOST[,HOST2..]`). A new backend is done when [`conformance`] passes on it.
 
 pub mod conformance;
+pub mod counted;
 mod file;
 pub mod key;
 mod memory;
@@ -12,6 +13,7 @@ mod open;
 mod redis;
 mod temporary;
 
+pub use counted::Counted;
 pub use file::FileStore;
 pub use memory::Memory;
 pub use open::open;
@@ -22,6 +24,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use std::fmt;
 use std::ops::Range;
+use std::sync::Arc;
 
 /// A place for objects that are written once, read often and deleted once. Keys are `/`-separated segments of `[A-Za-z0-9._-]`.
 #[async_trait]
@@ -49,6 +52,11 @@ pub trait Store: Send + Sync + fmt::Debug {
 
     /// The text from which a worker process opens the same store.
     fn url(&self) -> String;
+
+    /// The store that this one only passes on to, if it does nothing but that.
+    fn inner(&self) -> Option<&Arc<dyn Store>> {
+        None
+    }
 }
 
 /// Why a store could not do what was asked.

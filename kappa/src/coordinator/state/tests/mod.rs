@@ -13,6 +13,7 @@ use crate::ids::Sequence;
 use crate::protocol::{
     Answer, Call, Invocation, InvocationOutcome, Payload, Reply, Request, Retry, Start, TaskOptions, TaskSpec,
 };
+use crate::usage::Spent;
 use bytes::Bytes;
 use std::time::Duration;
 
@@ -150,6 +151,7 @@ impl Bench {
             task: TaskId(task),
             incarnation,
             outcome,
+            spent: Spent::default(),
         })
     }
 
