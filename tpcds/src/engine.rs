@@ -174,7 +174,12 @@ impl Started<'_> {
                 }
             },
         };
-        let QueryResult { schema, batches, stats } = result;
+        let QueryResult {
+            schema,
+            batches,
+            stats,
+            cost: _,
+        } = result;
         let effort = stats.map(Effort::from).unwrap_or_default();
         Ok(Ok(Answer {
             schema,

@@ -106,7 +106,10 @@ struct Shared {
 
 /// What the coordinator itself does, since it was last told.
 struct Doings {
+    /// Counts of `setup.store`.
     store: Arc<Counts>,
+    /// The store as it was given.
+    uncounted: Arc<dyn Store>,
     journal_writes: AtomicU64,
 }
 
@@ -194,7 +197,8 @@ impl Coordinator {
 
     fn around(state: State, mut setup: Setup, compaction: Compaction) -> Result<Self, RunError> {
         let run = setup.run;
-        let (store, counts) = Counted::new(setup.store);
+        let uncounted = setup.store;
+        let (store, counts) = Counted::new(uncounted.clone());
         setup.store = store;
         let journal = setup.journal.clone().filter(|journal| !journal.is_immediate());
         let (inputs, received) = match journal {
@@ -221,6 +225,7 @@ impl Coordinator {
             setup,
             doings: Doings {
                 store: counts,
+                uncounted,
                 journal_writes: AtomicU64::new(0),
             },
             ahead,

@@ -12,3 +12,4 @@ mod in_process;
 mod process;
 mod proxy;
 mod tasks;
+mod usage;

@@ -4,7 +4,7 @@ use super::{Core, Shared};
 use crate::coordinator::state::RunStats;
 use crate::link::Link;
 use crate::protocol::{Reply, Request};
-use crate::usage::{Spent, Usage};
+use crate::usage::{Operations, Spent, Usage};
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -62,6 +62,14 @@ impl Shared {
         let journal_writes = self.doings.journal_writes.load(Ordering::Relaxed);
         stats.used.add_coordinator(self.doings.store.total(), journal_writes);
         stats
+    }
+
+    /// So many objects are about to be deleted, by the store that does not count.
+    pub(super) fn count_deletions(&self, keys: usize) {
+        self.doings.store.add(Operations {
+            deletes: keys as u64,
+            ..Operations::default()
+        });
     }
 
     /// A batch goes to the journal.

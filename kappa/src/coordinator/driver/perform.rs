@@ -105,11 +105,7 @@ impl Shared {
         usage: Option<Usage>,
         on_coordinator: bool,
     ) {
-        {
-            let mut core = self.core.lock();
-            core.invocations.remove(&key);
-            core.waiting.remove(&key);
-        }
+        self.core.lock().waiting.remove(&key);
         let (task, incarnation) = key;
         self.happened(Event::InvocationEnded {
             task,
@@ -117,11 +113,15 @@ impl Shared {
             outcome,
             spent: self.spent(usage, on_coordinator),
         });
+        // Only now: whoever waits until nothing runs wants everybody's end to have been told.
+        self.core.lock().invocations.remove(&key);
         self.invocation_gone.notify_waiters();
     }
 
     fn delete(&self, keys: Vec<String>) {
-        let store = self.setup.store.clone();
+        // Counted now: the run may end before they are done.
+        self.count_deletions(keys.len());
+        let store = self.doings.uncounted.clone();
         self.setup.runtime.spawn(async move {
             for key in keys {
                 if let Err(cause) = store.delete(&key).await {

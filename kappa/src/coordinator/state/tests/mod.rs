@@ -6,6 +6,7 @@ mod operations;
 mod random;
 mod traps;
 mod unlinked;
+mod usage;
 
 use super::*;
 use crate::error::{Failure, TaskError};
