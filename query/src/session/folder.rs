@@ -14,7 +14,7 @@ use datafusion::parquet::file::reader::{FileReader, SerializedFileReader};
 use datafusion::prelude::SessionContext;
 
 use super::Session;
-use crate::error::{QueryError, Result};
+use crate::error::{QueryError, Result, innermost_message};
 
 impl Session {
     /// Makes every Parquet, CSV and JSON file of `folder`, and every sub-folder of such files, a table named after it,
@@ -56,7 +56,7 @@ impl Session {
             let found = options
                 .infer_schema(&state, &url)
                 .await
-                .map_err(|e| unreadable(innermost(&e)))?;
+                .map_err(|e| unreadable(innermost_message(&e)))?;
             if found.fields().is_empty() {
                 return Err(unreadable("it has no columns".into()));
             }
@@ -277,14 +277,10 @@ fn file_url(file: &Path) -> Result<ListingTableUrl> {
             _ => url.push_str(&format!("%{byte:02X}")),
         }
     }
-    ListingTableUrl::parse(url).map_err(|e| unusable(innermost(&e)))
+    ListingTableUrl::parse(url).map_err(|e| unusable(innermost_message(&e)))
 }
 
 /// Writers put what they like into a file's metadata; files that differ only there belong together.
 fn without_metadata(schema: &SchemaRef) -> Schema {
     Schema::new(schema.fields().clone())
-}
-
-fn innermost(error: &datafusion::error::DataFusionError) -> String {
-    error.find_root().strip_backtrace()
 }
