@@ -46,6 +46,7 @@ pub mod runtime;
 pub mod store;
 pub mod task;
 mod temporary;
+pub mod usage;
 pub mod worker;
 
 #[doc(hidden)]

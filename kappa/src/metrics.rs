@@ -16,6 +16,8 @@
 //! | `kappa_tasks_waiting` | | tasks that wait now |
 //! | `kappa_wait_seconds` | `function` | histogram: how long tasks waited |
 //! | `kappa_recoveries_total` | | coordinators that came back |
+//! | `kappa_store_operations_total` | `operation`, `by` | what was asked of the store: `put`, `get`, `get_range`, `delete`, `delete_prefix`; by the `worker`s or the `coordinator` |
+//! | `kappa_store_bytes_total` | `direction`, `by` | bytes `up` into the store and `down` from it |
 //!
 //! A program's own registry can take them over ([`Metrics::register`]), or they are served alone ([`Metrics::serve`], `--metrics` on the command line).
 //!
@@ -27,6 +29,7 @@ use crate::coordinator::state::{Observation, RunEvent, RunStats};
 use crate::ids::{Incarnation, RunId, TaskId};
 use crate::protocol::InvocationOutcome;
 use crate::runtime::{Observer, RunEnd};
+use crate::usage::Operations;
 use axum::Router;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
@@ -64,6 +67,21 @@ struct OfFunctionAndOutcome {
     outcome: &'static str,
 }
 
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct OfOperation {
+    operation: &'static str,
+    by: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct OfDirection {
+    direction: &'static str,
+    by: &'static str,
+}
+
+const WORKER: &str = "worker";
+const COORDINATOR: &str = "coordinator";
+
 type Histograms = Family<OfFunction, Histogram, fn() -> Histogram>;
 
 /// The metrics. A clone counts into the same numbers.
@@ -83,6 +101,8 @@ pub struct Metrics {
     tasks_waiting: Gauge,
     wait_seconds: Histograms,
     recoveries: Counter,
+    store_operations: Family<OfOperation, Counter>,
+    store_bytes: Family<OfDirection, Counter>,
     going_on: Arc<Mutex<HashMap<RunId, GoingOn>>>,
 }
 
@@ -94,6 +114,8 @@ struct GoingOn {
     names: HashMap<String, Arc<str>>,
     invocations: HashMap<(TaskId, Incarnation), u64>,
     waits: HashMap<TaskId, u64>,
+    /// What the coordinator has done in the store, as far as events have told.
+    coordinator: Operations,
 }
 
 /// From a millisecond to two hours.
@@ -123,6 +145,8 @@ impl Default for Metrics {
             tasks_waiting: Gauge::default(),
             wait_seconds: Family::new_with_constructor(seconds),
             recoveries: Counter::default(),
+            store_operations: Family::default(),
+            store_bytes: Family::default(),
             going_on: Arc::default(),
         }
     }
@@ -165,6 +189,10 @@ impl Metrics {
         kappa.register("tasks_waiting", "Tasks that wait now", self.tasks_waiting.clone());
         kappa.register("wait_seconds", "How long tasks waited", self.wait_seconds.clone());
         kappa.register("recoveries", "Coordinators that came back", self.recoveries.clone());
+        let operations = self.store_operations.clone();
+        kappa.register("store_operations", "What was asked of the store", operations);
+        let bytes = self.store_bytes.clone();
+        kappa.register("store_bytes", "Bytes into the store and from it", bytes);
     }
 
     /// Serves them, and nothing else, at `/metrics` of this address, until the runtime ends or the returned task is aborted. Gives the address, which
@@ -223,7 +251,11 @@ impl Metrics {
                 task,
                 incarnation,
                 outcome,
+                spent,
             } => {
+                let usage = spent.invocation.unwrap_or_default();
+                self.asked_of_store(usage.store, WORKER);
+                self.asked_of_store(spent.coordinator, COORDINATOR);
                 let function = going_on.of(*task);
                 if let Some(started) = going_on.invocations.remove(&(*task, *incarnation)) {
                     self.invocations_running.dec();
@@ -258,6 +290,37 @@ impl Metrics {
         }
     }
 
+    fn asked_of_store(&self, operations: Operations, by: &'static str) {
+        let Operations {
+            puts,
+            gets,
+            ranges,
+            deletes,
+            lists,
+            bytes_up,
+            bytes_down,
+        } = operations;
+        let kinds = [
+            ("put", puts),
+            ("get", gets),
+            ("get_range", ranges),
+            ("delete", deletes),
+            ("delete_prefix", lists),
+        ];
+        for (operation, count) in kinds.into_iter().filter(|(_, count)| *count > 0) {
+            self.store_operations
+                .get_or_create(&OfOperation { operation, by })
+                .inc_by(count);
+        }
+        for (direction, bytes) in [("up", bytes_up), ("down", bytes_down)] {
+            if bytes > 0 {
+                self.store_bytes
+                    .get_or_create(&OfDirection { direction, by })
+                    .inc_by(bytes);
+            }
+        }
+    }
+
     fn waited(&self, going_on: &mut GoingOn, task: TaskId, at: u64) {
         if let Some(since) = going_on.waits.remove(&task) {
             self.tasks_waiting.dec();
@@ -286,12 +349,13 @@ impl GoingOn {
 }
 
 impl Observer for Metrics {
-    fn observe(&self, run: RunId, happened: &[Observation], _stats: &RunStats) {
+    fn observe(&self, run: RunId, happened: &[Observation], stats: &RunStats) {
         let mut all = self.going_on.lock();
         let going_on = all.entry(run).or_default();
         for observation in happened {
             self.happened(going_on, observation);
         }
+        going_on.coordinator = stats.used.coordinator;
     }
 
     /// Nothing of it is counted again; only the tasks' functions are needed, and who waits.
@@ -306,8 +370,11 @@ impl Observer for Metrics {
         }
     }
 
-    fn over(&self, run: RunId, end: &RunEnd, _stats: &RunStats) {
+    fn over(&self, run: RunId, end: &RunEnd, stats: &RunStats) {
         if let Some(going_on) = self.going_on.lock().remove(&run) {
+            // What no event has told any more.
+            let rest = stats.used.coordinator.minus(going_on.coordinator);
+            self.asked_of_store(rest, COORDINATOR);
             self.invocations_running.dec_by(going_on.invocations.len() as i64);
             self.tasks_waiting.dec_by(going_on.waits.len() as i64);
         }

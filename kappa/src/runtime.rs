@@ -33,7 +33,7 @@ use crate::journal::{Durability, Journal, JournalError};
 use crate::platform::Platform;
 use crate::protocol::{Payload, TaskSpec};
 use crate::record::{About, Origin, Recorder};
-use crate::store::Store;
+use crate::store::{Counted, Store};
 use crate::task::{TaskCall, TaskFunction};
 use bytes::Bytes;
 use state::{Opening, State};
@@ -118,10 +118,12 @@ impl Kappa {
 
     async fn start_bytes<V>(&self, run: RunId, function: &str, arguments: Bytes) -> Result<RunHandle<V>, RunError> {
         let journal = self.journal(run, Opening::New).await?;
-        let arguments = self.payload(run, arguments).await?;
+        let (store, counts) = Counted::new(self.inner.store.clone());
+        let arguments = payload(&store, run, arguments).await?;
         let root = TaskSpec::new(function, arguments);
         let record = self.record(run, function, Recorder::start).await;
         let coordinator = Coordinator::start(self.setup(run, journal, &record)?, root).await?;
+        coordinator.count(counts.take());
         Ok(RunHandle::new(coordinator, record, self.clone()))
     }
 
@@ -269,20 +271,18 @@ impl Kappa {
             .await;
         opened.map(Some).map_err(|cause| RunError::Journal { run, cause })
     }
+}
 
-    async fn payload(&self, run: RunId, bytes: Bytes) -> Result<Payload, RunError> {
-        if bytes.len() <= Payload::INLINE_LIMIT {
-            return Ok(Payload::Inline(bytes));
-        }
-        let key = format!("{}/arguments", run.objects());
-        let length = bytes.len() as u64;
-        self.inner
-            .store
-            .put(&key, bytes)
-            .await
-            .map_err(|cause| RunError::Store { run, cause })?;
-        Ok(Payload::Stored { key, length })
+/// A run's arguments; in the store if they are long.
+async fn payload(store: &Arc<dyn Store>, run: RunId, bytes: Bytes) -> Result<Payload, RunError> {
+    if bytes.len() <= Payload::INLINE_LIMIT {
+        return Ok(Payload::Inline(bytes));
     }
+    let key = format!("{}/arguments", run.objects());
+    let length = bytes.len() as u64;
+    let stored = store.put(&key, bytes).await;
+    stored.map_err(|cause| RunError::Store { run, cause })?;
+    Ok(Payload::Stored { key, length })
 }
 
 impl Drop for Inner {

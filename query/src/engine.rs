@@ -21,7 +21,9 @@ use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::sql::parser::Statement;
 use kappa::cli::RunOptions;
 use kappa::ids::RunId;
+use kappa::record::cost::Cost;
 use kappa::runtime::{Kappa, RunHandle, RunStats};
+use kappa::store::Counted;
 use parking_lot::Mutex;
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -50,6 +52,8 @@ pub struct QueryResult {
     pub batches: Vec<RecordBatch>,
     /// What the run took; `None` for a statement that the session answered by itself.
     pub stats: Option<RunStats>,
+    /// What that costs, or would have cost, on rented functions.
+    pub cost: Option<Cost>,
 }
 
 impl QueryResult {
@@ -63,6 +67,7 @@ impl QueryResult {
             schema: Arc::new(Schema::empty()),
             batches: Vec::new(),
             stats: None,
+            cost: None,
         }
     }
 
@@ -75,6 +80,7 @@ impl QueryResult {
             schema,
             batches: vec![batch],
             stats: None,
+            cost: None,
         })
     }
 }
@@ -227,11 +233,13 @@ impl Engine {
         analyze: Option<Vec<String>>,
     ) -> Result<(RunHandle<Finished>, usize), QueryError> {
         let options = self.session.current_options();
-        let mut program =
-            Program::publish(graph, self.kappa.store().as_ref(), run.results(), options, self.workers).await?;
+        let (store, counts) = Counted::new(self.kappa.store().clone());
+        let mut program = Program::publish(graph, store.as_ref(), run.results(), options, self.workers).await?;
         program.analyze = analyze;
         let units = program.stages.iter().map(|stage| stage.units as usize).sum();
-        Ok((self.kappa.start_as(run, drive(program)).await?, units))
+        let handle = self.kappa.start_as(run, drive(program)).await?;
+        handle.count(counts.take());
+        Ok((handle, units))
     }
 
     /// Deletes what a query without a future has in the store.

@@ -16,7 +16,7 @@ pub type Result<T, E = QueryError> = std::result::Result<T, E>;
 #[non_exhaustive]
 pub enum QueryError {
     /// The SQL is wrong, or names something that is not there, or reading table metadata failed.
-    #[error("{}", message(.0))]
+    #[error("{}", innermost_message(.0))]
     Sql(#[source] Box<DataFusionError>),
 
     /// The query is valid but cannot be run in stages.
@@ -47,7 +47,7 @@ pub enum QueryError {
     },
 
     /// A plan cannot be written as bytes, or bytes do not hold a plan.
-    #[error("{what}: {}", message(source))]
+    #[error("{what}: {}", innermost_message(source))]
     Codec {
         /// What was being written or read.
         what: String,
@@ -118,7 +118,7 @@ impl From<DataFusionError> for QueryError {
     }
 }
 
-/// The message of the innermost error, without the back-trace and the layers that led to it.
-fn message(error: &DataFusionError) -> String {
+/// The message of the innermost error, without the back-trace and the layers that led to it: what a reader can do something about.
+pub fn innermost_message(error: &DataFusionError) -> String {
     error.find_root().strip_backtrace()
 }

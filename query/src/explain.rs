@@ -14,6 +14,12 @@
 //! stage 0: 8 units, Hash([k@0], 8)
 //!   = 2 tasks put out 1204 rows, 56.1 kB in 8 objects
 //! ```
+//!
+//! and one at the end, for the whole run:
+//!
+//! ```text
+//! run: 5 invocations, 0.311 GB-seconds, 14 writes and 22 reads of the store; on AWS it would have cost 0.000085 USD
+//! ```
 
 use std::fmt::Write;
 
@@ -22,6 +28,7 @@ use datafusion::physical_plan::displayable;
 
 use crate::exec::progress::StageTotals;
 use crate::stage::{Stage, StageGraph};
+use kappa::record::cost::Cost;
 
 /// The stages in order, each with its units, its exchange, what it reads, and its tree.
 pub fn explain(graph: &StageGraph) -> String {
@@ -41,8 +48,8 @@ pub fn stages(graph: &StageGraph) -> Vec<String> {
     graph.stages.iter().map(text).collect()
 }
 
-/// What [`stages`] gave, with what each stage did.
-pub fn analyzed(stages: &[String], totals: &[StageTotals]) -> String {
+/// What [`stages`] gave, with what each stage did, and what the run used.
+pub fn analyzed(stages: &[String], totals: &[StageTotals], cost: &Cost) -> String {
     let mut text = String::new();
     for (stage, totals) in stages.iter().zip(totals) {
         let (heading, tree) = stage.split_once('\n').unwrap_or((stage, ""));
@@ -61,6 +68,8 @@ pub fn analyzed(stages: &[String], totals: &[StageTotals]) -> String {
             "{heading}\n  = {tasks} put out {rows}, {bytes} in {objects}\n{tree}"
         );
     }
+    let invocations = counted(cost.invocations + cost.on_coordinator, "invocation");
+    let _ = writeln!(text, "run: {invocations}, {}", cost.in_short(true));
     text
 }
 

@@ -12,6 +12,7 @@ use kappa::RunError;
 use kappa::cli::RunOptions;
 use kappa::ids::RunId;
 use kappa::runtime::RunStats;
+use kappa_query::error::innermost_message;
 use kappa_query::{Execution, QueryError, QueryResult, RunningQuery};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -174,7 +175,12 @@ impl Started<'_> {
                 }
             },
         };
-        let QueryResult { schema, batches, stats } = result;
+        let QueryResult {
+            schema,
+            batches,
+            stats,
+            cost: _,
+        } = result;
         let effort = stats.map(Effort::from).unwrap_or_default();
         Ok(Ok(Answer {
             schema,
@@ -325,9 +331,8 @@ impl PlainEngine {
     }
 }
 
-/// The innermost message, which is what a reader can do something about.
 fn plain_message(error: DataFusionError) -> anyhow::Error {
-    anyhow::anyhow!("{}", error.find_root().strip_backtrace())
+    anyhow::anyhow!("{}", innermost_message(&error))
 }
 
 #[cfg(test)]

@@ -281,7 +281,11 @@ async fn drive<F: TaskFunction>(
             return Err(End { message, code });
         }
     };
-    let sums = progress.finish(&handle.stats());
+    let mut sums = progress.finish(&handle.stats());
+    let cost = handle.cost();
+    if !cost.is_hypothetical {
+        sums.push_str(&format!("; {}", cost.in_short(false)));
+    }
     if !common.quiet {
         if let Some(trouble) = handle.record_trouble() {
             say(&format!("warning: {trouble}"));

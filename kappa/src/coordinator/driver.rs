@@ -18,6 +18,7 @@
 
 pub mod clock;
 mod finish;
+mod measured;
 mod observers;
 mod perform;
 mod publish;
@@ -34,6 +35,8 @@ use crate::platform::Platform;
 use crate::protocol::{Reply, Request, TaskSpec};
 use crate::runtime::RunError;
 use crate::store::Store;
+use crate::store::counted::{Counted, Counts};
+use crate::usage::Operations;
 use async_trait::async_trait;
 use bytes::Bytes;
 use clock::Clock;
@@ -44,6 +47,7 @@ use parking_lot::Mutex;
 pub(crate) use perform::BY_THE_COORDINATOR;
 use record::{Compaction, Input, Milestone};
 use std::collections::BTreeMap;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::runtime::Handle;
@@ -86,6 +90,8 @@ pub struct Coordinator {
 struct Shared {
     me: Weak<Shared>,
     setup: Setup,
+    /// What the coordinator itself does, as far as the state has not been told.
+    doings: Doings,
     /// How far the run's time is ahead of the clock's: another machine's clock may have been before this one's.
     ahead: Duration,
     core: Mutex<Core>,
@@ -96,6 +102,15 @@ struct Shared {
     events: broadcast::Sender<RunEvent>,
     outcome: watch::Sender<Option<Result<Bytes, RunError>>>,
     gate: publish::Gate,
+}
+
+/// What the coordinator itself does, since it was last told.
+struct Doings {
+    /// Counts of `setup.store`.
+    store: Arc<Counts>,
+    /// The store as it was given.
+    uncounted: Arc<dyn Store>,
+    journal_writes: AtomicU64,
 }
 
 /// Which call waits for its reply, and where that goes.
@@ -180,8 +195,11 @@ impl Coordinator {
         coordinator.begin(Event::Recovered(environment)).await
     }
 
-    fn around(state: State, setup: Setup, compaction: Compaction) -> Result<Self, RunError> {
+    fn around(state: State, mut setup: Setup, compaction: Compaction) -> Result<Self, RunError> {
         let run = setup.run;
+        let uncounted = setup.store;
+        let (store, counts) = Counted::new(uncounted.clone());
+        setup.store = store;
         let journal = setup.journal.clone().filter(|journal| !journal.is_immediate());
         let (inputs, received) = match journal {
             Some(journal) => {
@@ -205,6 +223,11 @@ impl Coordinator {
         let shared = Arc::new_cyclic(|me| Shared {
             me: me.clone(),
             setup,
+            doings: Doings {
+                store: counts,
+                uncounted,
+                journal_writes: AtomicU64::new(0),
+            },
             ahead,
             core: Mutex::new(core),
             earlier_timer: Notify::new(),
@@ -259,7 +282,12 @@ impl Coordinator {
 
     /// What has happened so far, in numbers.
     pub fn stats(&self) -> RunStats {
-        self.shared.core.lock().state.stats().clone()
+        self.shared.stats(&self.shared.core.lock())
+    }
+
+    /// Adds what was done in the store for the run, outside of the coordinator.
+    pub fn count(&self, operations: Operations) {
+        self.shared.doings.store.add(operations);
     }
 
     /// Ends the run with all its tasks. They fail with [`Failure::Cancelled`](crate::Failure::Cancelled).
@@ -422,7 +450,7 @@ impl Shared {
             invocation.abort();
         }
         self.earlier_timer.notify_one();
-        self.tell(Err(reason), core.state.stats());
+        self.tell(Err(reason), &self.stats(core));
     }
 
     /// The run is over, at least here. Only the first outcome counts.

@@ -7,6 +7,7 @@
 use super::{Platform, PlatformError};
 use crate::link::Link;
 use crate::protocol::{Call, Invocation, InvocationOutcome, Reply, Request};
+use crate::usage::Usage;
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use rand::rngs::SmallRng;
@@ -192,6 +193,10 @@ impl Link for Doomed {
             return self.die().await;
         }
         reply
+    }
+
+    fn used(&self, usage: Usage) {
+        self.link.used(usage);
     }
 }
 

@@ -10,6 +10,8 @@ use super::Platform;
 use crate::link::Link;
 use crate::protocol::{Invocation, InvocationOutcome, Reply, Request};
 use crate::store::Store;
+use crate::store::counted::{Counted, Counts};
+use crate::usage::Usage;
 use crate::worker::{WorkerEnd, run_invocation};
 use async_trait::async_trait;
 use parking_lot::Mutex;
@@ -17,7 +19,7 @@ use std::future::pending;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::runtime::{Handle, Runtime};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -81,10 +83,13 @@ impl InProcess {
             closed: AtomicBool::new(false),
         });
         let time_limit = invocation.time_limit.unwrap_or(Duration::MAX);
-        let running = self
-            .handle
-            .spawn(run_invocation(invocation, gate.clone(), self.store.clone()));
-        let mut running = Running { task: running, gate };
+        let (store, counts) = Counted::new(self.store.clone());
+        let mut running = Running {
+            task: self.handle.spawn(run_invocation(invocation, gate.clone(), store)),
+            gate,
+            started: Instant::now(),
+            counts,
+        };
         match tokio::time::timeout(time_limit, &mut running.task).await {
             Err(_) => InvocationOutcome::TimedOut,
             Ok(Ok(WorkerEnd::Returned)) => InvocationOutcome::Returned,
@@ -150,16 +155,20 @@ impl Platform for LazyInProcess {
     }
 }
 
-/// An invocation in progress; dropping it ends the invocation.
+/// An invocation in progress; dropping it ends the invocation, and tells what it has used.
 struct Running {
     task: JoinHandle<WorkerEnd>,
     gate: Arc<Gate>,
+    started: Instant,
+    counts: Arc<Counts>,
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
         self.gate.closed.store(true, Ordering::SeqCst);
         self.task.abort();
+        let usage = Usage::new(self.started.elapsed(), self.counts.total());
+        self.gate.link.used(usage);
     }
 }
 

@@ -29,6 +29,7 @@ use crate::link::Link;
 use crate::link::http::{Access, HttpServer};
 use crate::protocol::{Answer, Invocation, InvocationOutcome, Reply, Request};
 use crate::store::Store;
+use crate::usage::{Operations, Usage};
 use async_trait::async_trait;
 use futures::stream::{self, FuturesUnordered};
 use futures::{FutureExt, StreamExt};
@@ -37,7 +38,7 @@ use pool::{Busy, Pool};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::net::UnixStream;
 use tokio::net::unix::WriteHalf;
 use tokio_util::sync::CancellationToken;
@@ -153,7 +154,9 @@ impl Process {
             Some(opened) => Calls::ByHttp(opened.access().clone()),
             None => Calls::BySocket(&*link),
         };
-        match tokio::time::timeout(time_limit, exchange(&mut socket, invocation, calls, limit)).await {
+        let mut heard = Heard::new(&*link);
+        let exchange = exchange(&mut socket, invocation, calls, limit, &mut heard.done);
+        match tokio::time::timeout(time_limit, exchange).await {
             Err(_) => InvocationOutcome::TimedOut,
             Ok(Ok(End::Left(outcome))) => {
                 busy.release();
@@ -203,6 +206,30 @@ enum End {
     Died,
 }
 
+/// What has been heard of an invocation; dropping it tells what that has used.
+struct Heard<'a> {
+    link: &'a dyn Link,
+    started: Instant,
+    /// What it has done in the store, by its own latest word.
+    done: Operations,
+}
+
+impl<'a> Heard<'a> {
+    fn new(link: &'a dyn Link) -> Self {
+        Heard {
+            link,
+            started: Instant::now(),
+            done: Operations::default(),
+        }
+    }
+}
+
+impl Drop for Heard<'_> {
+    fn drop(&mut self) {
+        self.link.used(Usage::new(self.started.elapsed(), self.done));
+    }
+}
+
 /// By which way a worker makes its calls.
 enum Calls<'a> {
     BySocket(&'a dyn Link),
@@ -210,7 +237,15 @@ enum Calls<'a> {
 }
 
 /// Hands over an invocation and serves its requests until it ends. Several may be under way at once, and be answered in any order.
-async fn exchange(socket: &mut UnixStream, invocation: Invocation, calls: Calls<'_>, limit: usize) -> io::Result<End> {
+///
+/// `done` is kept at what the invocation has done in the store, as far as that is known.
+async fn exchange(
+    socket: &mut UnixStream,
+    invocation: Invocation,
+    calls: Calls<'_>,
+    limit: usize,
+    done: &mut Operations,
+) -> io::Result<End> {
     let invoked = (invocation.task, invocation.incarnation);
     let is_own = |request: &Request| match (request.task, request.incarnation) == invoked {
         true => Ok(()),
@@ -240,28 +275,33 @@ async fn exchange(socket: &mut UnixStream, invocation: Invocation, calls: Calls<
             Some(message) = messages.next() => message?,
         };
         match (message, link) {
-            (Some(FromWorker::Request(request)), Some(link)) => {
+            (Some(FromWorker::Request(request, so_far)), Some(link)) => {
                 is_own(&request)?;
+                *done = so_far;
                 if replies.len() >= REQUESTS_UNDER_WAY {
                     return Err(nonsense("one request after the other without waiting for replies"));
                 }
                 let sequence = request.sequence;
                 replies.push(link.send(request).map(move |reply| (sequence, reply)));
             }
-            (Some(FromWorker::Unlinked(request)), None) => {
+            (Some(FromWorker::Unlinked(request, all)), None) => {
                 is_own(&request)?;
+                *done = all;
                 return Ok(End::Left(InvocationOutcome::Unlinked(request)));
             }
-            (Some(FromWorker::Ended(None)), _) => return Ok(End::Left(InvocationOutcome::Returned)),
-            (Some(FromWorker::Ended(Some(message))), _) => {
-                return Ok(End::Outcome(InvocationOutcome::Crashed(message)));
+            (Some(FromWorker::Ended(broken, all)), _) => {
+                *done = all;
+                return Ok(match broken {
+                    None => End::Left(InvocationOutcome::Returned),
+                    Some(message) => End::Outcome(InvocationOutcome::Crashed(message)),
+                });
             }
             (Some(FromWorker::Ready | FromWorker::Unusable(_)), _) => {
                 return Err(nonsense("`ready` in the middle of a task"));
             }
             (Some(FromWorker::Report(_)), _) => return Err(nonsense("a report on what was not ordered")),
-            (Some(FromWorker::Request(_)), None) => return Err(nonsense("a request that should have come by HTTP")),
-            (Some(FromWorker::Unlinked(_)), Some(_)) => return Err(nonsense("a request that could have been sent")),
+            (Some(FromWorker::Request(..)), None) => return Err(nonsense("a request that should have come by HTTP")),
+            (Some(FromWorker::Unlinked(..)), Some(_)) => return Err(nonsense("a request that could have been sent")),
             (None, _) => return Ok(End::Died),
         }
     }

@@ -248,6 +248,7 @@ impl History {
                 task,
                 incarnation,
                 outcome,
+                spent: _,
             } => {
                 let task = self.task(task, at);
                 task.waited += skipped.waited;
@@ -569,6 +570,7 @@ pub(crate) mod tests {
             task,
             incarnation,
             outcome,
+            spent: Default::default(),
         };
         let checkpoint = |sequence, bytes| RunEvent::Checkpoint {
             task,

@@ -6,11 +6,13 @@
 //! A wait that begins with a call that was not written, and ends before the invocation is sent away, is not written either.
 
 use super::line::{Line, Skipped};
-use crate::coordinator::state::{Observation, RunEvent};
+use crate::coordinator::state::{Observation, RunEvent, WITH_ITS_COORDINATOR};
 use crate::ids::{Incarnation, TaskId};
 use crate::protocol::{InvocationOutcome, Payload};
+use crate::usage::{Spent, Totals};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 /// So many checkpoints of an invocation are all written.
 pub const EACH: u64 = 64;
@@ -31,6 +33,8 @@ pub struct Sums {
     pub stored_checkpoints: u64,
     /// Invocations that read such a checkpoint.
     pub stored_resumes: u64,
+    /// What the invocations that have ended, and the coordinator, have used.
+    pub used: Totals,
 }
 
 /// Decides for one run.
@@ -188,8 +192,11 @@ impl Thinning {
                 task,
                 incarnation,
                 outcome,
+                spent,
             } => {
                 let open = self.open.remove(&(*task, *incarnation));
+                let wall = open.as_ref().map_or(0, |open| line.at.saturating_sub(open.started));
+                self.sums.used.add(outcome, spent, Duration::from_micros(wall));
                 if let Some(open) = open
                     && !matches!(
                         outcome,
@@ -220,7 +227,8 @@ impl Thinning {
             event: RunEvent::InvocationEnded {
                 task,
                 incarnation,
-                outcome: InvocationOutcome::Killed("with its coordinator".to_string()),
+                outcome: InvocationOutcome::Killed(WITH_ITS_COORDINATOR.to_string()),
+                spent: Spent::default(),
             },
             skipped: skipped.unwrap_or_default(),
         };
@@ -292,6 +300,7 @@ mod tests {
             task: TASK,
             incarnation,
             outcome,
+            spent: Spent::default(),
         }
     }
 

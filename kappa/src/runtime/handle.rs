@@ -4,6 +4,8 @@ use super::{Kappa, Record, RunError, RunEvent, RunStats};
 use crate::coordinator::driver::Coordinator;
 use crate::ids::RunId;
 use crate::link::Link;
+use crate::record::cost::{Cost, Prices, Terms};
+use crate::usage::Operations;
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use std::any::type_name;
@@ -20,7 +22,7 @@ pub struct RunHandle<V> {
     coordinator: Coordinator,
     record: Record,
     /// Keeps platform and runtime alive.
-    _kappa: Kappa,
+    kappa: Kappa,
     value: PhantomData<fn() -> V>,
 }
 
@@ -36,7 +38,7 @@ impl<V> RunHandle<V> {
         RunHandle {
             coordinator,
             record,
-            _kappa: kappa,
+            kappa,
             value: PhantomData,
         }
     }
@@ -54,6 +56,18 @@ impl<V> RunHandle<V> {
     /// What has happened so far, in numbers.
     pub fn stats(&self) -> RunStats {
         self.coordinator.stats()
+    }
+
+    /// What it costs on functions, or would have cost, so far: by AWS's public prices.
+    pub fn cost(&self) -> Cost {
+        let kappa = &self.kappa.inner;
+        let terms = Terms::of(&kappa.platform.name(), &kappa.store.url());
+        Cost::of(&self.stats().used, terms, Prices::default())
+    }
+
+    /// Adds what was done in the store for this run outside of it, so that it counts too: what was put there before it was started, for example.
+    pub fn count(&self, operations: Operations) {
+        self.coordinator.count(operations);
     }
 
     /// How workers in this process reach the run's coordinator.

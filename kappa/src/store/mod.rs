@@ -6,6 +6,7 @@
 //! `S3Store` (`s3://BUCKET[/PREFIX]`, with the feature `aws`). A new backend is done when [`conformance`] passes on it.
 
 pub mod conformance;
+pub mod counted;
 mod file;
 pub mod key;
 mod memory;
@@ -15,6 +16,7 @@ mod redis;
 pub(crate) mod s3;
 mod temporary;
 
+pub use counted::Counted;
 pub use file::FileStore;
 pub use memory::Memory;
 pub use open::open;
@@ -27,6 +29,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use std::fmt;
 use std::ops::Range;
+use std::sync::Arc;
 
 /// A place for objects that are written once, read often and deleted once. Keys are `/`-separated segments of `[A-Za-z0-9._-]`.
 #[async_trait]
@@ -54,6 +57,11 @@ pub trait Store: Send + Sync + fmt::Debug {
 
     /// The text from which a worker process opens the same store.
     fn url(&self) -> String;
+
+    /// The store that this one only passes on to, if it does nothing but that.
+    fn inner(&self) -> Option<&Arc<dyn Store>> {
+        None
+    }
 }
 
 /// Why a store could not do what was asked.

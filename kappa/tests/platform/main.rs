@@ -14,3 +14,4 @@ mod in_process;
 mod process;
 mod proxy;
 mod tasks;
+mod usage;

@@ -147,6 +147,7 @@ fn texts(names: &[&str], columns: Vec<Vec<String>>) -> QueryResult {
         schema,
         batches,
         stats: None,
+        cost: None,
     }
 }
 

@@ -154,7 +154,8 @@ impl Shell {
             say(format_args!("({})", words.join(", ")));
         }
         if let Some(stats) = result.stats.as_ref().filter(|_| self.with_stats) {
-            say(summary(stats));
+            let cost = result.cost.as_ref().map(|cost| cost.in_short(false));
+            say(summary(stats, cost.as_deref()));
         }
     }
 
@@ -190,8 +191,8 @@ pub(crate) fn of_write(error: &io::Error) -> Stop {
     }
 }
 
-/// The counts of a run in one line.
-fn summary(stats: &RunStats) -> String {
+/// The counts of a run in one line, with what it used.
+fn summary(stats: &RunStats, cost: Option<&str>) -> String {
     let RunStats {
         tasks,
         invocations,
@@ -217,6 +218,9 @@ fn summary(stats: &RunStats) -> String {
         if count > 0 {
             text.push_str(&format!("; {count} {what}"));
         }
+    }
+    if let Some(cost) = cost {
+        text.push_str(&format!("; {cost}"));
     }
     text
 }
@@ -263,9 +267,10 @@ mod tests {
             ..Default::default()
         };
         let quiet = "1 invocation: 0 killed, 0 timed out, 0 resumed; 3 tasks; 7 checkpoints of 1.5 KB";
-        assert_eq!(summary(&stats), quiet);
+        assert_eq!(summary(&stats, None), quiet);
         stats.crashed = 2;
-        assert_eq!(summary(&stats), format!("{quiet}; 2 crashed"));
+        assert_eq!(summary(&stats, None), format!("{quiet}; 2 crashed"));
+        assert_eq!(summary(&stats, Some("1 USD")), format!("{quiet}; 2 crashed; 1 USD"));
     }
 
     #[test]

@@ -12,6 +12,7 @@ use datafusion::error::DataFusionError;
 use kappa::ids::RunId;
 use kappa::runtime::{RunEvent, RunHandle};
 use kappa::store::Store;
+use kappa::store::counted::{Counted, Counts};
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -21,7 +22,9 @@ use tokio::sync::broadcast::error::RecvError;
 /// A query that runs.
 pub struct RunningQuery {
     handle: RunHandle<Finished>,
+    /// Counted by `counts`.
     store: Arc<dyn Store>,
+    counts: Arc<Counts>,
     units: usize,
     /// What to delete at the end: the objects of a query that nobody can resume.
     prefix: Option<(String, OpenQueries)>,
@@ -52,10 +55,12 @@ impl RunningQuery {
         prefix: Option<(String, OpenQueries)>,
     ) -> Self {
         let units_done = Arc::new(AtomicUsize::new(0));
+        let (store, counts) = Counted::new(store);
         tokio::spawn(count_units(handle.events(), units_done.clone()));
         RunningQuery {
             handle,
             store,
+            counts,
             units,
             prefix,
             units_done,
@@ -98,11 +103,12 @@ impl RunningQuery {
             handle, store, prefix, ..
         } = self;
         let outcome = handle.wait().await;
-        let stats = handle.stats();
         let result = match outcome {
             Ok(finished) => match &finished.analyze {
-                Some(stages) => QueryResult::text("stages", &explain::analyzed(stages, &finished.totals))
-                    .map(|text| (text.schema, text.batches)),
+                Some(stages) => {
+                    QueryResult::text("stages", &explain::analyzed(stages, &finished.totals, &handle.cost()))
+                        .map(|text| (text.schema, text.batches))
+                }
                 None => read_result(store, &finished).await,
             },
             Err(error) => Err(error.into()),
@@ -114,10 +120,13 @@ impl RunningQuery {
             }
         }
         let (schema, batches) = result?;
+        // Reading the result, and tidying up, costs something too.
+        handle.count(self.counts.take());
         Ok(QueryResult {
             schema,
             batches,
-            stats: Some(stats),
+            stats: Some(handle.stats()),
+            cost: Some(handle.cost()),
         })
     }
 }

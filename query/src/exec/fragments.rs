@@ -21,6 +21,7 @@ use datafusion::physical_plan::common::collect;
 use datafusion::physical_plan::coop::CooperativeExec;
 use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet};
 use kappa::store::Store;
+use kappa::store::counted::innermost;
 use parking_lot::Mutex;
 use std::collections::HashSet;
 use std::sync::{Arc, LazyLock};
@@ -31,22 +32,24 @@ pub struct Fragment {
     /// The stage.
     pub stage: Stage,
     context: Arc<TaskContext>,
+    source: StoreShuffle,
 }
 
 impl Fragment {
-    /// Starts a unit.
+    /// Starts a unit, which reads the shuffle through this store: it is the fragment's own, seen by the invocation that runs the unit.
     ///
     /// # Errors
     /// If an operator cannot start.
-    pub fn execute(&self, unit: u32) -> DataFusionResult<SendableRecordBatchStream> {
-        self.stage.fragment.execute(unit as usize, self.context.clone())
+    pub fn execute(&self, unit: u32, store: &Arc<dyn Store>) -> DataFusionResult<SendableRecordBatchStream> {
+        let context = with_source(&self.context, self.source.through(store.clone()));
+        self.stage.fragment.execute(unit as usize, Arc::new(context))
     }
 }
 
 /// A slot of the cache; several tasks of a stage may wait for the first to fill it.
 struct Entry {
     key: String,
-    /// Where the store is that the fragment reads: another engine of this process may have another for the same query. The fragment keeps
+    /// Where the store is that the fragment reads, without what each invocation wraps around it: another engine of this process may have another for the same query. The fragment keeps
     /// it alive, so no other store can come to lie there.
     store: usize,
     fragment: OnceCell<Arc<Fragment>>,
@@ -103,7 +106,7 @@ pub(crate) fn forget_all() {
 
 /// The stage's entry. A stage that is new here makes the process forget those that no unit is using.
 fn entry(key: &str, store: &Arc<dyn Store>) -> Arc<Entry> {
-    let store = Arc::as_ptr(store).cast::<()>().addr();
+    let store = Arc::as_ptr(innermost(store)).cast::<()>().addr();
     let mut cache = CACHE.lock();
     if let Some(entry) = cache.iter().find(|entry| entry.key == key && entry.store == store) {
         return entry.clone();
@@ -125,11 +128,12 @@ async fn decode(store: &Arc<dyn Store>, work: &StageWork) -> Result<Arc<Fragment
         manifests.push((*stage, Manifest::from_bytes(&store.get(key).await?)?));
     }
     let source = StoreShuffle::new(store.clone(), manifests)?;
-    let context = task_context(&work.options, source)?;
+    // The fragment outlives the invocation that decodes it.
+    let context = task_context(&work.options, source.through(innermost(store).clone()))?;
     let mut stage = Stage::from_bytes(&store.get(&work.fragment).await?, &context)?;
     debug_assert_eq!(stage.id, work.stage);
     stage.fragment = yielding(stage.fragment)?;
-    Ok(Arc::new(Fragment { stage, context }))
+    Ok(Arc::new(Fragment { stage, context, source }))
 }
 
 /// Lets joins yield now and then. One batch of input can give millions of output, and whoever consumes them would not come to an `.await` that
@@ -148,11 +152,22 @@ fn yielding(fragment: Arc<dyn ExecutionPlan>) -> DataFusionResult<Arc<dyn Execut
 /// The context in which fragments are decoded and run: the common session, with the shuffle.
 fn task_context(options: &SessionOptions, source: StoreShuffle) -> Result<Arc<TaskContext>, QueryError> {
     let state = session(options)?.context().state();
-    let config = state
-        .config()
-        .clone()
-        .with_extension(Arc::new(Shuffle(Arc::new(source))));
-    Ok(Arc::new(TaskContext::from(&state).with_session_config(config)))
+    Ok(Arc::new(with_source(&TaskContext::from(&state), source)))
+}
+
+/// The same context with this shuffle.
+fn with_source(context: &TaskContext, source: StoreShuffle) -> TaskContext {
+    let config = context.session_config().clone();
+    TaskContext::new(
+        context.task_id(),
+        context.session_id(),
+        config.with_extension(Arc::new(Shuffle(Arc::new(source)))),
+        context.scalar_functions().clone(),
+        context.higher_order_functions().clone(),
+        context.aggregate_functions().clone(),
+        context.window_functions().clone(),
+        context.runtime_env(),
+    )
 }
 
 static SESSIONS: Mutex<Vec<Session>> = Mutex::new(Vec::new());

@@ -17,7 +17,7 @@ use std::sync::Arc;
 /// # Errors
 /// Whatever the fragment, the shuffle or the store reports.
 pub async fn run_unit(store: &Arc<dyn Store>, fragment: &Fragment, work: &StageWork, unit: u32) -> Result<UnitOutput> {
-    let mut rows = fragment.execute(unit)?;
+    let mut rows = fragment.execute(unit, store)?;
     let exchange = &fragment.stage.output;
     let mut writer = ObjectWriter::new(fragment.stage.fragment.schema(), exchange.buckets());
     let mut partitioner = match exchange {

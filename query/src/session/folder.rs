@@ -20,7 +20,7 @@ use kappa::store::S3Place;
 
 use super::Session;
 use super::s3::{self, Objects};
-use crate::error::{QueryError, Result};
+use crate::error::{QueryError, Result, innermost_message};
 
 impl Session {
     /// Makes every Parquet, CSV and JSON file of `folder`, and every sub-folder of such files, a table named after it,
@@ -109,7 +109,7 @@ impl Session {
     ) -> Result<(ListingTableUrl, SchemaRef, f64)> {
         let url = place.url(file)?;
         let found = options.infer_schema(&self.context.state(), &url).await;
-        let found = found.map_err(|e| kind.unreadable(file, &innermost(&e)))?;
+        let found = found.map_err(|e| kind.unreadable(file, &innermost_message(&e)))?;
         if found.fields().is_empty() {
             return Err(kind.unreadable(file, "it has no columns"));
         }
@@ -169,7 +169,7 @@ impl Place {
                 _ => url.push_str(&format!("%{byte:02X}")),
             }
         }
-        ListingTableUrl::parse(url).map_err(|e| unusable(innermost(&e)))
+        ListingTableUrl::parse(url).map_err(|e| unusable(innermost_message(&e)))
     }
 
     /// How many rows a file has: exactly if it says so, else a guess from its size.
@@ -427,8 +427,4 @@ fn entries_here(folder: &Path) -> Result<Vec<Entry>> {
 /// Writers put what they like into a file's metadata; files that differ only there belong together.
 fn without_metadata(schema: &SchemaRef) -> Schema {
     Schema::new(schema.fields().clone())
-}
-
-fn innermost(error: &datafusion::error::DataFusionError) -> String {
-    error.find_root().strip_backtrace()
 }

@@ -21,7 +21,7 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub struct StoreShuffle {
     store: Arc<dyn Store>,
-    inputs: BTreeMap<StageId, Input>,
+    inputs: Arc<BTreeMap<StageId, Input>>,
 }
 
 #[derive(Debug)]
@@ -47,8 +47,17 @@ impl StoreShuffle {
         };
         Ok(StoreShuffle {
             store,
-            inputs: manifests.into_iter().map(input).collect::<Result<_>>()?,
+            inputs: Arc::new(manifests.into_iter().map(input).collect::<Result<_>>()?),
         })
+    }
+
+    /// The same stages, read through this store.
+    #[must_use]
+    pub fn through(&self, store: Arc<dyn Store>) -> Self {
+        StoreShuffle {
+            store,
+            inputs: self.inputs.clone(),
+        }
     }
 }
 

@@ -90,7 +90,8 @@ impl Shared {
     /// Tells those who wait, unless the run was stopped meanwhile: then they have been told why.
     fn settle(&self, outcome: Result<Bytes, RunError>) {
         let mut core = self.core.lock();
-        self.tell(outcome, core.state.stats());
+        let stats = self.stats(&core);
+        self.tell(outcome, &stats);
         core.stopped = true;
         core.inputs = None;
         self.gate.close();

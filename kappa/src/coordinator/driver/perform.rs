@@ -1,11 +1,12 @@
 //! Actions, once the events that led to them are recorded.
 
+use super::measured::Measured;
 use super::{Core, Shared};
 use crate::coordinator::state::{Action, Event};
 use crate::ids::{Incarnation, Sequence, TaskId};
-use crate::link::Link;
 use crate::platform::Platform;
 use crate::protocol::{Invocation, InvocationOutcome, Reply};
+use crate::usage::Usage;
 use futures::FutureExt;
 use futures::future::{AbortHandle, Abortable};
 use std::panic::AssertUnwindSafe;
@@ -38,7 +39,7 @@ impl Shared {
                         true => self.setup.here.clone(),
                         false => self.setup.platform.clone(),
                     };
-                    self.invoke(core, platform, invocation);
+                    self.invoke(core, platform, invocation, on_coordinator);
                 }
                 Action::Publish {
                     task,
@@ -76,42 +77,51 @@ impl Shared {
         }
     }
 
-    fn invoke(&self, core: &mut Core, platform: Arc<dyn Platform>, invocation: Invocation) {
+    fn invoke(&self, core: &mut Core, platform: Arc<dyn Platform>, invocation: Invocation, on_coordinator: bool) {
         let Some(me) = self.me.upgrade() else { return };
         let key = (invocation.task, invocation.incarnation);
         let (handle, registration) = AbortHandle::new_pair();
         core.invocations.insert(key, handle);
         let span = core.spans.of_invocation(&invocation);
         self.setup.runtime.spawn(async move {
-            let link: Arc<dyn Link> = me.clone();
-            let running = AssertUnwindSafe(platform.invoke(invocation, link)).catch_unwind();
+            let link = Measured::new(me.clone());
+            let running = AssertUnwindSafe(platform.invoke(invocation, link.clone())).catch_unwind();
             let running = running.instrument(span);
             let outcome = match Abortable::new(running, registration).await {
                 Ok(Ok(outcome)) => outcome,
                 Ok(Err(_)) => InvocationOutcome::Crashed("the platform panicked".to_string()),
                 Err(_) => InvocationOutcome::Killed(BY_THE_COORDINATOR.to_string()),
             };
-            me.invocation_ended(key, outcome);
+            // Whoever was killed has been dropped by now, and had its last word.
+            let usage = link.usage(platform.memory_limit());
+            me.invocation_ended(key, outcome, usage, on_coordinator);
         });
     }
 
-    fn invocation_ended(&self, key: (TaskId, Incarnation), outcome: InvocationOutcome) {
-        {
-            let mut core = self.core.lock();
-            core.invocations.remove(&key);
-            core.waiting.remove(&key);
-        }
+    fn invocation_ended(
+        &self,
+        key: (TaskId, Incarnation),
+        outcome: InvocationOutcome,
+        usage: Option<Usage>,
+        on_coordinator: bool,
+    ) {
+        self.core.lock().waiting.remove(&key);
         let (task, incarnation) = key;
         self.happened(Event::InvocationEnded {
             task,
             incarnation,
             outcome,
+            spent: self.spent(usage, on_coordinator),
         });
+        // Only now: whoever waits until nothing runs wants everybody's end to have been told.
+        self.core.lock().invocations.remove(&key);
         self.invocation_gone.notify_waiters();
     }
 
     fn delete(&self, keys: Vec<String>) {
-        let store = self.setup.store.clone();
+        // Counted now: the run may end before they are done.
+        self.count_deletions(keys.len());
+        let store = self.doings.uncounted.clone();
         self.setup.runtime.spawn(async move {
             for key in keys {
                 if let Err(cause) = store.delete(&key).await {

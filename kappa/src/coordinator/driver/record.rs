@@ -78,6 +78,7 @@ impl Shared {
         if sabotage::is(Sabotage::DoesBeforeRecording) {
             self.perform(core, actions.clone());
         }
+        self.writes_journal();
         let recorded = at_once(journal.append(vec![record]));
         let compacted = recorded.and_then(|()| match core.compaction.is_due(&**journal) {
             true => self.compact_now(core, &**journal),
@@ -101,6 +102,7 @@ impl Shared {
     fn compact_now(&self, core: &mut Core, journal: &dyn Journal) -> Result<(), JournalError> {
         let snapshot = core.state.snapshot();
         core.compaction.done(snapshot.len());
+        self.writes_journal();
         at_once(journal.snapshot(snapshot))
     }
 
@@ -190,6 +192,7 @@ impl Shared {
         if sabotage::is(Sabotage::DoesBeforeRecording) {
             self.perform(&mut self.core.lock(), std::mem::take(&mut actions));
         }
+        self.writes_journal();
         journal.append(records).await?;
         let snapshot = {
             let mut core = self.core.lock();
@@ -204,6 +207,7 @@ impl Shared {
             })
         };
         if let Some(snapshot) = snapshot {
+            self.writes_journal();
             journal.snapshot(snapshot).await?;
         }
         for sender in acknowledge {

@@ -7,6 +7,7 @@ use crate::coordinator::sabotage::{self, Sabotage};
 use crate::error::Failure;
 use crate::ids::{Incarnation, TaskId};
 use crate::protocol::{Answer, Invocation, InvocationOutcome, Reply, Request, Start};
+use crate::usage::Spent;
 use std::time::Duration;
 
 impl State {
@@ -36,7 +37,11 @@ impl State {
         let incarnation = task.next_incarnation;
         task.next_incarnation += 1;
         task.phase = Phase::Running(incarnation);
-        self.slots.insert((id, incarnation), Slot::default());
+        let slot = Slot {
+            started: self.now,
+            ..Slot::default()
+        };
+        self.slots.insert((id, incarnation), slot);
         self.stats.invocations += 1;
         if incarnation > 0 {
             self.stats.resumed += 1;
@@ -121,11 +126,14 @@ impl State {
         id: TaskId,
         incarnation: Incarnation,
         outcome: InvocationOutcome,
+        spent: &Spent,
         actions: &mut Vec<Action>,
     ) {
         let Some(slot) = self.slots.remove(&(id, incarnation)) else {
+            self.stats.used.add_coordinator(spent.coordinator, spent.journal_writes);
             return;
         };
+        self.stats.used.add(&outcome, spent, self.now.since(slot.started));
         if slot.leaving {
             self.leaving -= 1;
         }
@@ -140,6 +148,7 @@ impl State {
                 InvocationOutcome::Unlinked(_) => InvocationOutcome::Returned,
                 other => other.clone(),
             },
+            spent: *spent,
         };
         actions.push(Action::Observed(observed));
 

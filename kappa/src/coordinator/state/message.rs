@@ -3,6 +3,7 @@
 use super::{RunEvent, Tuning};
 use crate::ids::{Incarnation, Sequence, TaskId};
 use crate::protocol::{Invocation, InvocationOutcome, Payload, Reply, Request, TaskSpec};
+use crate::usage::Spent;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -63,6 +64,8 @@ pub enum Event {
         incarnation: Incarnation,
         /// How it ended.
         outcome: InvocationOutcome,
+        /// What it used, and what the coordinator did meanwhile.
+        spent: Spent,
     },
     /// Time has passed; due timers are served.
     Ticked,

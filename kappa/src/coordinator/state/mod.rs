@@ -56,11 +56,15 @@ pub use tuning::{BackOff, Tuning};
 
 use super::sabotage::{self, Sabotage};
 use crate::ids::{Incarnation, QueueId, RunId, TaskId};
-use crate::protocol::{Payload, Request, TaskResult, TaskSpec};
+use crate::protocol::{InvocationOutcome, Payload, Request, TaskResult, TaskSpec};
+use crate::usage::Spent;
 use queues::Queue;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use task::{Phase, Task};
+
+/// What killed an invocation that was running when the coordinator was gone.
+pub(crate) const WITH_ITS_COORDINATOR: &str = "with its coordinator";
 
 /// Everything the coordinator knows of one run.
 #[derive(Debug, Serialize, Deserialize)]
@@ -101,6 +105,8 @@ pub struct State {
 /// One invocation that occupies the platform.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Slot {
+    /// When it was handed over.
+    started: Timestamp,
     /// It has been suspended or killed, or its task has exited: it is about to end.
     leaving: bool,
     /// We had it killed: its end is no misfortune to be counted.
@@ -138,6 +144,7 @@ impl State {
     ///
     /// The actions may be performed only once the event is recorded; in a recovery they are dropped.
     pub fn apply(&mut self, now: Timestamp, event: Event, actions: &mut Vec<Action>) {
+        let earlier = self.now;
         self.now = self.now.max(now);
         let before = actions.len();
         match event {
@@ -151,11 +158,12 @@ impl State {
                 task,
                 incarnation,
                 outcome,
+                spent,
             } => {
-                self.invocation_ended(task, incarnation, outcome, actions);
+                self.invocation_ended(task, incarnation, outcome, &spent, actions);
             }
             Event::Ticked => self.tick(actions),
-            Event::Recovered(environment) => self.recover(environment, actions),
+            Event::Recovered(environment) => self.recover(environment, earlier, actions),
             Event::Cancelled => self.cancel_run(actions),
             Event::Published {
                 task,
@@ -233,10 +241,15 @@ impl State {
         self.create_task(root, None, actions);
     }
 
-    /// Brings every phase to what is true after the coordinator's process was gone: no invocation of before counts any more.
-    fn recover(&mut self, environment: Environment, actions: &mut Vec<Action>) {
+    /// Brings every phase to what is true after the coordinator's process was gone: no invocation of before counts any more. Of its end is known only that it
+    /// came after `earlier`, the latest moment before.
+    fn recover(&mut self, environment: Environment, earlier: Timestamp, actions: &mut Vec<Action>) {
         self.environment = environment;
-        self.slots.clear();
+        let gone = InvocationOutcome::Killed(WITH_ITS_COORDINATOR.to_string());
+        for slot in std::mem::take(&mut self.slots).values() {
+            let wall = earlier.since(slot.started);
+            self.stats.used.add(&gone, &Spent::default(), wall);
+        }
         self.leaving = 0;
         self.holding.clear();
         self.stats.recoveries += 1;

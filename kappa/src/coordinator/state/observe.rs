@@ -4,6 +4,7 @@ use super::task::Wait;
 use crate::error::TaskError;
 use crate::ids::{Incarnation, QueueId, Sequence, TaskId};
 use crate::protocol::{Call, InvocationOutcome};
+use crate::usage::{Spent, Totals};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::time::Duration;
@@ -70,6 +71,13 @@ pub enum RunEvent {
         incarnation: Incarnation,
         /// How it ended.
         outcome: InvocationOutcome,
+        /// What it used, and what the coordinator did meanwhile.
+        #[serde(
+            default,
+            skip_serializing_if = "Spent::is_nothing",
+            serialize_with = "Spent::without_zeros"
+        )]
+        spent: Spent,
     },
     /// An invocation ended before its task did; another one follows.
     Retried {
@@ -262,6 +270,8 @@ pub struct RunStats {
     pub cancelled: u64,
     /// How many times a failed task was begun again.
     pub begun_again: u64,
+    /// Time, memory and operations of what has ended.
+    pub used: Totals,
 }
 
 impl RunStats {

@@ -7,6 +7,7 @@ use crate::ids::Sequence;
 use crate::link::http::Access;
 use crate::platform::remote::{Order, Report};
 use crate::protocol::{Invocation, Reply, Request};
+use crate::usage::Operations;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::io::{self, ErrorKind};
@@ -32,12 +33,12 @@ pub(super) enum FromWorker {
     Ready,
     /// It cannot take any, and no other worker with this configuration can.
     Unusable(String),
-    /// A call of the running invocation.
-    Request(Request),
-    /// The invocation is over; with a message if the program broke.
-    Ended(Option<String>),
-    /// The invocation is over because this request could not be delivered by HTTP.
-    Unlinked(Box<Request>),
+    /// A call of the running invocation, and what that has done in the store so far.
+    Request(Request, Operations),
+    /// The invocation is over; with a message if the program broke. What it has done in the store.
+    Ended(Option<String>, Operations),
+    /// The invocation is over because this request could not be delivered by HTTP. What it has done in the store.
+    Unlinked(Box<Request>, Operations),
     /// An order is carried out.
     Report(Box<Report>),
 }
@@ -143,7 +144,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_truncated_or_mutilated_message_is_an_error_and_not_a_panic() {
-        let frame = encode(&FromWorker::Ended(Some("end".into())), 1000).unwrap().unwrap();
+        let frame = encode(&FromWorker::Ended(Some("end".into()), Operations::default()), 1000)
+            .unwrap()
+            .unwrap();
         for length in 1..frame.len() {
             let read: io::Result<Option<FromWorker>> = read(&mut &frame[..length], 1000).await;
             assert_eq!(read.unwrap_err().kind(), ErrorKind::UnexpectedEof, "cut to {length}");

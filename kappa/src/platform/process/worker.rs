@@ -10,6 +10,8 @@ use crate::link::http::{Access, HttpClient, Left};
 use crate::platform::remote::{OrderWorker, Stuck};
 use crate::protocol::{Answer, Invocation, Reply, Request};
 use crate::store::Store;
+use crate::store::counted::{Counted, Counts};
+use crate::usage::Operations;
 use crate::worker::{WorkerEnd, run_invocation};
 use async_trait::async_trait;
 use bytes::{Buf, BytesMut};
@@ -184,9 +186,9 @@ impl Line {
         self.outgoing.lock().await.send(&frame).await
     }
 
-    async fn ask(&self, request: Request) -> io::Result<Reply> {
+    async fn ask(&self, request: Request, done: Operations) -> io::Result<Reply> {
         let sequence = request.sequence;
-        let frame = match message::encode(&FromWorker::Request(request), self.limit)? {
+        let frame = match message::encode(&FromWorker::Request(request, done), self.limit)? {
             Ok(frame) => frame,
             Err(too_long) => return Ok(Reply::Answer(Answer::Refused(too_long.to_string()))),
         };
@@ -200,10 +202,16 @@ impl Line {
     }
 }
 
+/// The running invocation's way to the coordinator by the line.
+struct BySocket {
+    line: Arc<Line>,
+    counts: Arc<Counts>,
+}
+
 #[async_trait]
-impl Link for Line {
+impl Link for BySocket {
     async fn send(&self, request: Request) -> Reply {
-        match self.ask(request).await {
+        match self.line.ask(request, self.counts.total()).await {
             Ok(reply) => reply,
             // The parent is gone; `listen` ends the process.
             Err(_) => pending().await,
@@ -220,16 +228,24 @@ async fn listen(mut socket: OwnedReadHalf, line: Arc<Line>, store: Arc<dyn Store
             Some(ToWorker::Invoke(invocation, access)) => {
                 // What the last invocation did not wait for is not this one's.
                 line.waiting.lock().clear();
-                let (line, store, client) = (line.clone(), store.clone(), client.clone());
+                let (line, client) = (line.clone(), client.clone());
+                let (store, counts) = Counted::new(store.clone());
                 tokio::spawn(async move {
                     let end = match access {
-                        Some(access) => run_by_http(invocation, &client, &access, store).await,
-                        None => FromWorker::Ended(run(invocation, line.clone(), store).await),
+                        Some(access) => run_by_http(invocation, &client, &access, store, &counts).await,
+                        None => {
+                            let link = BySocket {
+                                line: line.clone(),
+                                counts: counts.clone(),
+                            };
+                            let broken = run(invocation, Arc::new(link), store).await;
+                            FromWorker::Ended(broken, counts.total())
+                        }
                     };
                     if line.say(&end).await.is_err() {
                         // Too long; or the parent is gone, and `listen` ends the process.
                         let unsaid = "it broke, with a message that is too long to be passed on".to_string();
-                        let _ = line.say(&FromWorker::Ended(Some(unsaid))).await;
+                        let _ = line.say(&FromWorker::Ended(Some(unsaid), counts.total())).await;
                     }
                 });
             }
@@ -277,23 +293,24 @@ async fn run_by_http(
     client: &Arc<HttpClient>,
     access: &Access,
     store: Arc<dyn Store>,
+    counts: &Counts,
 ) -> FromWorker {
     let (link, mut left) = match client.link(&invocation, access) {
         Ok(link) => link,
-        Err(cause) => return FromWorker::Ended(Some(cause.to_string())),
+        Err(cause) => return FromWorker::Ended(Some(cause.to_string()), counts.total()),
     };
     // The link is the invocation's own: where it leaves by is open as long as that runs.
     let mut running = tokio::spawn(run_invocation(invocation, link, store));
     let left = tokio::select! {
         biased;
-        end = &mut running => return FromWorker::Ended(ended(end)),
+        end = &mut running => return FromWorker::Ended(ended(end), counts.total()),
         Ok(left) = &mut left => left,
     };
     // Nothing of it may run any more when its request is handed over.
     running.abort();
     let _ = running.await;
     match left {
-        Left::Unlinked(request) => FromWorker::Unlinked(request),
-        Left::Broken(reason) => FromWorker::Ended(Some(reason)),
+        Left::Unlinked(request) => FromWorker::Unlinked(request, counts.total()),
+        Left::Broken(reason) => FromWorker::Ended(Some(reason), counts.total()),
     }
 }

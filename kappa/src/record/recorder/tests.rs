@@ -131,6 +131,7 @@ fn a_record_that_has_grown_too_long_takes_landmarks_only_and_goes_on_counting() 
                 task: TaskId(task),
                 incarnation: 0,
                 outcome: crate::protocol::InvocationOutcome::Returned,
+                spent: Default::default(),
             },
         ));
     }

@@ -6,6 +6,7 @@ mod operations;
 mod random;
 mod traps;
 mod unlinked;
+mod usage;
 
 use super::*;
 use crate::error::{Failure, TaskError};
@@ -13,6 +14,7 @@ use crate::ids::Sequence;
 use crate::protocol::{
     Answer, Call, Invocation, InvocationOutcome, Payload, Reply, Request, Retry, Start, TaskOptions, TaskSpec,
 };
+use crate::usage::Spent;
 use bytes::Bytes;
 use std::time::Duration;
 
@@ -150,6 +152,7 @@ impl Bench {
             task: TaskId(task),
             incarnation,
             outcome,
+            spent: Spent::default(),
         })
     }
 

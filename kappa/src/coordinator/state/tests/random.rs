@@ -363,6 +363,7 @@ impl World {
                     task,
                     incarnation,
                     outcome: InvocationOutcome::Returned,
+                    spent: Spent::default(),
                 });
             }
             Activity::Waiting => {}
@@ -411,6 +412,7 @@ impl World {
                     task,
                     incarnation,
                     outcome,
+                    spent: Spent::default(),
                 });
             }
         }
