@@ -48,7 +48,7 @@ pub struct RunOptions {
     #[arg(long, value_name = "ADDR")]
     pub listen: Option<SocketAddr>,
 
-    /// Where large values are kept: `memory:`, `file:DIR` or `redis://HOST[:PORT][,HOST2[:PORT]..]` [default: with the state, or else in memory or in a
+    /// Where large values are kept: `memory:`, `file:DIR` or `redis://HOST[:PORT][,HOST2[:PORT]..]` (`rediss://` for TLS) [default: with the state, or else in memory or in a
     /// folder that is removed at the end]
     #[arg(long, value_name = "URL")]
     pub store: Option<String>,
