@@ -32,6 +32,7 @@ use crate::ids::{RunId, TaskId};
 use crate::journal::{Durability, Journal, JournalError};
 use crate::platform::Platform;
 use crate::protocol::{Payload, TaskSpec};
+use crate::record::place::Place;
 use crate::record::{About, Origin, Recorder};
 use crate::store::{Counted, Store};
 use crate::task::{TaskCall, TaskFunction};
@@ -117,11 +118,11 @@ impl Kappa {
     }
 
     async fn start_bytes<V>(&self, run: RunId, function: &str, arguments: Bytes) -> Result<RunHandle<V>, RunError> {
-        let journal = self.journal(run, Opening::New).await?;
+        let (journal, place) = self.journal(run, Opening::New).await?;
         let (store, counts) = Counted::new(self.inner.store.clone());
         let arguments = payload(&store, run, arguments).await?;
         let root = TaskSpec::new(function, arguments);
-        let record = self.record(run, function, Recorder::start).await;
+        let record = self.record(run, function, place, Recorder::start).await;
         let coordinator = Coordinator::start(self.setup(run, journal, &record)?, root).await?;
         coordinator.count(counts.take());
         Ok(RunHandle::new(coordinator, record, self.clone()))
@@ -132,14 +133,14 @@ impl Kappa {
     /// # Errors
     /// If there is no such run, it is being worked on by another process, or its journal cannot be read.
     pub async fn resume<V>(&self, run: RunId) -> Result<RunHandle<V>, RunError> {
-        let journal = match self.journal(run, Opening::Existing).await {
+        let (journal, place) = match self.journal(run, Opening::Existing).await {
             Err(RunError::Journal {
                 cause: JournalError::NotFound { .. },
                 ..
             }) => Err(RunError::Unknown { run }),
             other => other,
         }?;
-        let record = self.record(run, "", Recorder::resume).await;
+        let record = self.record(run, "", place, Recorder::resume).await;
         let coordinator = Coordinator::resume(self.setup(run, journal, &record)?).await?;
         Ok(RunHandle::new(coordinator, record, self.clone()))
     }
@@ -225,18 +226,17 @@ impl Kappa {
         })
     }
 
-    /// The run's record, opened on a thread that may block. There is none without a state directory, or if it cannot be written.
+    /// The run's record, opened on a thread that may block. There is none without a state, or if it cannot be written.
     async fn record(
         &self,
         run: RunId,
         function: &str,
-        open: fn(&std::path::Path, About) -> std::io::Result<Option<Arc<Recorder>>>,
+        place: Option<Box<dyn Place>>,
+        open: fn(Box<dyn Place>, About) -> std::io::Result<Option<Arc<Recorder>>>,
     ) -> Record {
-        // Servers keep the state of a run, but no record of it.
-        let (Some(State::Folder(folder)), Some(runtime)) = (&self.inner.state, &self.inner.runtime) else {
+        let (Some(place), Some(runtime)) = (place, &self.inner.runtime) else {
             return Ok(None);
         };
-        let folder = folder.join("runs").join(run.to_string());
         let now = crate::record::recorder::now().0;
         let about = About {
             run: run.to_string(),
@@ -255,21 +255,27 @@ impl Kappa {
             sums: crate::record::thinning::Sums::default(),
             trouble: None,
         };
-        let opened = runtime.spawn_blocking(move || open(&folder, about)).await;
+        let opened = runtime.spawn_blocking(move || open(place, about)).await;
         opened.map_err(std::io::Error::other).flatten().map_err(|cause| {
             tracing::warn!(%run, %cause, "the run has no record; it goes on without one");
             format!("the run has no record: {cause}")
         })
     }
 
-    async fn journal(&self, run: RunId, opening: Opening) -> Result<Option<Arc<dyn Journal>>, RunError> {
+    /// The run's journal, and where its record goes; neither without a state.
+    async fn journal(
+        &self,
+        run: RunId,
+        opening: Opening,
+    ) -> Result<(Option<Arc<dyn Journal>>, Option<Box<dyn Place>>), RunError> {
         let (Some(state), Some(runtime)) = (&self.inner.state, &self.inner.runtime) else {
-            return Ok(None);
+            return Ok((None, None));
         };
         let opened = state
             .journal(run, opening, self.inner.durability, runtime.handle())
             .await;
-        opened.map(Some).map_err(|cause| RunError::Journal { run, cause })
+        let (journal, place) = opened.map_err(|cause| RunError::Journal { run, cause })?;
+        Ok((Some(journal), Some(place)))
     }
 }
 

@@ -17,6 +17,7 @@ struct CommandLine {
 
 const EXAMPLES: &str = "Examples:
   kappa runs --state DIR
+  kappa runs --state redis://HOST,HOST2
   kappa show last --state DIR
   kappa timeline last --state DIR --html run.html
   kappa resume last --state DIR

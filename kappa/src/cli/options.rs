@@ -61,7 +61,7 @@ pub struct RunOptions {
     #[arg(long, value_name = "URL")]
     pub advertise: Option<String>,
 
-    /// Where large values are kept: `memory:`, `file:DIR`, `redis://HOST[:PORT][,HOST2[:PORT]..]` or `s3://BUCKET[/PREFIX]` [default: with the
+    /// Where large values are kept: `memory:`, `file:DIR`, `redis://HOST[:PORT][,HOST2[:PORT]..]` (`rediss://` for TLS) or `s3://BUCKET[/PREFIX]` [default: with the
     /// state, or else in memory or in a folder that is removed at the end]
     #[arg(long, value_name = "URL")]
     pub store: Option<String>,

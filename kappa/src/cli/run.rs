@@ -7,8 +7,7 @@ use super::progress::{INTERVAL, Progress};
 use super::replicas::Told;
 use super::serve::{self, Serve};
 use crate::ids::RunId;
-use crate::record::folder::is_folder;
-use crate::record::{Origin, StateFolder};
+use crate::record::{Origin, records};
 use crate::runtime::{Kappa, RunError, RunHandle};
 use crate::task::{Constructor, TaskCall, TaskFunction};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -189,15 +188,10 @@ fn execute<F: TaskFunction>(line: CommandLine) -> Result<(), End> {
                     ));
                 }
                 // A mistyped one is not made.
-                Some(state) if !is_folder(state) => {
-                    let unreadable =
-                        || End::usage("write the whole of the run's id: there is no folder in which to look for it");
-                    RunId::parse(&run).ok_or_else(unreadable)?
-                }
-                Some(folder) => {
+                Some(state) => {
                     let cannot = |cause| End::failed(format!("there is no run {run} that could be resumed: {cause}"));
-                    StateFolder::open(folder)
-                        .and_then(|folder| folder.find(&run))
+                    records::open(state)
+                        .and_then(|records| records.find(&run))
                         .map_err(cannot)?
                 }
             };

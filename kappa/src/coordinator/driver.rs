@@ -8,7 +8,8 @@
 //! * Without a journal, or with one that neither blocks nor waits, on the caller's own thread, under one lock: an answer that is there at
 //!   once is returned without a change of threads.
 //! * With a durable journal, by a recorder: whatever has arrived while the last batch was being written becomes the next batch (group commit).
-//!   It is a thread of the run's own if the journal blocks the thread that writes it, a task of the coordinator's runtime if it only waits.
+//!   It is a thread of the run's own if the journal blocks the thread that writes it; a task if it only waits: where the journal itself works, if that
+//!   has a runtime, so that a call changes threads on its way there and on its way back and not in between, or else on the coordinator's runtime.
 //!
 //! Everything else that waits (invocations, timers, deletions) runs on the coordinator's own runtime, apart from the one on which tasks compute:
 //! a task that hogs its threads delays no timer and nobody else's checkpoint.
@@ -238,7 +239,7 @@ impl Coordinator {
         });
         if let Some((journal, received)) = received {
             let recorder = shared.clone();
-            let is_blocking = journal.is_blocking();
+            let (is_blocking, own_runtime) = (journal.is_blocking(), journal.runtime());
             let recording = async move { recorder.record_batches(&*journal, received).await };
             if is_blocking {
                 std::thread::Builder::new()
@@ -249,7 +250,8 @@ impl Coordinator {
                         cause: format!("cannot start a thread: {cause}"),
                     })?;
             } else {
-                shared.setup.runtime.spawn(recording);
+                let runtime = own_runtime.unwrap_or_else(|| shared.setup.runtime.clone());
+                runtime.spawn(recording);
             }
         }
         shared.setup.runtime.spawn(clock::keep_time(shared.me.clone()));

@@ -37,6 +37,11 @@ pub trait Journal: Send + Sync {
         true
     }
 
+    /// The runtime on which `append` does its work, if it has one of its own: whoever appends from there changes no threads for it. Of no interest if it blocks.
+    fn runtime(&self) -> Option<tokio::runtime::Handle> {
+        None
+    }
+
     /// Below this many bytes of records a snapshot in their place is not worth it.
     fn snapshot_floor(&self) -> usize {
         4 << 20

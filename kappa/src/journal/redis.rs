@@ -13,6 +13,7 @@
 use super::records::{join, split};
 use super::{Journal, JournalError};
 use crate::ids::RunId;
+use crate::record::servers::{about_key, record_keys};
 use crate::replicas::values::VALUE_LIMIT;
 use crate::replicas::{Busy, Guard, New, Outcome, Problem, PutId, Replicas};
 use async_trait::async_trait;
@@ -31,6 +32,9 @@ const WATCHED: Duration = Duration::from_secs(3);
 
 /// How often it is looked at meanwhile.
 const LOOK: Duration = Duration::from_millis(100);
+
+/// So often is looked in vain for the first sign of life.
+const FIRST_BEAT: u32 = 3;
 
 /// The record of one run.
 pub(crate) struct RedisJournal {
@@ -102,13 +106,7 @@ impl RedisJournal {
     /// # Errors
     /// [`JournalError::NotFound`] if there is none, [`JournalError::InUse`] if another coordinator is working with it.
     pub(crate) async fn open(replicas: &Arc<Replicas>, run: RunId) -> Result<Self, JournalError> {
-        let id = watch(replicas, run).await?;
-        let Some(guard) = take_lease(replicas, run, Some(id)).await? else {
-            return Err(JournalError::InUse {
-                place: place(replicas, run),
-            });
-        };
-        let journal = Self::with(replicas, run, guard, Batches::none());
+        let journal = Self::take(replicas, run).await?;
         // What the one before was writing when it died may be on some of the servers only. Nobody writes here any more.
         let everything = format!("{JOURNALS}{run}/*");
         let failed = |problem: Problem| unavailable(replicas, run, "read it", &problem.to_string());
@@ -118,19 +116,46 @@ impl RedisJournal {
         Ok(journal)
     }
 
-    /// Deletes the journal.
-    pub(crate) async fn delete(self) -> Result<(), JournalError> {
+    /// The same without looking at what is in it, to delete it.
+    ///
+    /// # Errors
+    /// As [`RedisJournal::open`].
+    pub(crate) async fn take(replicas: &Arc<Replicas>, run: RunId) -> Result<Self, JournalError> {
+        let id = watch(replicas, run).await?;
+        match take_lease(replicas, run, Some(id)).await? {
+            Some(guard) => Ok(Self::with(replicas, run, guard, Batches::none())),
+            None => Err(JournalError::InUse {
+                place: place(replicas, run),
+            }),
+        }
+    }
+
+    /// Deletes the journal, and the run's record.
+    pub(crate) async fn delete(&self) -> Result<(), JournalError> {
         let failed = |problem: Problem| unavailable(&self.replicas, self.run, "delete it", &problem.to_string());
-        let keys = self
-            .replicas
-            .list(&format!("{JOURNALS}{}/*", self.run))
-            .await
-            .map_err(failed)?;
-        let (leases, others): (Vec<_>, Vec<_>) = keys.into_iter().partition(|key| *key == self.guard.key);
-        // The lease goes last: as long as it is there, the run is listed, and can be removed again.
+        let mut keys = Vec::new();
+        for pattern in [format!("{JOURNALS}{}/*", self.run), record_keys(self.run)] {
+            keys.extend(self.replicas.list(&pattern).await.map_err(failed)?);
+        }
+        // The lease goes last: as long as it is there, the run is listed, and can be removed again; with it what the run is called in a list.
+        let is_last = |key: &String| *key == self.guard.key || *key == about_key(self.run);
+        let (last, others): (Vec<_>, Vec<_>) = keys.into_iter().partition(is_last);
         self.replicas.delete(&others, Some(&self.guard)).await.map_err(failed)?;
-        self.replicas.delete(&leases, Some(&self.guard)).await.map_err(failed)?;
+        self.replicas.delete(&last, Some(&self.guard)).await.map_err(failed)?;
         Ok(())
+    }
+
+    pub(crate) fn run(&self) -> RunId {
+        self.run
+    }
+
+    pub(crate) fn replicas(&self) -> &Arc<Replicas> {
+        &self.replicas
+    }
+
+    /// What must be there for whoever writes in the name of this coordinator.
+    pub(crate) fn guard(&self) -> &Guard {
+        &self.guard
     }
 
     fn with(replicas: &Arc<Replicas>, run: RunId, guard: Guard, batches: Batches) -> Self {
@@ -266,6 +291,14 @@ impl Batches {
 
 #[async_trait]
 impl Journal for RedisJournal {
+    fn is_blocking(&self) -> bool {
+        false
+    }
+
+    fn runtime(&self) -> Option<tokio::runtime::Handle> {
+        Some(self.replicas.runtime())
+    }
+
     async fn append(&self, records: Vec<Vec<u8>>) -> Result<(), JournalError> {
         if records.is_empty() {
             return Ok(());
@@ -389,6 +422,38 @@ async fn watch(replicas: &Arc<Replicas>, run: RunId) -> Result<PutId, JournalErr
         }
     }
     Ok(id)
+}
+
+/// Whether a coordinator works with the journal of this run. Whoever has not freed its lease is watched, if there was a sign of life of it a moment ago.
+pub(crate) async fn is_worked_on(replicas: &Replicas, run: RunId) -> Result<bool, Problem> {
+    let beat = beat_key(run);
+    let mut looks_in_vain = 0;
+    let mut known: Option<Vec<_>> = None;
+    loop {
+        match replicas.get_named(&lease_key(run)).await? {
+            Some((_, says)) if says != FREE => {}
+            _ => return Ok(false),
+        }
+        let beats = replicas.beats(&beat).await?;
+        if let Some(known) = &known
+            && beats.iter().any(|beat| beat.is_some() && !known.contains(beat))
+        {
+            return Ok(true);
+        }
+        match replicas.silence(&beat).await? {
+            Some(silence) if silence > WATCHED => return Ok(false),
+            Some(_) => {
+                known.get_or_insert(beats);
+            }
+            // It may have begun just now, and its first one is on its way.
+            None if looks_in_vain == FIRST_BEAT => return Ok(false),
+            None => {
+                known.get_or_insert(beats);
+                looks_in_vain += 1;
+            }
+        }
+        replicas.sleep(LOOK).await;
+    }
 }
 
 /// Takes the lease with this id, or a new one. Nothing if somebody was faster.

@@ -3,7 +3,11 @@
 //! Whoever works on a run holds a lock on a file of its folder. The system releases it when that process dies, however it dies; so a run is never believed to
 //! be going on when it is not, or the other way round.
 
-use super::about::{About, Outcome};
+use super::about::About;
+use super::line::Line;
+use super::recorder::EVENTS;
+use super::records::Records;
+use super::{history, place};
 use crate::ids::RunId;
 use crate::journal::{Durability, FileJournal, JournalError};
 use std::fs::{self, File, TryLockError};
@@ -12,14 +16,10 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 const LOCK: &str = "lock";
-const CANCEL: &str = "cancel";
 
 /// How long a lock is waited for that somebody may be looking at.
 const LOCK_TRIES: u32 = 20;
 const LOCK_PAUSE: Duration = Duration::from_millis(10);
-
-/// The text by which the latest run can be named.
-pub const LAST: &str = "last";
 
 /// The state of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,9 +66,19 @@ pub enum FolderError {
     /// The folder holds no runs.
     #[error("{0} is not the state directory of any run; name the folder that was given to `--state`")]
     NoStateFolder(PathBuf),
-    /// A state that is no folder.
-    #[error("{0} is no folder: only the runs of a state directory have a record that can be looked at")]
+    /// A URL that is not one of Redis servers.
+    #[error("{0} is neither a folder nor the URL of Redis servers, `redis://HOST[:PORT][,HOST2[:PORT]..]`")]
     Elsewhere(PathBuf),
+    /// The servers that keep the state do not do what was asked.
+    #[error("cannot {action} on {servers}: {cause}")]
+    Servers {
+        /// What was tried.
+        action: &'static str,
+        /// Where.
+        servers: String,
+        /// What happened.
+        cause: String,
+    },
     /// It cannot be read or written.
     #[error("cannot {action} {path}: {cause}")]
     Unavailable {
@@ -80,12 +90,12 @@ pub enum FolderError {
         cause: io::Error,
     },
     /// There is no such run.
-    #[error("there is no run {asked} in {folder}{known}")]
+    #[error("there is no run {asked} in {state}{known}")]
     NoSuchRun {
         /// What was asked for.
         asked: String,
         /// Where.
-        folder: PathBuf,
+        state: String,
         /// Which there are.
         known: String,
     },
@@ -169,98 +179,50 @@ impl StateFolder {
     pub fn of(&self, run: RunId) -> PathBuf {
         self.path.join("runs").join(run.to_string())
     }
+}
 
-    /// The runs, oldest first.
-    ///
-    /// # Errors
-    /// If the directory cannot be read.
-    pub fn runs(&self) -> Result<Vec<RunId>, FolderError> {
+impl Records for StateFolder {
+    fn name(&self) -> String {
+        self.path.display().to_string()
+    }
+
+    fn place(&self) -> PathBuf {
+        self.path.clone()
+    }
+
+    fn runs(&self) -> Result<Vec<RunId>, FolderError> {
         run_folders(&self.path.join("runs"))
     }
 
-    /// The run that this names: its id, the beginning of it, or [`LAST`].
-    ///
-    /// # Errors
-    /// If there is none, or more than one.
-    pub fn find(&self, asked: &str) -> Result<RunId, FolderError> {
-        let runs = self.runs()?;
-        let wanted = asked.to_ascii_lowercase().replace('-', "");
-        let matching: Vec<_> = match asked {
-            LAST => runs.last().copied().into_iter().collect(),
-            _ => runs
-                .iter()
-                .copied()
-                .filter(|run| run.to_string().starts_with(&wanted))
-                .collect(),
-        };
-        match matching.as_slice() {
-            [one] => Ok(*one),
-            [] => Err(FolderError::NoSuchRun {
-                asked: asked.to_string(),
-                folder: self.path.clone(),
-                known: match runs.as_slice() {
-                    [] => ", and no other".to_string(),
-                    runs => {
-                        let latest: Vec<_> = runs.iter().rev().take(10).map(ToString::to_string).collect();
-                        format!("; the latest runs there: {}", latest.join(" "))
-                    }
-                },
-            }),
-            [first, second, ..] => Err(FolderError::Ambiguous {
-                asked: asked.to_string(),
-                count: matching.len(),
-                first: format!("{first}, {second}"),
-            }),
-        }
-    }
-
-    /// What a run is and how it stands, from its record.
-    ///
-    /// # Errors
-    /// If there is none, or it cannot be read.
-    pub fn about(&self, run: RunId) -> Result<About, FolderError> {
+    fn about(&self, run: RunId) -> Result<About, FolderError> {
         About::read(&self.of(run)).map_err(|cause| FolderError::NoRecord { run, cause })
     }
 
-    /// How a run stands.
-    pub fn standing(&self, run: RunId, about: Option<&About>) -> Standing {
-        let outcome = about.and_then(|about| about.outcome.as_ref());
-        match outcome {
-            Some(Outcome::Ended) => Standing::Ended,
-            Some(Outcome::Failed(_)) => Standing::Failed,
-            Some(Outcome::Cancelled) => Standing::Cancelled,
-            _ if self.is_worked_on(run) => Standing::Running,
-            _ if about.is_some() => Standing::Interrupted,
-            _ => Standing::Unknown,
-        }
+    fn lines(&self, run: RunId, take: &mut dyn FnMut(Line)) -> Result<u64, FolderError> {
+        let folder = self.of(run);
+        history::lines(&folder, take).map_err(|cause| FolderError::Unavailable {
+            action: "read",
+            path: folder.join(EVENTS),
+            cause,
+        })
     }
 
-    /// Whether a process is working on the run.
-    pub fn is_worked_on(&self, run: RunId) -> bool {
+    fn is_worked_on(&self, run: RunId) -> bool {
         let Ok(file) = File::open(self.of(run).join(LOCK)) else {
             return false;
         };
         matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock))
     }
 
-    /// Asks whoever works on the run to cancel it.
-    ///
-    /// # Errors
-    /// If that cannot be written into the run's folder.
-    pub fn ask_to_cancel(&self, run: RunId) -> Result<(), FolderError> {
-        let path = self.of(run).join(CANCEL);
-        fs::write(&path, "").map_err(|cause| FolderError::Unavailable {
+    fn ask_to_cancel(&self, run: RunId) -> Result<(), FolderError> {
+        place::ask_to_cancel(&self.of(run)).map_err(|(path, cause)| FolderError::Unavailable {
             action: "write",
             path,
             cause,
         })
     }
 
-    /// Removes a run on which nobody works: first what is stored of it elsewhere, by `objects`, then its folder. Meanwhile nobody can resume it.
-    ///
-    /// # Errors
-    /// If somebody works on it, or something cannot be removed.
-    pub fn remove(&self, run: RunId, objects: impl FnOnce() -> Result<(), String>) -> Result<(), FolderError> {
+    fn remove(&self, run: RunId, objects: &mut dyn FnMut() -> Result<(), String>) -> Result<(), FolderError> {
         let folder = self.of(run);
         let unavailable = |cause| FolderError::Unavailable {
             action: "remove",
@@ -284,11 +246,7 @@ impl StateFolder {
         fs::remove_dir_all(&doomed).map_err(unavailable)
     }
 
-    /// What an earlier removal that was killed has left.
-    ///
-    /// # Errors
-    /// If the directory cannot be read.
-    pub fn half_removed(&self) -> Result<Vec<PathBuf>, FolderError> {
+    fn half_removed(&self) -> Result<Vec<PathBuf>, FolderError> {
         let runs = self.path.join("runs");
         let names = read_names(&runs)?
             .into_iter()
@@ -296,12 +254,7 @@ impl StateFolder {
         Ok(names.map(|name| runs.join(name)).collect())
     }
 
-    /// Folders of the directory's own store that belong to no run of the directory, with the time of their last change. (Runs may use this store without having
-    /// this state directory.)
-    ///
-    /// # Errors
-    /// If the store cannot be read.
-    pub fn left_over(&self) -> Result<Vec<(PathBuf, SystemTime)>, FolderError> {
+    fn left_over(&self) -> Result<Vec<(PathBuf, SystemTime)>, FolderError> {
         let known = self.runs()?;
         let mut found = Vec::new();
         for kind in ["runs", "results"] {
@@ -318,17 +271,6 @@ impl StateFolder {
 /// Whether a state is kept in a folder, and not under a URL.
 pub fn is_folder(state: &Path) -> bool {
     !state.to_string_lossy().contains("://")
-}
-
-/// Whether somebody wants this run cancelled.
-pub(super) fn is_cancellation_wanted(folder: &Path) -> bool {
-    folder.join(CANCEL).exists()
-}
-
-/// It is done.
-pub(super) fn forget_cancellation(folder: &Path) {
-    // None there is what is wanted.
-    let _ = fs::remove_file(folder.join(CANCEL));
 }
 
 /// Says, as long as it lives, that this process works on a run.

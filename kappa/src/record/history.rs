@@ -3,9 +3,10 @@
 //! Lines that cannot be read are counted and left out: a last one that was torn when its writer was killed, or what a damaged disk has made of one.
 
 use super::about::{About, Outcome};
-use super::folder::{FolderError, Standing, StateFolder};
+use super::folder::{FolderError, Standing};
 use super::line::Line;
 use super::recorder::{self, EVENTS};
+use super::records::Records;
 use super::thinning::{Sums, Thinning};
 use crate::coordinator::driver::BY_THE_COORDINATOR;
 use crate::coordinator::state::{RunEvent, WaitsFor};
@@ -151,17 +152,11 @@ impl History {
     ///
     /// # Errors
     /// If there is none, or it cannot be read.
-    pub fn read(folder: &StateFolder, run: RunId) -> Result<Self, FolderError> {
-        let about = folder.about(run)?;
-        let standing = folder.standing(run, Some(&about));
+    pub fn read(records: &dyn Records, run: RunId) -> Result<Self, FolderError> {
+        let about = records.about(run)?;
+        let standing = records.standing(run, Some(&about));
         let mut history = Self::empty(run, about, standing);
-        let path = folder.of(run);
-        let damaged = lines(&path, |line| history.take(line)).map_err(|cause| FolderError::Unavailable {
-            action: "read",
-            path: path.join(EVENTS),
-            cause,
-        })?;
-        history.damaged = damaged;
+        history.damaged = records.lines(run, &mut |line| history.take(line))?;
         if standing == Standing::Running {
             history.until = history.until.max(recorder::now().0);
         }
@@ -430,17 +425,20 @@ pub fn short_name(function: &str) -> &str {
     function.rsplit("::").next().unwrap_or(function)
 }
 
-/// Reads the lines of a run's events, in order; gives the number of those that could not be read.
+/// Reads the lines of the events in a run's folder, in order; gives the number of those that could not be read.
 ///
 /// # Errors
 /// If the file cannot be read. One that is not there has no lines.
-pub fn lines(folder: &Path, mut take: impl FnMut(Line)) -> io::Result<u64> {
-    let file = match File::open(folder.join(EVENTS)) {
-        Ok(file) => file,
-        Err(cause) if cause.kind() == ErrorKind::NotFound => return Ok(0),
-        Err(cause) => return Err(cause),
-    };
-    let mut reader = BufReader::with_capacity(1 << 16, file);
+pub fn lines(folder: &Path, take: impl FnMut(Line)) -> io::Result<u64> {
+    match File::open(folder.join(EVENTS)) {
+        Ok(file) => lines_of(BufReader::with_capacity(1 << 16, file), take),
+        Err(cause) if cause.kind() == ErrorKind::NotFound => Ok(0),
+        Err(cause) => Err(cause),
+    }
+}
+
+/// The same for events that come from anywhere.
+pub(super) fn lines_of(mut reader: impl BufRead, mut take: impl FnMut(Line)) -> io::Result<u64> {
     let mut bytes = Vec::new();
     let mut damaged = 0;
     while reader.read_until(b'\n', &mut bytes)? > 0 {
@@ -457,10 +455,10 @@ pub fn lines(folder: &Path, mut take: impl FnMut(Line)) -> io::Result<u64> {
 /// The sums of what is in a run's events. Invocations that have not ended are not in them.
 ///
 /// # Errors
-/// If the file cannot be read.
-pub fn sums(folder: &Path) -> io::Result<Sums> {
+/// If they cannot be read.
+pub fn sums(records: &dyn Records, run: RunId) -> Result<Sums, FolderError> {
     let mut thinning = Thinning::default();
-    lines(folder, |line| thinning.read(&line))?;
+    records.lines(run, &mut |line| thinning.read(&line))?;
     Ok(thinning.sums())
 }
 

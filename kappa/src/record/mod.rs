@@ -7,6 +7,8 @@
 //! DIR/runs/<run id>/cancel     there if somebody wants the run cancelled
 //! ```
 //!
+//! If the state is on Redis servers, they have the same: see [`servers`].
+//!
 //! Guarantees:
 //!
 //! * Complete: every event of the run, in order, with the number and the time it had. What a killed coordinator had not yet written is told
@@ -24,7 +26,10 @@
 //! | `thinning` | which lines are written, and the sums of the rest |
 //! | `recorder` | writes both files |
 //! | `history` | reads them: every task, what it did and what it waits for |
-//! | `folder` | a state directory: its runs, who works on them, asking for a cancellation, removing |
+//! | `place` | where the recorder writes to |
+//! | `records` | the runs of a state: who works on them, asking for a cancellation, removing |
+//! | `folder` | a state directory |
+//! | `servers` | a state on Redis servers |
 //! | `cost` | what a run would cost on rented functions |
 //! | `timeline` | a run as a picture |
 
@@ -33,11 +38,16 @@ pub mod cost;
 pub mod folder;
 pub mod history;
 pub mod line;
+pub mod place;
 pub mod recorder;
+pub mod records;
+pub mod servers;
 pub mod thinning;
 pub mod timeline;
 
 pub use about::{About, Origin, Outcome};
 pub use folder::{FolderError, StateFolder};
 pub use history::History;
+pub use place::Place;
 pub use recorder::Recorder;
+pub use records::Records;

@@ -1,16 +1,14 @@
 //! Writes a run's record, on a thread of its own.
 
 use super::about::{About, Outcome};
-use super::folder::{self, Lock};
 use super::line::Line;
+use super::place::Place;
 use super::thinning::Thinning;
 use crate::coordinator::driver::{Observer, RunEnd};
 use crate::coordinator::state::{Observation, RunEvent, RunStats, Timestamp};
 use crate::ids::{RunId, TaskId};
 use parking_lot::{Condvar, Mutex};
-use std::fs::{self, File};
-use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::path::{Path, PathBuf};
+use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::watch;
@@ -62,16 +60,16 @@ impl Recorder {
     ///
     /// # Errors
     /// If it cannot be written.
-    pub fn start(folder: &Path, about: About) -> io::Result<Option<Arc<Self>>> {
-        Self::open(folder, about, Thinning::default(), 0)
+    pub fn start(place: Box<dyn Place>, about: About) -> io::Result<Option<Arc<Self>>> {
+        Self::open(place, about, Thinning::default(), 0)
     }
 
     /// Goes on with the record of a run that is resumed; `None` if that has ended, so that there is nothing to be added.
     ///
     /// # Errors
     /// If it cannot be written.
-    pub fn resume(folder: &Path, about: About) -> io::Result<Option<Arc<Self>>> {
-        let before = match About::read(folder) {
+    pub fn resume(mut place: Box<dyn Place>, about: About) -> io::Result<Option<Arc<Self>>> {
+        let before = match place.about() {
             Ok(before) => before,
             // Damaged, or from before there were records: what can be told is told from here on.
             Err(_) => about.clone(),
@@ -90,13 +88,13 @@ impl Recorder {
         };
         let mut thinning = Thinning::default();
         let mut latest = 0;
-        match mend(&folder.join(EVENTS)) {
-            Ok(bytes) if bytes >= MOST_BYTES => thinning.start_from(before.sums),
+        match place.mend() {
+            Ok(bytes) if bytes >= place.most_bytes() => thinning.start_from(before.sums),
             Ok(_) => {}
             Err(cause) => tracing::warn!(run = about.run, %cause, "the run's events cannot be read"),
         }
         let is_summed = thinning.sums() != super::thinning::Sums::default();
-        let read = super::history::lines(folder, |line| {
+        let read = place.lines(&mut |line| {
             latest = latest.max(line.n);
             if !is_summed {
                 thinning.read(&line);
@@ -105,11 +103,11 @@ impl Recorder {
         if let Err(cause) = read {
             tracing::warn!(run = about.run, %cause, "the run's events cannot be read");
         }
-        Self::open(folder, about, thinning, latest)
+        Self::open(place, about, thinning, latest)
     }
 
-    fn open(folder: &Path, about: About, thinning: Thinning, latest: u64) -> io::Result<Option<Arc<Self>>> {
-        let writer = Writer::open(folder, about, thinning, latest)?;
+    fn open(place: Box<dyn Place>, about: About, thinning: Thinning, latest: u64) -> io::Result<Option<Arc<Self>>> {
+        let writer = Writer::open(place, about, thinning, latest)?;
         let shared = Arc::new(Shared {
             pending: Mutex::default(),
             wake: Condvar::new(),
@@ -128,7 +126,7 @@ impl Recorder {
         Ok(Some(Arc::new(Recorder { shared, finished })))
     }
 
-    /// What is to be done if somebody asks in the run's folder for its cancellation.
+    /// What is to be done if somebody asks, where the record is, for the run's cancellation.
     pub fn on_cancel(&self, canceller: Box<dyn Fn() + Send>) {
         *self.shared.canceller.lock() = Some(canceller);
     }
@@ -182,49 +180,44 @@ impl Drop for Recorder {
 
 /// The thread's own.
 struct Writer {
-    folder: PathBuf,
+    /// Its own as long as this process works on the run.
+    place: Box<dyn Place>,
     about: About,
     thinning: Thinning,
-    events: File,
-    /// Length of the file.
+    /// Length of the events.
     bytes: u64,
     most_bytes: u64,
     /// The number of the latest event that is written.
     latest: u64,
     rewritten: Instant,
-    /// It could not be written. The lock is held all the same.
+    /// It could not be written. The place is held all the same.
     is_broken: bool,
-    /// Held as long as this process works on the run.
-    _lock: Lock,
 }
 
 impl Writer {
-    fn open(folder: &Path, about: About, thinning: Thinning, latest: u64) -> io::Result<Self> {
-        let lock = Lock::take(folder)?;
-        let mut events = File::options().append(true).create(true).open(folder.join(EVENTS))?;
-        let bytes = events.seek(SeekFrom::End(0))?;
-        about.write(folder)?;
+    fn open(mut place: Box<dyn Place>, about: About, thinning: Thinning, latest: u64) -> io::Result<Self> {
+        let bytes = place.open()?;
+        place.write_about(&about)?;
         Ok(Writer {
-            folder: folder.to_path_buf(),
+            most_bytes: place.most_bytes(),
+            place,
             about,
             thinning,
-            events,
             bytes,
-            most_bytes: MOST_BYTES,
             latest,
             rewritten: Instant::now(),
             is_broken: false,
-            _lock: lock,
         })
     }
 
     fn write_until_the_end(mut self, shared: &Shared) {
         let mut is_cancelled = false;
+        let flush = self.place.flush();
         loop {
             let (again, happened, stats, end) = {
                 let mut pending = shared.pending.lock();
                 if pending.end.is_none() && pending.happened.len() < MANY {
-                    shared.wake.wait_for(&mut pending, FLUSH);
+                    shared.wake.wait_for(&mut pending, flush);
                 }
                 let pending = &mut *pending;
                 let again = std::mem::take(&mut pending.again);
@@ -236,8 +229,8 @@ impl Writer {
             if !self.is_broken
                 && let Err(cause) = self.write(again, happened, end)
             {
-                let folder = self.folder.display();
-                tracing::warn!(run = self.about.run, %cause, %folder, "the run's record stops here; the run goes on");
+                let place = self.place.name();
+                tracing::warn!(run = self.about.run, %cause, place, "the run's record stops here; the run goes on");
                 self.is_broken = true;
                 let mut pending = shared.pending.lock();
                 pending.happened = Vec::new();
@@ -246,7 +239,7 @@ impl Writer {
             if is_over {
                 return;
             }
-            if !is_cancelled && folder::is_cancellation_wanted(&self.folder) {
+            if !is_cancelled && self.place.is_cancellation_wanted() {
                 is_cancelled = true;
                 if let Some(cancel) = &*shared.canceller.lock() {
                     cancel();
@@ -306,7 +299,7 @@ impl Writer {
         if buffer.is_empty() {
             return Ok(());
         }
-        self.events.write_all(&buffer)?;
+        self.place.append(&buffer)?;
         self.bytes += buffer.len() as u64;
         Ok(())
     }
@@ -319,7 +312,7 @@ impl Writer {
             RunEnd::Interrupted(reason) => Outcome::Interrupted(reason),
         };
         if outcome.is_final() {
-            folder::forget_cancellation(&self.folder);
+            self.place.forget_cancellation();
         }
         self.about.outcome = Some(outcome);
         self.about.ended = Some(now().0);
@@ -330,7 +323,7 @@ impl Writer {
         self.about.seen = now().0;
         self.about.sums = self.thinning.sums();
         self.rewritten = Instant::now();
-        self.about.write(&self.folder)
+        self.place.write_about(&self.about)
     }
 }
 
@@ -341,31 +334,6 @@ fn is_landmark(event: &RunEvent) -> bool {
         RunEvent::TaskEnded { task, .. } => *task == TaskId::ROOT,
         _ => false,
     }
-}
-
-/// Cuts off a last line that was being written when its writer died; gives the file's length.
-fn mend(events: &Path) -> io::Result<u64> {
-    let mut file = match fs::OpenOptions::new().read(true).write(true).open(events) {
-        Ok(file) => file,
-        Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(0),
-        Err(cause) => return Err(cause),
-    };
-    let mut end = file.seek(SeekFrom::End(0))?;
-    let mut block = [0; 4096];
-    while end > 0 {
-        let start = end.saturating_sub(block.len() as u64);
-        // No longer than the block.
-        let piece = &mut block[..(end - start) as usize];
-        file.seek(SeekFrom::Start(start))?;
-        file.read_exact(piece)?;
-        if let Some(newline) = piece.iter().rposition(|byte| *byte == b'\n') {
-            end = start + newline as u64 + 1;
-            break;
-        }
-        end = start;
-    }
-    file.set_len(end)?;
-    Ok(end)
 }
 
 /// The time of day.

@@ -1,13 +1,22 @@
-//! Where the servers are: `redis://[[USER]:PASSWORD@]HOST[:PORT][,HOST2[:PORT]..][/DATABASE]`.
+//! Where the servers are: `redis://[[USER]:PASSWORD@]HOST[:PORT][,HOST2[:PORT]..][/DATABASE]`, or `rediss://..` for the same by TLS, with `?ca=FILE` for the
+//! certificates (PEM) of the authorities that are trusted in place of the system's.
 //!
 //! Guarantees that a password is part of [`Addresses::url`], which only the own worker processes are given, and of nothing else: not of the text that
 //! messages show, not of an error about a mistyped URL.
 
+use super::tls::Tls;
 use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo};
 use std::fmt;
+use std::path::Path;
 
-/// What every such URL begins with.
-pub(crate) const SCHEME: &str = "redis://";
+/// What such a URL begins with.
+const SCHEME: &str = "redis://";
+
+/// What it begins with if the servers are to be spoken to by TLS.
+const TLS_SCHEME: &str = "rediss://";
+
+/// What the URLs of workers end with, behind `?` or `&`.
+const ROLE: &str = "role=worker";
 
 /// Most servers that one URL may name.
 const MOST_SERVERS: usize = 16;
@@ -16,6 +25,8 @@ const MOST_SERVERS: usize = 16;
 #[derive(Clone)]
 pub(crate) struct Addresses {
     servers: Vec<Address>,
+    scheme: &'static str,
+    /// What a worker needs of the URL: without the options that concern others.
     url: String,
     options: Options,
 }
@@ -34,6 +45,7 @@ pub(crate) struct Options {
 pub(crate) struct Address {
     name: String,
     info: ConnectionInfo,
+    tls: Option<Tls>,
 }
 
 impl Address {
@@ -53,6 +65,10 @@ impl Address {
     pub(super) fn info(&self) -> &ConnectionInfo {
         &self.info
     }
+
+    pub(super) fn tls(&self) -> Option<&Tls> {
+        self.tls.as_ref()
+    }
 }
 
 impl fmt::Debug for Address {
@@ -69,28 +85,39 @@ impl Addresses {
     pub(crate) fn parse(url: &str) -> Result<Self, String> {
         let wrong = |what: &str| {
             Err(format!(
-                "{} {what}; servers are named `redis://HOST[:PORT][,HOST2[:PORT]..]`, with `:PASSWORD@` before a host and `/DATABASE` at the end if they need it",
+                "{} {what}; servers are named `redis://HOST[:PORT][,HOST2[:PORT]..]`, or `rediss://..` for TLS, with `:PASSWORD@` before a host and `/DATABASE` at the end if they need it",
                 shown(url)
             ))
         };
-        let Some(rest) = url.strip_prefix(SCHEME) else {
-            return match url.starts_with("rediss:") {
-                true => wrong("asks for TLS, which is not supported"),
-                false => wrong("does not begin with `redis://`"),
-            };
+        let schemes = [SCHEME, TLS_SCHEME];
+        let Some((scheme, rest)) = schemes
+            .into_iter()
+            .find_map(|scheme| Some((scheme, url.strip_prefix(scheme)?)))
+        else {
+            return wrong("does not begin with `redis://` or `rediss://`");
         };
         let (hosts, query) = rest.split_once('?').unwrap_or((rest, ""));
         let mut options = Options::default();
+        let mut ca = None;
         for option in query.split('&').filter(|option| !option.is_empty()) {
-            match option {
-                "missing=lost" => options.missing_is_lost = true,
-                "role=worker" => options.is_worker = true,
-                _ => return wrong("has an option other than `missing=lost`"),
+            match (option, option.strip_prefix("ca=")) {
+                ("missing=lost", _) => options.missing_is_lost = true,
+                (ROLE, _) => options.is_worker = true,
+                (_, Some(file)) if scheme == TLS_SCHEME => ca = Some(file),
+                (_, Some(_)) => return wrong("names certificates without asking for TLS"),
+                _ => return wrong("has an option other than `missing=lost` and `ca=FILE`"),
             }
         }
+        let tls = match scheme {
+            TLS_SCHEME => match Tls::new(ca.map(Path::new)) {
+                Ok(tls) => Some(tls),
+                Err(what) => return wrong(&what),
+            },
+            _ => None,
+        };
         let parts: Vec<_> = hosts
             .split(',')
-            .map(|part| part.strip_prefix(SCHEME).unwrap_or(part))
+            .map(|part| part.strip_prefix(scheme).unwrap_or(part))
             .collect();
         if parts.len() > MOST_SERVERS {
             return wrong("names more than 16 servers");
@@ -104,6 +131,9 @@ impl Addresses {
             let (host, database) = split_database(rest);
             if host.is_empty() {
                 return wrong("has an empty host");
+            }
+            if host.contains(':') && rest.contains("//") {
+                return wrong("asks for TLS for some of the servers only");
             }
             let credentials = credentials.or(common_credentials);
             let database = database.or(common_database).unwrap_or("0");
@@ -130,10 +160,20 @@ impl Addresses {
             servers.push(Address {
                 name,
                 info: info.set_redis_settings(settings),
+                tls: tls.clone(),
             });
         }
-        let url = format!("{SCHEME}{hosts}");
-        Ok(Addresses { servers, url, options })
+        let url = match ca {
+            // A worker is started in a folder of its own.
+            Some(file) => format!("{scheme}{hosts}?ca={}&", absolute(file)),
+            None => format!("{scheme}{hosts}?"),
+        };
+        Ok(Addresses {
+            servers,
+            scheme,
+            url,
+            options,
+        })
     }
 
     pub(crate) fn servers(&self) -> &[Address] {
@@ -146,7 +186,7 @@ impl Addresses {
 
     /// The URL by which a worker process opens the same servers. Holds the password.
     pub(crate) fn url_for_workers(&self) -> String {
-        format!("{}?role=worker", self.url)
+        format!("{}{ROLE}", self.url)
     }
 }
 
@@ -154,7 +194,7 @@ impl Addresses {
 impl fmt::Display for Addresses {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names: Vec<_> = self.servers.iter().map(Address::name).collect();
-        write!(f, "{SCHEME}{}", names.join(","))
+        write!(f, "{}{}", self.scheme, names.join(","))
     }
 }
 
@@ -162,6 +202,17 @@ impl fmt::Debug for Addresses {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
+}
+
+/// The URL that a worker was given, as it is for others.
+pub(crate) fn without_role(url: &str) -> &str {
+    let others = url.strip_suffix(ROLE);
+    others.map_or(url, |others| others.trim_end_matches(['?', '&']))
+}
+
+fn absolute(file: &str) -> String {
+    let absolute = std::path::absolute(file).map(|path| path.to_string_lossy().into_owned());
+    absolute.unwrap_or_else(|_| file.to_string())
 }
 
 fn split_credentials(part: &str) -> (&str, Option<&str>) {
@@ -189,7 +240,8 @@ pub(crate) fn shown(url: &str) -> String {
         .split(',')
         .map(|part| match part.rsplit_once('@') {
             Some((credentials, rest)) => {
-                let start = if credentials.starts_with(SCHEME) { SCHEME } else { "" };
+                let mut starts = [SCHEME, TLS_SCHEME].into_iter();
+                let start = starts.find(|scheme| credentials.starts_with(scheme)).unwrap_or("");
                 format!("{start}***@{rest}")
             }
             None => part.to_string(),
@@ -246,7 +298,9 @@ mod tests {
         for url in [
             "redis://:hidden@a,",
             "redis://:hidden@a/x",
-            "rediss://:hidden@a",
+            "redis://:hidden@a,rediss://b",
+            "redis://:hidden@a?ca=file",
+            "rediss://:hidden@a?ca=/there/is/no/such/file",
             "redis://u:hidden@a?hot=1",
             "redis://:hidden@a:99999,b",
         ] {

@@ -19,6 +19,7 @@ mod heal;
 mod membership;
 mod scripts;
 mod server;
+mod tls;
 pub(crate) mod values;
 mod view;
 
@@ -270,6 +271,11 @@ impl Replicas {
             .runtime
             .spawn(async move { tokio::time::sleep(duration).await })
             .await;
+    }
+
+    /// That of the servers' own thread.
+    pub(crate) fn runtime(&self) -> Handle {
+        self.runtime.clone()
     }
 
     /// How messages name the servers.

@@ -13,6 +13,7 @@ use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Cmd, ErrorKind, RedisError, ServerErrorKind, Value};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
@@ -277,6 +278,24 @@ async fn connect(address: &Address, drivers: &mut Vec<AbortHandle>) -> Result<Mu
     stream
         .set_nodelay(true)
         .map_err(|cause| Trouble::Gone(cause.to_string()))?;
+    match address.tls() {
+        None => speak(address, stream, drivers).await,
+        Some(tls) => {
+            let (host, _) = address.host_and_port();
+            let stream = tls.connect(host, stream).await?;
+            speak(address, stream, drivers).await
+        }
+    }
+}
+
+async fn speak<C>(
+    address: &Address,
+    stream: C,
+    drivers: &mut Vec<AbortHandle>,
+) -> Result<MultiplexedConnection, Trouble>
+where
+    C: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let config = AsyncConnectionConfig::new()
         .set_response_timeout(None)
         .set_connection_timeout(None);

@@ -9,13 +9,16 @@ use futures::future::join_all;
 use redis::Value;
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-/// The keys of all values: objects of stores, and journals.
-pub(super) const PATTERN: &str = "kappa:[oj]:*";
+/// The keys of all values: objects of stores, journals, and records.
+pub(super) const PATTERN: &str = "kappa:[ojr]:*";
 
 /// Most bytes of one value: Redis takes strings of 512 MiB.
 pub(crate) const VALUE_LIMIT: usize = (512 << 20) - 1024;
+
+/// How long a beat is kept, in milliseconds.
+const BEAT_FOR: u64 = 60_000;
 
 /// How many keys are deleted in one step.
 const DELETED_AT_ONCE: usize = 1000;
@@ -339,11 +342,26 @@ impl Replicas {
             .collect())
     }
 
+    /// How long ago a beat was written, by the clocks of those servers that have it: the shortest of these times. Nothing if none has it any more.
+    pub(crate) async fn silence(&self, beat: &str) -> Result<Option<Duration>, Problem> {
+        let serving = self.serving().await?;
+        let mut ask = redis::cmd("PTTL");
+        ask.arg(beat);
+        let left = join_all(serving.targets.iter().map(|target| target.ask(Lane::Small, &ask))).await;
+        let left = left.into_iter().filter_map(|left| match left {
+            Ok(Value::Int(left)) => u64::try_from(left).ok(),
+            _ => None,
+        });
+        Ok(left
+            .max()
+            .map(|left| Duration::from_millis(BEAT_FOR.saturating_sub(left))))
+    }
+
     /// Writes a beat to those servers that are there.
     pub(crate) async fn beat(&self, beat: &str) {
         let Some(serving) = self.present() else { return };
         let mut set = redis::cmd("SET");
-        set.arg(beat).arg(&new_id()[..]).arg("PX").arg(60_000);
+        set.arg(beat).arg(&new_id()[..]).arg("PX").arg(BEAT_FOR);
         // One that does not get it is not missed.
         let _ = join_all(serving.targets.iter().map(|target| target.ask(Lane::Small, &set))).await;
     }

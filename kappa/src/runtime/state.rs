@@ -4,6 +4,8 @@ use super::builder::BuildError;
 use crate::ids::RunId;
 use crate::journal::redis::{self, RedisJournal};
 use crate::journal::{Durability, FileJournal, Journal, JournalError};
+use crate::record::place::{InFolder, Place};
+use crate::record::servers::OnServers;
 use crate::replicas::{Addresses, ReplicaStatus, Replicas, address};
 use crate::store::{RedisStore, Store, StoreError};
 use std::io;
@@ -65,18 +67,25 @@ impl State {
         }
     }
 
+    /// The run's journal, and where its record goes.
     pub(super) async fn journal(
         &self,
         run: RunId,
         opening: Opening,
         durability: Durability,
         runtime: &Handle,
-    ) -> Result<Arc<dyn Journal>, JournalError> {
-        match (self, opening) {
-            (State::Folder(folder), _) => Ok(Arc::new(open_file(folder, run, opening, durability, runtime).await?)),
-            (State::Servers(replicas), Opening::New) => Ok(Arc::new(RedisJournal::create(replicas, run).await?)),
-            (State::Servers(replicas), Opening::Existing) => Ok(Arc::new(RedisJournal::open(replicas, run).await?)),
-        }
+    ) -> Result<(Arc<dyn Journal>, Box<dyn Place>), JournalError> {
+        let journal = match (self, opening) {
+            (State::Folder(folder), _) => {
+                let journal = open_file(folder, run, opening, durability, runtime).await?;
+                let folder = folder.join("runs").join(run.to_string());
+                return Ok((Arc::new(journal), Box::new(InFolder::new(folder))));
+            }
+            (State::Servers(replicas), Opening::New) => RedisJournal::create(replicas, run).await?,
+            (State::Servers(replicas), Opening::Existing) => RedisJournal::open(replicas, run).await?,
+        };
+        let journal = Arc::new(journal);
+        Ok((journal.clone(), Box::new(OnServers::new(journal))))
     }
 
     /// The runs, oldest first.
@@ -103,7 +112,7 @@ impl State {
                 // Its lock was free.
                 opened.map(|_| Removing::Folder(folder.join("runs").join(run.to_string())))
             }
-            State::Servers(replicas) => RedisJournal::open(replicas, run)
+            State::Servers(replicas) => RedisJournal::take(replicas, run)
                 .await
                 .map(|journal| Removing::Journal(Box::new(journal))),
         };

@@ -21,7 +21,7 @@ pub fn open(url: &str) -> Result<Arc<dyn Store>, StoreError> {
         Some(("memory", _)) => invalid("has text after `memory:`"),
         Some(("file", "")) => invalid("names no folder"),
         Some(("file", folder)) => Ok(Arc::new(FileStore::open(Path::new(folder))?)),
-        Some(("redis", _)) => Ok(Arc::new(RedisStore::open(url)?)),
+        Some(("redis" | "rediss", _)) => Ok(Arc::new(RedisStore::open(url)?)),
         #[cfg(feature = "aws")]
         Some(("s3", _)) => Ok(Arc::new(super::S3Store::open(url)?)),
         #[cfg(not(feature = "aws"))]

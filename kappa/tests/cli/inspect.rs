@@ -389,7 +389,13 @@ fn what_is_wrong_is_one_message_and_nothing_on_stdout() {
             ("state", "x!", 2, "that is not a run's id"),
             ("empty", "last", 1, "empty is not the state directory of any run"),
             ("nowhere", "last", 1, "there is no folder nowhere"),
-            ("redis://host", "last", 1, "redis://host is no folder"),
+            ("redis://a,,b", "last", 1, "has an empty host"),
+            (
+                "http://host",
+                "last",
+                1,
+                "http://host is neither a folder nor the URL of Redis servers",
+            ),
             ("file", "last", 1, "file is not the state directory of any run"),
         ] {
             let arguments = [command, &[run, "--state", state]].concat();

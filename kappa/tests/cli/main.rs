@@ -9,5 +9,6 @@ mod inspect;
 mod metrics;
 mod pipeline;
 mod program;
+mod redis;
 mod timeline;
 mod word_count;

@@ -4,3 +4,4 @@ mod replication;
 mod runs;
 mod servers;
 mod store;
+mod tls;

@@ -35,9 +35,7 @@ impl Server {
         };
         // Somebody else may take the port between the look and the start.
         for _ in 0..10 {
-            let free = TcpListener::bind("127.0.0.1:0").expect("a port");
-            server.port = free.local_addr().expect("its number").port();
-            drop(free);
+            server.port = free_port();
             if server.try_start() {
                 return server;
             }
@@ -156,7 +154,7 @@ impl Server {
 
     /// The keys of all values that Kappa keeps there.
     pub fn values(&self) -> Vec<String> {
-        let mut keys: Vec<String> = self.ask(&["KEYS", "kappa:[oj]:*"]);
+        let mut keys: Vec<String> = self.ask(&["KEYS", "kappa:[ojr]:*"]);
         keys.sort_unstable();
         keys
     }
@@ -169,6 +167,12 @@ impl Drop for Server {
             let _ = child.wait();
         }
     }
+}
+
+/// A port that is free at this moment.
+pub fn free_port() -> u16 {
+    let free = TcpListener::bind("127.0.0.1:0").expect("a port");
+    free.local_addr().expect("its number").port()
 }
 
 /// So many servers, as one URL names them.

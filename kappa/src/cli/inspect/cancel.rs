@@ -1,17 +1,17 @@
 //! `cancel`: ends a run with all its tasks.
 //!
-//! A run that a process is working on is cancelled by that process: it looks every [`FLUSH`](crate::record::recorder::FLUSH) whether its folder has a file
-//! `cancel`. One on which nobody works is taken over for a moment, without starting any of its tasks.
+//! A run that a process is working on is cancelled by that process: it looks several times a second whether that is asked for
+//! where its record is. One on which nobody works is taken over for a moment, without starting any of its tasks.
 
-use super::{End, Which, runtime, say};
+use super::{End, Which, open_store, runtime, say};
+use crate::Failure;
 use crate::ids::RunId;
 use crate::link::Link;
 use crate::platform::Platform;
 use crate::protocol::{Invocation, InvocationOutcome};
-use crate::record::StateFolder;
+use crate::record::Records;
 use crate::record::folder::Standing;
 use crate::runtime::{Kappa, RunError};
-use crate::{Failure, store};
 use async_trait::async_trait;
 use clap::Args;
 use std::sync::Arc;
@@ -45,11 +45,11 @@ impl Platform for Idle {
 
 impl Cancel {
     pub(super) fn answer(self) -> Result<(), End> {
-        let (folder, run) = self.which.find()?;
+        let (records, run) = self.which.find()?;
         let deadline = Instant::now() + PATIENCE;
         let mut is_asked = false;
         loop {
-            match folder.standing(run, folder.about(run).ok().as_ref()) {
+            match records.standing(run, records.about(run).ok().as_ref()) {
                 Standing::Cancelled => {
                     say(&format!("run {run} is cancelled"));
                     return Ok(());
@@ -59,14 +59,14 @@ impl Cancel {
                 }
                 Standing::Running => {
                     if !is_asked {
-                        folder.ask_to_cancel(run).map_err(End::failed)?;
+                        records.ask_to_cancel(run).map_err(End::failed)?;
                         is_asked = true;
                     }
                 }
-                Standing::Interrupted | Standing::Unknown => match runtime()?.block_on(take_over(&folder, run)) {
+                Standing::Interrupted | Standing::Unknown => match runtime()?.block_on(take_over(&*records, run)) {
                     Ok(()) => {}
                     // Somebody has resumed it meanwhile.
-                    Err(_) if folder.is_worked_on(run) => {}
+                    Err(_) if records.is_worked_on(run) => {}
                     Err(end) => return Err(end),
                 },
             }
@@ -81,18 +81,21 @@ impl Cancel {
     }
 }
 
-async fn take_over(folder: &StateFolder, run: RunId) -> Result<(), End> {
-    let about = folder.about(run).map_err(End::failed)?;
-    let store = store::open(&about.store)
+async fn take_over(records: &dyn Records, run: RunId) -> Result<(), End> {
+    let about = records.about(run).map_err(End::failed)?;
+    let store = open_store(&about)
         .map_err(|cause| End::failed(format!("run {run} cannot be cancelled without its store: {cause}")))?;
     let kappa = Kappa::builder()
         .platform(Arc::new(Idle))
         .store(store)
-        .state_dir(folder.path());
+        .state(records.place());
     let kappa = kappa.build().await.map_err(End::failed)?;
     let handle = kappa.resume_erased(run).await.map_err(End::failed)?;
     handle.cancel();
-    match handle.wait_bytes().await {
+    let ended = handle.wait_bytes().await;
+    drop(handle);
+    kappa.shutdown().await;
+    match ended {
         Err(RunError::Failed(error)) if error.kind == Failure::Cancelled => Ok(()),
         // It had ended just before it was recorded as such.
         Ok(_) | Err(RunError::Failed(_)) => Ok(()),

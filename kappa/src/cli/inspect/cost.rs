@@ -38,13 +38,12 @@ enum Arch {
 
 impl CostOf {
     pub(super) fn answer(self) -> Result<(), End> {
-        let (folder, run) = self.which.find()?;
-        let mut about = folder.about(run).map_err(End::failed)?;
-        let standing = folder.standing(run, Some(&about));
+        let (records, run) = self.which.find()?;
+        let mut about = records.about(run).map_err(End::failed)?;
+        let standing = records.standing(run, Some(&about));
         if !standing.is_over() && about.trouble.is_none() {
-            // The file is ahead of the sums.
-            about.sums = history::sums(&folder.of(run))
-                .map_err(|cause| End::failed(format!("cannot read the events of run {run}: {cause}")))?;
+            // The events are ahead of the sums.
+            about.sums = history::sums(&*records, run).map_err(End::failed)?;
         }
         let prices = match &self.prices {
             Some(file) => Prices::read(file).map_err(End::failed)?,

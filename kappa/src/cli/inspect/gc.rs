@@ -1,7 +1,7 @@
 //! `gc`: removes what nobody will need any more.
 
 use super::table::{self, plain, table, time};
-use super::{End, State, print, print_json, runtime, say};
+use super::{End, State, open_store, print, print_json, runtime, say};
 use crate::cli::parse;
 use crate::cli::progress::plural;
 use crate::record::about::About;
@@ -91,11 +91,11 @@ impl Gc {
     }
 
     fn runs(&self) -> Result<Vec<Doomed>, End> {
-        let folder = self.state.open()?;
+        let records = self.state.open()?;
         let mut removed = Vec::new();
-        for run in folder.runs().map_err(End::failed)? {
-            let about = folder.about(run).ok();
-            let standing = folder.standing(run, about.as_ref());
+        for run in records.runs().map_err(End::failed)? {
+            let about = records.about(run).ok();
+            let standing = records.standing(run, about.as_ref());
             let since = match &about {
                 Some(about) => about.ended.unwrap_or(about.seen),
                 None => run.generated_at(),
@@ -117,12 +117,12 @@ impl Gc {
                 trouble: None,
             };
             if !self.dry_run {
-                match folder
-                    .remove(run, || forget_objects(about.as_ref(), run))
+                match records
+                    .remove(run, &mut || forget_objects(about.as_ref(), run))
                     .map_err(|error| error.to_string())
                 {
                     Ok(()) => {}
-                    Err(trouble) if folder.is_worked_on(run) => {
+                    Err(trouble) if records.is_worked_on(run) => {
                         tracing::debug!(%run, trouble, "somebody works on it again");
                         continue;
                     }
@@ -135,13 +135,13 @@ impl Gc {
     }
 
     fn left_over(&self) -> Result<Vec<Doomed>, End> {
-        let folder = self.state.open()?;
+        let records = self.state.open()?;
         let limit = self.older_than.unwrap_or(LEFT_OVER);
         let mut found: Vec<(PathBuf, &'static str, u64)> = Vec::new();
-        for path in folder.half_removed().map_err(End::failed)? {
+        for path in records.half_removed().map_err(End::failed)? {
             found.push((path, "half removed", now().0));
         }
-        for (path, changed) in folder.left_over().map_err(End::failed)? {
+        for (path, changed) in records.left_over().map_err(End::failed)? {
             let age = SystemTime::now().duration_since(changed).unwrap_or_default();
             if age >= limit {
                 let since = now()
@@ -165,7 +165,11 @@ impl Gc {
                     unavailable.to_string()
                 }),
             };
-            let name = path.strip_prefix(folder.path()).unwrap_or(&path).display().to_string();
+            let name = path
+                .strip_prefix(records.place())
+                .unwrap_or(&path)
+                .display()
+                .to_string();
             removed.push(Doomed {
                 name,
                 what,
@@ -181,7 +185,7 @@ impl Gc {
 fn forget_objects(about: Option<&About>, run: crate::ids::RunId) -> Result<(), String> {
     let Some(about) = about else { return Ok(()) };
     let deleted = runtime().map_err(|end| end.message)?.block_on(async {
-        let store = crate::store::open(&about.store)?;
+        let store = open_store(about)?;
         store.delete_prefix(&run.objects()).await?;
         store.delete_prefix(&run.results()).await
     });

@@ -1,4 +1,4 @@
-//! Commands about runs that are or were: what a state directory knows of them. The same in every program made with Kappa and in the binary `kappa`.
+//! Commands about runs that are or were: what a state, in a folder or on Redis servers, knows of them. The same in every program made with Kappa and in the binary `kappa`.
 //!
 //! What was asked for, and nothing else, goes to stdout: a table without colours, or JSON with `--json`.
 
@@ -13,18 +13,22 @@ mod timeline;
 
 use super::run::{End, say};
 use crate::ids::RunId;
-use crate::record::StateFolder;
+use crate::record::about::About;
+use crate::record::{Records, records};
+use crate::replicas::address;
+use crate::store::{self, Store, StoreError};
 use clap::{Args, Subcommand};
 use std::io::{self, Write};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 pub(super) use resume::Resume;
 
 /// What can be asked about runs.
 #[derive(Debug, Subcommand)]
 pub(super) enum Inspect {
-    /// List the runs of a state directory
-    #[command(after_help = "Examples:\n  runs --state DIR\n  runs --state DIR --json")]
+    /// List the runs of a state
+    #[command(after_help = "Examples:\n  runs --state DIR\n  runs --state redis://HOST,HOST2 --json")]
     Runs(runs::Runs),
     /// Show what a run did and does: its numbers, its tasks, its failures, who waits for what
     #[command(after_help = "Examples:\n  show last --state DIR\n  show 019c --state DIR --json")]
@@ -50,8 +54,8 @@ pub(super) enum Inspect {
 /// Where runs are recorded.
 #[derive(Debug, Args)]
 pub(super) struct State {
-    /// The state directory of the runs: the folder that was given to `run --state`
-    #[arg(long, value_name = "DIR")]
+    /// Where the runs are recorded: the folder, or the URL of Redis servers, that was given to `run --state`
+    #[arg(long, value_name = "DIR|URL")]
     state: PathBuf,
 }
 
@@ -68,24 +72,29 @@ pub(super) struct Which {
 /// Something that names a run.
 pub(super) fn parse_run(text: &str) -> Result<String, String> {
     let is_id = |c: char| c.is_ascii_hexdigit() || c == '-';
-    match text == crate::record::folder::LAST || (!text.is_empty() && text.chars().all(is_id)) {
+    match text == records::LAST || (!text.is_empty() && text.chars().all(is_id)) {
         true => Ok(text.to_string()),
         false => Err("that is not a run's id, nor the beginning of one, nor `last`".to_string()),
     }
 }
 
 impl State {
-    fn open(&self) -> Result<StateFolder, End> {
-        StateFolder::open(&self.state).map_err(End::failed)
+    fn open(&self) -> Result<Box<dyn Records>, End> {
+        records::open(&self.state).map_err(End::failed)
     }
 }
 
 impl Which {
-    fn find(&self) -> Result<(StateFolder, RunId), End> {
-        let folder = self.state.open()?;
-        let run = folder.find(&self.run).map_err(End::failed)?;
-        Ok((folder, run))
+    fn find(&self) -> Result<(Box<dyn Records>, RunId), End> {
+        let records = self.state.open()?;
+        let run = records.find(&self.run).map_err(End::failed)?;
+        Ok((records, run))
     }
+}
+
+/// The store that a run uses, for somebody who is none of its workers.
+fn open_store(about: &About) -> Result<Arc<dyn Store>, StoreError> {
+    store::open(address::without_role(&about.store))
 }
 
 /// Does what was asked, and prints it.

@@ -2,7 +2,7 @@
 
 use super::{End, Which};
 use crate::cli::run::say;
-use crate::record::folder::Standing;
+use crate::record::folder::{Standing, is_folder};
 use clap::Args;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
@@ -22,20 +22,29 @@ pub(in crate::cli) struct Resume {
 impl Resume {
     /// Becomes that program: its result, its messages and its exit code are the answer.
     pub(in crate::cli) fn answer(self) -> Result<(), End> {
-        let (folder, run) = self.which.find()?;
-        let about = folder.about(run).map_err(End::failed)?;
-        if folder.standing(run, Some(&about)) == Standing::Running {
+        let (records, run) = self.which.find()?;
+        let about = records.about(run).map_err(End::failed)?;
+        if records.standing(run, Some(&about)) == Standing::Running {
             let process = about.process;
             return Err(End::failed(format!(
                 "run {run} is being worked on by process {process}"
             )));
         }
-        let Some(arguments) = about.origin.resume_arguments(run) else {
+        let Some(mut arguments) = about.origin.resume_arguments(run) else {
             return Err(End::failed(format!(
                 "{} has not said how it goes on with a run; start it as its own documentation says, for run {run}",
                 about.origin.program.display()
             )));
         };
+        // Servers may be reached by another URL by now.
+        if !is_folder(&records.place())
+            && let Some(at) = arguments.iter().position(|word| word == "--state")
+            && let Some(state) = arguments.get_mut(at + 1)
+        {
+            *state = records.place().to_string_lossy().into_owned();
+        }
+        // It gives back what it has taken before the program takes it.
+        drop(records);
         let program = self.program.as_ref().unwrap_or(&about.origin.program);
         let mut command = Command::new(program);
         command.args(arguments).args(self.more);

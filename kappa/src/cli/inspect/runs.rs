@@ -1,5 +1,6 @@
 //! `runs`: which runs there are.
 
+use super::show::{without_password, without_passwords};
 use super::table::{self, duration, plain, table, time};
 use super::{End, State, print, print_json};
 use crate::cli::progress::show_size;
@@ -19,13 +20,13 @@ pub(in crate::cli) struct Runs {
 
 impl Runs {
     pub(super) fn answer(self) -> Result<(), End> {
-        let folder = self.state.open()?;
-        let runs = folder.runs().map_err(End::failed)?;
+        let records = self.state.open()?;
+        let runs = records.runs().map_err(End::failed)?;
         let runs: Vec<_> = runs
             .into_iter()
             .map(|run| {
-                let about = folder.about(run).ok();
-                let standing = folder.standing(run, about.as_ref());
+                let about = records.about(run).ok();
+                let standing = records.standing(run, about.as_ref());
                 (run, about, standing)
             })
             .collect();
@@ -93,10 +94,10 @@ pub(super) fn describe(run: &str, about: Option<&About>, standing: Standing) -> 
     json!({
         "run": run,
         "program": about.origin.program,
-        "arguments": about.origin.arguments,
+        "arguments": without_passwords(&about.origin.arguments),
         "function": about.function,
         "platform": about.platform,
-        "store": about.store,
+        "store": without_password(&about.store),
         "state": standing.word(),
         "outcome": about.outcome,
         "started": table::time_for_programs(about.started),

@@ -25,8 +25,8 @@ pub(in crate::cli) struct Show {
 
 impl Show {
     pub(super) fn answer(self) -> Result<(), End> {
-        let (folder, run) = self.which.find()?;
-        let history = History::read(&folder, run).map_err(End::failed)?;
+        let (records, run) = self.which.find()?;
+        let history = History::read(&*records, run).map_err(End::failed)?;
         if self.json {
             return print_json(&for_programs(&history));
         }
@@ -52,7 +52,10 @@ fn head(history: &History, text: &mut String) {
     };
     line("run", history.run.to_string());
     line("program", plain(&about.origin.program.display().to_string()));
-    line("arguments", plain(&about.origin.arguments.join(" ")));
+    line(
+        "arguments",
+        plain(&without_passwords(&about.origin.arguments).join(" ")),
+    );
     line("task", plain(&about.function));
     let limit = about
         .memory_limit
@@ -228,6 +231,11 @@ pub(super) fn without_password(url: &str) -> String {
         None => part.to_string(),
     });
     parts.collect::<Vec<_>>().join(",")
+}
+
+/// The words of a command line, which may name stores and servers.
+pub(super) fn without_passwords(words: &[String]) -> Vec<String> {
+    words.iter().map(|word| without_password(word)).collect()
 }
 
 fn for_programs(history: &History) -> serde_json::Value {

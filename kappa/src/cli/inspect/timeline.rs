@@ -16,8 +16,8 @@ pub(in crate::cli) struct Timeline {
 
 impl Timeline {
     pub(super) fn answer(self) -> Result<(), End> {
-        let (folder, run) = self.which.find()?;
-        let history = History::read(&folder, run).map_err(End::failed)?;
+        let (records, run) = self.which.find()?;
+        let history = History::read(&*records, run).map_err(End::failed)?;
         let page = timeline::page(&history);
         if self.html.as_os_str() == "-" {
             return print(&page);

@@ -1,9 +1,18 @@
 //! The writer, as it meets full disks, torn lines, other processes and a million events.
 
 use super::*;
+use crate::record::folder::Lock;
 use crate::record::history::lines;
 use crate::record::history::tests::{about, spawned};
+use crate::record::place::InFolder;
+use std::fs;
 use std::os::unix::fs::symlink;
+use std::path::Path;
+use tempfile::TempDir;
+
+fn place(folder: &TempDir) -> Box<dyn Place> {
+    Box::new(InFolder::new(folder.path()))
+}
 
 fn observation(number: u64, event: RunEvent) -> Observation {
     let at = Timestamp(number);
@@ -41,7 +50,7 @@ fn read(folder: &Path) -> (Vec<Line>, u64) {
 fn what_happened_is_there_in_order_when_the_run_is_over() {
     let folder = tempfile::tempdir().unwrap();
     let run = RunId::generate();
-    let recorder = Recorder::start(folder.path(), about(run)).unwrap().unwrap();
+    let recorder = Recorder::start(place(&folder), about(run)).unwrap().unwrap();
     for number in 1..=1000 {
         let observed = [observation(number, spawned(number, None, Some("a name")))];
         recorder.observe(run, &observed, &RunStats::default());
@@ -54,7 +63,7 @@ fn what_happened_is_there_in_order_when_the_run_is_over() {
     let outcome = About::read(folder.path()).unwrap().outcome;
     assert_eq!(outcome, Some(Outcome::Failed("no".to_string())));
     assert!(
-        Recorder::resume(folder.path(), about(run)).unwrap().is_none(),
+        Recorder::resume(place(&folder), about(run)).unwrap().is_none(),
         "nothing can follow"
     );
 }
@@ -63,7 +72,7 @@ fn what_happened_is_there_in_order_when_the_run_is_over() {
 fn a_resumed_run_is_told_again_what_was_not_written_and_nothing_twice() {
     let folder = tempfile::tempdir().unwrap();
     let run = RunId::generate();
-    let recorder = Recorder::start(folder.path(), about(run)).unwrap().unwrap();
+    let recorder = Recorder::start(place(&folder), about(run)).unwrap().unwrap();
     let happened: Vec<_> = (1..=10)
         .map(|number| observation(number, spawned(number, None, None)))
         .collect();
@@ -75,7 +84,7 @@ fn a_resumed_run_is_told_again_what_was_not_written_and_nothing_twice() {
     let kept: Vec<&str> = text.lines().take(4).collect();
     fs::write(&events, format!("{}\n{{\"n\":5,\"at\":", kept.join("\n"))).unwrap();
 
-    let recorder = Recorder::resume(folder.path(), about(run)).unwrap().unwrap();
+    let recorder = Recorder::resume(place(&folder), about(run)).unwrap().unwrap();
     recorder.observe_again(run, &happened);
     recorder.observe(run, &[observation(11, RunEvent::Recovered)], &RunStats::default());
     end(&recorder, run, &RunEnd::Ended);
@@ -89,7 +98,7 @@ fn a_full_disk_stops_the_record_and_nothing_else() {
     let folder = tempfile::tempdir().unwrap();
     symlink("/dev/full", folder.path().join(EVENTS)).unwrap();
     let run = RunId::generate();
-    let recorder = Recorder::start(folder.path(), about(run)).unwrap().unwrap();
+    let recorder = Recorder::start(place(&folder), about(run)).unwrap().unwrap();
     recorder.observe(run, &[observation(1, started(0))], &RunStats::default());
     let deadline = Instant::now() + Duration::from_secs(10);
     while recorder.trouble().is_none() && Instant::now() < deadline {
@@ -111,7 +120,7 @@ fn a_full_disk_stops_the_record_and_nothing_else() {
 fn a_folder_that_is_not_there_means_no_record() {
     let folder = tempfile::tempdir().unwrap();
     let nowhere = folder.path().join("nowhere");
-    assert!(Recorder::start(&nowhere, about(RunId::generate())).is_err());
+    assert!(Recorder::start(Box::new(InFolder::new(&nowhere)), about(RunId::generate())).is_err());
     assert!(!nowhere.exists());
 }
 
@@ -119,7 +128,7 @@ fn a_folder_that_is_not_there_means_no_record() {
 fn a_record_that_has_grown_too_long_takes_landmarks_only_and_goes_on_counting() {
     let folder = tempfile::tempdir().unwrap();
     let run = RunId::generate();
-    let mut writer = Writer::open(folder.path(), about(run), Thinning::default(), 0).unwrap();
+    let mut writer = Writer::open(place(&folder), about(run), Thinning::default(), 0).unwrap();
     writer.most_bytes = 10_000;
     let mut happened = Vec::new();
     for task in 0..1000 {
@@ -155,7 +164,7 @@ fn telling_the_record_costs_the_coordinator_next_to_nothing() {
     const EVENTS_TOLD: u64 = 1_000_000;
     let folder = tempfile::tempdir().unwrap();
     let run = RunId::generate();
-    let recorder = Recorder::start(folder.path(), about(run)).unwrap().unwrap();
+    let recorder = Recorder::start(place(&folder), about(run)).unwrap().unwrap();
     recorder.observe(run, &[observation(1, started(0))], &RunStats::default());
     let begin = Instant::now();
     for number in 0..EVENTS_TOLD {
