@@ -42,6 +42,7 @@ use observers::Spans;
 pub use observers::{Observer, RunEnd};
 use parking_lot::Mutex;
 pub(crate) use perform::BY_THE_COORDINATOR;
+pub use publish::{Draft, Files, Gate, LocalFiles};
 use record::{Compaction, Input, Milestone};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
@@ -63,6 +64,8 @@ pub struct Setup {
     pub here: Arc<dyn Platform>,
     /// Where the run's large values are kept.
     pub store: Arc<dyn Store>,
+    /// Where objects are put that are to be files of this machine.
+    pub files: Arc<dyn Files>,
     /// Where decisions are recorded; without it the run ends with this process.
     pub journal: Option<Arc<dyn Journal>>,
     /// The coordinator's own runtime. Tasks must not compute on it.
@@ -95,7 +98,7 @@ struct Shared {
     invocation_gone: Notify,
     events: broadcast::Sender<RunEvent>,
     outcome: watch::Sender<Option<Result<Bytes, RunError>>>,
-    gate: publish::Gate,
+    gate: Arc<Gate>,
 }
 
 /// Which call waits for its reply, and where that goes.
@@ -211,7 +214,7 @@ impl Coordinator {
             invocation_gone: Notify::new(),
             events: broadcast::channel(EVENTS_KEPT).0,
             outcome: watch::channel(None).0,
-            gate: publish::Gate::default(),
+            gate: Arc::default(),
         });
         if let Some((journal, received)) = received {
             let recorder = shared.clone();
@@ -402,6 +405,10 @@ impl Shared {
             Some(Err(error @ (RunError::Journal { .. } | RunError::Platform { .. }))) => Some(error.clone()),
             _ => None,
         }
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.core.lock().stopped
     }
 
     /// Ends all work on the run in this process.
