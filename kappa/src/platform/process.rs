@@ -23,6 +23,7 @@ use crate::link::Link;
 use crate::link::http::{Access, HttpServer};
 use crate::protocol::{Answer, Invocation, InvocationOutcome, Reply, Request};
 use crate::store::Store;
+use crate::worker::WorkerEnd;
 use async_trait::async_trait;
 use futures::stream::{self, FuturesUnordered};
 use futures::{FutureExt, StreamExt};
@@ -126,6 +127,7 @@ impl Process {
             match tokio::time::timeout(START_LIMIT, configure(&mut socket, self.pool.configuration())).await {
                 Ok(Ok(Some(FromWorker::Ready))) => busy.is_new = false,
                 Ok(Ok(Some(FromWorker::Unusable(cause)))) => return InvocationOutcome::Unstartable(cause),
+                Ok(Ok(Some(FromWorker::NotNow(cause)))) => return InvocationOutcome::StoreAway(cause),
                 Ok(Ok(Some(_))) => {
                     return InvocationOutcome::Crashed("the worker process did not begin with `ready`".into());
                 }
@@ -246,11 +248,11 @@ async fn exchange(socket: &mut UnixStream, invocation: Invocation, calls: Calls<
                 is_own(&request)?;
                 return Ok(End::Left(InvocationOutcome::Unlinked(request)));
             }
-            (Some(FromWorker::Ended(None)), _) => return Ok(End::Left(InvocationOutcome::Returned)),
-            (Some(FromWorker::Ended(Some(message))), _) => {
+            (Some(FromWorker::Ended(WorkerEnd::Panicked(message))), _) => {
                 return Ok(End::Outcome(InvocationOutcome::Crashed(message)));
             }
-            (Some(FromWorker::Ready | FromWorker::Unusable(_)), _) => {
+            (Some(FromWorker::Ended(end)), _) => return Ok(End::Left(end.into())),
+            (Some(FromWorker::Ready | FromWorker::Unusable(_) | FromWorker::NotNow(_)), _) => {
                 return Err(nonsense("`ready` in the middle of a task"));
             }
             (Some(FromWorker::Request(_)), None) => return Err(nonsense("a request that should have come by HTTP")),

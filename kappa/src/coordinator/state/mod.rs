@@ -7,7 +7,8 @@
 //! 3. An item that was taken, or a result that was waited for, is held until the taker's next call is committed.
 //! 4. Queues are first in, first out, also among waiting producers and among waiting consumers; nothing is lost or doubled.
 //! 5. A blocked task costs nothing: after a short grace its invocation is sent away, and a new one starts when the answer is there.
-//! 6. What breaks is retried with back-off, the count restarts after progress, and what cannot go on fails with a typed error. When
+//! 6. What breaks is retried with back-off, the count restarts after progress, and what cannot go on fails with a typed error. What is nobody's
+//!    fault (no room, no store) is retried for ever; what only another program can go on with halts the run, and nothing of it fails. When
 //!    everybody waits, the run fails as a deadlock that names who waits for what. A sleeper's time, and an object on its way, are not lost with the
 //!    coordinator.
 //! 7. What nobody can need any more is deleted while the run goes on: superseded checkpoints, arguments once a checkpoint stands for them,
@@ -93,6 +94,8 @@ pub struct State {
     /// Tasks that can go on by themselves: ready, running or backing off. None of them, and nobody who waits for the world outside, is a deadlock.
     active: usize,
     ended: Option<TaskResult>,
+    /// This program cannot go on with the run: nothing is started before the next recovery.
+    halted: bool,
     stats: RunStats,
     /// How many events those who watch have been told.
     observed: u64,
@@ -129,6 +132,7 @@ impl State {
             publishing: BTreeSet::new(),
             active: 0,
             ended: None,
+            halted: false,
             stats: RunStats::default(),
             observed: 0,
         }
@@ -164,7 +168,7 @@ impl State {
             } => self.published(task, sequence, outcome, actions),
             Event::ResultCollected(result) => self.collect(result),
         }
-        if self.is_going_on() {
+        if self.is_going_on() && !self.halted {
             self.detect_deadlock(actions);
             self.schedule(actions);
         }
@@ -236,6 +240,7 @@ impl State {
     /// Brings every phase to what is true after the coordinator's process was gone: no invocation of before counts any more.
     fn recover(&mut self, environment: Environment, actions: &mut Vec<Action>) {
         self.environment = environment;
+        self.halted = false;
         self.slots.clear();
         self.leaving = 0;
         self.holding.clear();

@@ -6,6 +6,7 @@
 use crate::ids::Sequence;
 use crate::link::http::Access;
 use crate::protocol::{Invocation, Reply, Request};
+use crate::worker::WorkerEnd;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::io::{self, ErrorKind};
@@ -14,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 /// To the worker.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum ToWorker {
-    /// The first message. Answered by `Ready` or `Unusable`.
+    /// The first message. Answered by `Ready`, `Unusable` or `NotNow`.
     Configure(Configuration),
     /// Run this to its end. One at a time. Answered by `Ended` or `Unlinked`, after any number of requests. With an access, requests go by HTTP.
     Invoke(Invocation, Option<Access>),
@@ -29,10 +30,12 @@ pub(super) enum FromWorker {
     Ready,
     /// It cannot take any, and no other worker with this configuration can.
     Unusable(String),
+    /// It cannot take any at present.
+    NotNow(String),
     /// A call of the running invocation.
     Request(Request),
-    /// The invocation is over; with a message if the program broke.
-    Ended(Option<String>),
+    /// The invocation is over.
+    Ended(WorkerEnd),
     /// The invocation is over because this request could not be delivered by HTTP.
     Unlinked(Box<Request>),
 }
@@ -138,7 +141,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_truncated_or_mutilated_message_is_an_error_and_not_a_panic() {
-        let frame = encode(&FromWorker::Ended(Some("end".into())), 1000).unwrap().unwrap();
+        let frame = encode(&FromWorker::Ended(WorkerEnd::Panicked("end".into())), 1000)
+            .unwrap()
+            .unwrap();
         for length in 1..frame.len() {
             let read: io::Result<Option<FromWorker>> = read(&mut &frame[..length], 1000).await;
             assert_eq!(read.unwrap_err().kind(), ErrorKind::UnexpectedEof, "cut to {length}");
