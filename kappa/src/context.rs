@@ -13,11 +13,13 @@ mod due;
 mod operation;
 mod options;
 mod shared;
+mod watch;
 
 #[doc(hidden)]
 pub use operation::{AwaitedInATask, Performing, Request as CallKind};
 pub use operation::{Kind, Operation};
 pub use shared::Shared;
+pub(crate) use watch::Watch;
 
 use crate::continuation::{Continuation, Frame, SavedFrame, Writer, encode};
 use crate::error::{Failed, Failure, TaskError};
@@ -31,7 +33,7 @@ use due::Due;
 use std::future::pending;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::sync::oneshot;
 
 /// What a task sees of the system: its operations, and who it is.
@@ -43,7 +45,7 @@ pub struct Context {
     sequence: Sequence,
     link: Arc<dyn Link>,
     store: Arc<dyn Store>,
-    started: Instant,
+    watch: Watch,
     time_limit: Option<Duration>,
     /// From then on the invocation ends with its next committed call, so that the time limit finds nothing to destroy.
     leave_at: Option<Instant>,
@@ -67,6 +69,8 @@ pub(crate) enum Stop {
     OutOfTime,
     /// The task has failed for good.
     Fail(Failed),
+    /// Only another program can go on: what does not fit.
+    WrongProgram(String),
     /// This invocation cannot go on, another may.
     Break(String),
 }
@@ -76,10 +80,10 @@ impl Context {
         invocation: &Invocation,
         link: Arc<dyn Link>,
         store: Arc<dyn Store>,
+        watch: Watch,
         leave_at: Option<Instant>,
     ) -> (Self, oneshot::Receiver<Stop>) {
         let (stop, stopped) = oneshot::channel();
-        let started = Instant::now();
         let context = Context {
             run: invocation.run,
             task: invocation.task,
@@ -87,10 +91,10 @@ impl Context {
             sequence: invocation.last_sequence,
             link,
             store,
-            started,
             time_limit: invocation.time_limit,
             leave_at,
-            due: Due::new(started, invocation.time_limit, leave_at),
+            due: Due::new(watch.clone(), invocation.time_limit, leave_at),
+            watch,
             keys: AtomicU64::new(0),
             last_length: 0,
             rebuilding: None,
@@ -117,8 +121,8 @@ impl Context {
 
     /// How long this invocation may still run; `None` is without limit.
     pub fn time_left(&self) -> Option<Duration> {
-        self.time_limit
-            .map(|limit| limit.saturating_sub(self.started.elapsed()))
+        let elapsed = self.watch.now() - self.watch.started();
+        self.time_limit.map(|limit| limit.saturating_sub(elapsed))
     }
 
     /// The run's store, for large data. Not a suspension point.
@@ -166,29 +170,38 @@ impl Context {
         {
             Some(frame) => frame,
             None => {
-                self.fail(Failure::Unusable(
-                    "the continuation ends before its innermost function".into(),
-                ))
-                .await
+                self.wrong_program("the continuation ends before its innermost function".to_string())
+                    .await
             }
         }
     }
 
-    /// Fails the task because its saved frame does not fit its code. Generated code calls this.
+    /// Ends the invocation because the saved frame does not fit the code. Generated code calls this.
     #[doc(hidden)]
     pub async fn unusable<T>(&mut self, function: &str, cause: impl std::fmt::Display) -> T {
-        self.fail(Failure::Unusable(format!("{function}: {cause}"))).await
+        self.wrong_program(format!("{function}: {cause}")).await
+    }
+
+    /// Ends the invocation, because only another program can go on; never returns.
+    async fn wrong_program<T>(&mut self, cause: String) -> T {
+        self.end(Stop::WrongProgram(cause)).await
     }
 
     /// The answer for the innermost frame, once all frames are rebuilt.
     async fn recorded_answer(&mut self) -> Answer {
         match self.rebuilding.take() {
             Some((continuation, answer)) if continuation.frames.is_empty() => answer,
-            _ => {
-                self.fail(Failure::Unusable(
-                    "the continuation has more frames than the program".into(),
+            Some((continuation, _)) => {
+                let first = continuation.frames.front();
+                let function = first.map(|frame| frame.function.clone()).unwrap_or_default();
+                self.wrong_program(format!(
+                    "the checkpoint continues in {function}, and this program makes no call there"
                 ))
                 .await
+            }
+            None => {
+                self.wrong_program("the checkpoint has no answer for its innermost function".to_string())
+                    .await
             }
         }
     }
@@ -241,7 +254,7 @@ impl Context {
 
     /// Whether the invocation is to end with its next committed call.
     fn is_time_up(&self) -> bool {
-        self.leave_at.is_some_and(|moment| Instant::now() >= moment)
+        self.leave_at.is_some_and(|moment| self.watch.now() >= moment)
     }
 
     async fn send(&mut self, call: Call, continuation: Payload) -> Reply {

@@ -130,12 +130,12 @@ pub mod __private {
     pub use crate::task::{Registration, Returned, Sendable, TaskCall, TaskFunction};
     pub use inventory;
 
-    /// Takes a live variable out of its slot.
+    /// Takes a live variable out of its slot. It has a value: a block takes out what is live at its start, and every block that leads to it has put that back.
     #[inline]
     pub fn take<T>(slot: &mut Option<T>) -> T {
         match slot.take() {
             Some(value) => value,
-            None => unreachable!("a live variable has no value"),
+            None => unreachable!("the compiler has made code in which a live variable has no value"),
         }
     }
 
@@ -161,12 +161,12 @@ pub mod __private {
     /// Says at the right place if a type cannot be sent.
     pub const fn sendable<T: Sendable>() {}
 
-    /// Writes a live variable that is in its slot.
+    /// Writes a live variable that is in its slot. It has a value: what is live at a suspension point is put into its slot before it.
     #[inline]
     pub fn save<T: Save>(slot: &Option<T>, to: &mut Writer) -> Result<(), Unsaved> {
         match slot {
             Some(value) => value.save(to),
-            None => unreachable!("a live variable has no value"),
+            None => unreachable!("the compiler has made code in which a live variable has no value"),
         }
     }
 }

@@ -6,7 +6,7 @@
 //! | `kappa_tasks_spawned_total` | `function` | tasks created |
 //! | `kappa_tasks_ended_total` | `function`, `outcome` | tasks ended: `ok`, `failed`, `cancelled` |
 //! | `kappa_invocations_started_total` | `function` | invocations handed to the platform |
-//! | `kappa_invocations_ended_total` | `function`, `outcome` | their ends: `returned`, `crashed`, `killed`, `timed_out`, `out_of_memory`, `throttled`, `unstartable` |
+//! | `kappa_invocations_ended_total` | `function`, `outcome` | their ends: `returned`, `crashed`, `killed`, `timed_out`, `out_of_memory`, `throttled`, `store_away`, `wrong_program`, `unstartable` |
 //! | `kappa_invocations_running` | | invocations that the platform has now |
 //! | `kappa_invocation_seconds` | `function` | histogram: how long invocations ran |
 //! | `kappa_checkpoints_total` | `function` | committed calls, each of which is a checkpoint |
@@ -399,6 +399,8 @@ fn word(outcome: &InvocationOutcome) -> &'static str {
         InvocationOutcome::Throttled(_) => "throttled",
         InvocationOutcome::Unstartable(_) => "unstartable",
         InvocationOutcome::Unlinked(_) => "unlinked",
+        InvocationOutcome::StoreAway(_) => "store_away",
+        InvocationOutcome::WrongProgram(_) => "wrong_program",
     }
 }
 

@@ -250,4 +250,9 @@ pub enum InvocationOutcome {
     Unlinked(Box<Request>),
     /// The platform cannot start it and never will (for example: the executable is gone).
     Unstartable(String),
+    /// The store could not be reached for so long that the worker left: not the program's fault. It is tried again as long as it takes.
+    StoreAway(String),
+    /// The program that the worker is made of cannot go on with the task: its code is another than what the task was begun with, or it has no such
+    /// function. The run stops, and nothing has failed: another program can go on with it.
+    WrongProgram(String),
 }

@@ -26,7 +26,7 @@ pub use error::RunError;
 pub use handle::{RunHandle, Undecoded};
 
 use crate::coordinator::driver::clock::SystemClock;
-use crate::coordinator::driver::{Coordinator, Setup};
+use crate::coordinator::driver::{Coordinator, LocalFiles, Setup};
 use crate::error::{Failure, TaskError};
 use crate::ids::{RunId, TaskId};
 use crate::journal::{Durability, Journal, JournalError};
@@ -217,6 +217,7 @@ impl Kappa {
             platform: self.inner.platform.clone(),
             here: self.inner.here.clone(),
             store: self.inner.store.clone(),
+            files: Arc::new(LocalFiles),
             journal,
             runtime: runtime.handle().clone(),
             clock: Arc::new(SystemClock::start()),

@@ -1,23 +1,29 @@
 //! One invocation, from its start to its end.
 //!
 //! Guarantees that a task's code runs at most up to the point where the coordinator says stop: after [`Reply::Suspend`](crate::protocol::Reply::Suspend)
-//! and [`Reply::Fenced`](crate::protocol::Reply::Fenced) the task's future is dropped and nothing of it runs any more.
+//! and [`Reply::Fenced`](crate::protocol::Reply::Fenced) the task's future is dropped and nothing of it runs any more. And that a task fails neither because its
+//! store was away nor because this is not its program: then the worker leaves, and says why.
 
 mod panics;
+mod patience;
 
-use crate::context::{Context, Stop};
+use crate::context::{Context, Stop, Watch};
 use crate::continuation::Continuation;
-use crate::error::{Failed, Failure};
+use crate::coordinator::driver::clock::{Clock, SystemClock};
+use crate::error::Failed;
 use crate::link::Link;
-use crate::protocol::{Invocation, Payload, Start};
+use crate::protocol::{Invocation, InvocationOutcome, Payload, Start};
 use crate::store::Store;
 use crate::task;
 use bytes::Bytes;
+use patience::Patient;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::Instant;
+use tokio::sync::oneshot;
 
 /// How an invocation ended, as the worker saw it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum WorkerEnd {
     /// The task has exited, was suspended or was fenced; the coordinator knows.
     Returned,
@@ -25,6 +31,22 @@ pub enum WorkerEnd {
     OutOfTime,
     /// The program broke: the panic's message and place, or what of the system failed.
     Panicked(String),
+    /// The store could not be reached, for longer than a worker waits: its last error.
+    StoreAway(String),
+    /// This program cannot go on with the task: what does not fit.
+    WrongProgram(String),
+}
+
+impl From<WorkerEnd> for InvocationOutcome {
+    fn from(end: WorkerEnd) -> Self {
+        match end {
+            WorkerEnd::Returned => InvocationOutcome::Returned,
+            WorkerEnd::OutOfTime => InvocationOutcome::TimedOut,
+            WorkerEnd::Panicked(message) => InvocationOutcome::Crashed(message),
+            WorkerEnd::StoreAway(cause) => InvocationOutcome::StoreAway(cause),
+            WorkerEnd::WrongProgram(cause) => InvocationOutcome::WrongProgram(cause),
+        }
+    }
 }
 
 /// Runs an invocation to its end, making the task's calls through `link`.
@@ -40,8 +62,42 @@ pub(crate) async fn run_invocation_until(
     store: Arc<dyn Store>,
     leave_at: Option<Instant>,
 ) -> WorkerEnd {
-    let (mut cx, stopped) = Context::new(&invocation, link, store.clone(), leave_at);
-    let end = run(&invocation, &mut cx, stopped, &store).await;
+    let (store, store_away) = Patient::new(store, &invocation, Arc::new(SystemClock::start()));
+    unless_away(
+        run_to_end(&invocation, link, store, Watch::start(), leave_at),
+        store_away,
+    )
+    .await
+}
+
+/// The same by another clock than the system's.
+pub async fn run_invocation_by(
+    clock: Arc<dyn Clock>,
+    invocation: Invocation,
+    link: Arc<dyn Link>,
+    store: Arc<dyn Store>,
+) -> WorkerEnd {
+    let (store, store_away) = Patient::new(store, &invocation, clock.clone());
+    unless_away(run_to_end(&invocation, link, store, Watch::by(clock), None), store_away).await
+}
+
+async fn unless_away(running: impl Future<Output = WorkerEnd>, store_away: oneshot::Receiver<String>) -> WorkerEnd {
+    tokio::select! {
+        biased;
+        end = running => end,
+        Ok(cause) = store_away => WorkerEnd::StoreAway(cause),
+    }
+}
+
+async fn run_to_end(
+    invocation: &Invocation,
+    link: Arc<dyn Link>,
+    store: Arc<dyn Store>,
+    watch: Watch,
+    leave_at: Option<Instant>,
+) -> WorkerEnd {
+    let (mut cx, stopped) = Context::new(invocation, link, store.clone(), watch, leave_at);
+    let end = run(invocation, &mut cx, stopped, &store).await;
     let result = match end {
         Ok(value) => Ok(value),
         Err(Stop::Fail(failure)) => Err(failure),
@@ -54,8 +110,9 @@ pub(crate) async fn run_invocation_until(
             return WorkerEnd::OutOfTime;
         }
         Err(Stop::Break(reason)) => return WorkerEnd::Panicked(reason),
+        Err(Stop::WrongProgram(cause)) => return WorkerEnd::WrongProgram(cause),
     };
-    match exit(&invocation, &mut cx, result).await {
+    match exit(invocation, &mut cx, result).await {
         Ok(()) => WorkerEnd::Returned,
         Err(reason) => WorkerEnd::Panicked(reason),
     }
@@ -81,15 +138,15 @@ async fn exit(invocation: &Invocation, cx: &mut Context, result: Result<Vec<u8>,
 async fn run(
     invocation: &Invocation,
     cx: &mut Context,
-    stopped: tokio::sync::oneshot::Receiver<Stop>,
+    stopped: oneshot::Receiver<Stop>,
     store: &Arc<dyn Store>,
 ) -> Result<Vec<u8>, Stop> {
     let Some(function) = task::find(&invocation.function) else {
-        let message = format!(
-            "this program has no task function {}; it was started by another program, or by another version of it",
+        let cause = format!(
+            "it has no task function {}; the task was begun by another program, or by another version of this one",
             invocation.function
         );
-        return Err(Stop::Fail(Failure::Unusable(message).into()));
+        return Err(Stop::WrongProgram(cause));
     };
     let arguments;
     let running = match &invocation.start {
@@ -100,7 +157,7 @@ async fn run(
         Start::Resume { continuation, answer } => {
             let bytes = read(continuation, store).await?;
             let continuation = Continuation::decode(&bytes)
-                .map_err(|cause| Stop::Fail(Failure::Unusable(cause.to_string()).into()))?;
+                .map_err(|cause| Stop::WrongProgram(format!("{}: {cause}", invocation.function)))?;
             cx.rebuild(continuation, answer.clone());
             function.resume(cx)
         }
@@ -108,7 +165,7 @@ async fn run(
     tokio::select! {
         biased;
         end = panics::caught(running) => match end {
-            Ok(result) => result.map_err(Stop::Fail),
+            Ok(result) => result,
             Err(panic) => Err(Stop::Break(panic)),
         },
         stop = stopped => Err(stop.unwrap_or(Stop::Leave)),

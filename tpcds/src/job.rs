@@ -115,6 +115,7 @@ fn can_go_on(error: &anyhow::Error) -> bool {
             RunError::Journal { .. }
                 | RunError::Store { .. }
                 | RunError::Platform { .. }
+                | RunError::WrongProgram { .. }
                 | RunError::Interrupted { .. }
         ),
         _ => false,

@@ -90,6 +90,7 @@ fn counts(stats: &RunStats) -> String {
         (stats.out_of_memory, "out of memory"),
         (stats.crashed, "crashed"),
         (stats.throttled, "throttled"),
+        (stats.store_away, "without the store"),
         (stats.resumed, "resumed"),
     ];
     let ends: Vec<_> = ends

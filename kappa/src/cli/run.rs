@@ -288,9 +288,12 @@ async fn drive<F: TaskFunction>(
     }
     let value = ended.map_err(|error| {
         let how = how_to_resume(&handle, common).filter(|_| !matches!(error, RunError::Failed(_)));
-        End::failed(match how {
-            Some(how) => format!("{error}\nto go on when the cause is gone: `{how}`"),
-            None => error.to_string(),
+        End::failed(match (how, &error) {
+            (Some(how), RunError::WrongProgram { .. }) => {
+                format!("{error}\nto go on, with the program as it was: `{how}`")
+            }
+            (Some(how), _) => format!("{error}\nto go on when the cause is gone: `{how}`"),
+            (None, _) => error.to_string(),
         })
     })?;
     serde_json::to_vec(&value).map_err(|cause| End::failed(format!("the result cannot be written as JSON: {cause}")))

@@ -206,13 +206,10 @@ impl<F: TaskFunction> Kind for InnerCall<F> {
         Box::pin(async move {
             let checked = match cx.next_frame() {
                 Some(saved) => crate::task::check::<F>(saved),
-                None => Err(Failure::Unusable(format!(
-                    "the continuation has no frame for {}",
-                    F::NAME
-                ))),
+                None => Err(format!("the checkpoint ends where this program calls {}", F::NAME)),
             };
-            if let Err(failure) = checked {
-                return cx.fail(failure).await;
+            if let Err(cause) = checked {
+                return cx.wrong_program(cause).await;
             }
             F::run(cx, Some(frame), Entry::Resume).await
         })

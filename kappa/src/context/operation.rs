@@ -59,11 +59,8 @@ pub trait Request: Send + Sized + 'static {
             match Self::result(answer, cx).await {
                 Ok(Some(result)) => result,
                 Ok(None) => {
-                    let message = format!(
-                        "{}: the recorded answer is one of another operation",
-                        frame.function.name
-                    );
-                    cx.fail(Failure::Unusable(message)).await
+                    let cause = format!("{}: the answer is one of another operation", frame.function.name);
+                    cx.wrong_program(cause).await
                 }
                 Err(failure) => cx.fail(failure).await,
             }

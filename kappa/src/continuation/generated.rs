@@ -17,7 +17,7 @@ impl<T> Witness<T> {
     /// It is the type of this.
     pub const fn is(&self, _: &T) {}
 
-    /// It is the type of what this is assigned to.
+    /// It is the type of what this is assigned to. Generated code has it only where nothing ever comes by.
     pub fn value(&self) -> T {
         unreachable!("a witness only knows a type")
     }

@@ -46,6 +46,7 @@ use observers::Spans;
 pub use observers::{Observer, RunEnd};
 use parking_lot::Mutex;
 pub(crate) use perform::BY_THE_COORDINATOR;
+pub use publish::{Draft, Files, Gate, LocalFiles};
 use record::{Compaction, Input, Milestone};
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
@@ -68,6 +69,8 @@ pub struct Setup {
     pub here: Arc<dyn Platform>,
     /// Where the run's large values are kept.
     pub store: Arc<dyn Store>,
+    /// Where objects are put that are to be files of this machine.
+    pub files: Arc<dyn Files>,
     /// Where decisions are recorded; without it the run ends with this process.
     pub journal: Option<Arc<dyn Journal>>,
     /// The coordinator's own runtime. Tasks must not compute on it.
@@ -102,7 +105,7 @@ struct Shared {
     invocation_gone: Notify,
     events: broadcast::Sender<RunEvent>,
     outcome: watch::Sender<Option<Result<Bytes, RunError>>>,
-    gate: publish::Gate,
+    gate: Arc<Gate>,
 }
 
 /// What the coordinator itself does, since it was last told.
@@ -235,7 +238,7 @@ impl Coordinator {
             invocation_gone: Notify::new(),
             events: broadcast::channel(EVENTS_KEPT).0,
             outcome: watch::channel(None).0,
-            gate: publish::Gate::default(),
+            gate: Arc::default(),
         });
         if let Some((journal, received)) = received {
             let recorder = shared.clone();
@@ -432,6 +435,10 @@ impl Shared {
             Some(Err(error @ (RunError::Journal { .. } | RunError::Platform { .. }))) => Some(error.clone()),
             _ => None,
         }
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.core.lock().stopped
     }
 
     /// Ends all work on the run in this process.

@@ -87,6 +87,11 @@ fn guarantee_6_a_simulation_notices_failures_that_count_for_ever() {
 }
 
 #[test]
+fn guarantee_6_a_simulation_notices_tasks_that_fail_because_the_store_is_away() {
+    assert_noticed(Sabotage::BlamesStore);
+}
+
+#[test]
 fn guarantee_6_a_simulation_notices_timers_that_wait_for_a_clock_behind() {
     assert_noticed(Sabotage::BelievesClock);
 }

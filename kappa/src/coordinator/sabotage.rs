@@ -25,6 +25,8 @@ pub(crate) enum Sabotage {
     KeepsBlocked,
     /// 6: failures count for ever.
     NeverForgives,
+    /// 6: a store that is away is taken for a fault of the program.
+    BlamesStore,
     /// 6: a coordinator believes its own clock, though the one before had another.
     BelievesClock,
     /// 6: nobody notices that everybody waits.

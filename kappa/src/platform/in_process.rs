@@ -92,9 +92,7 @@ impl InProcess {
         };
         match tokio::time::timeout(time_limit, &mut running.task).await {
             Err(_) => InvocationOutcome::TimedOut,
-            Ok(Ok(WorkerEnd::Returned)) => InvocationOutcome::Returned,
-            Ok(Ok(WorkerEnd::OutOfTime)) => InvocationOutcome::TimedOut,
-            Ok(Ok(WorkerEnd::Panicked(message))) => InvocationOutcome::Crashed(message),
+            Ok(Ok(end)) => end.into(),
             Ok(Err(cause)) if cause.is_panic() => InvocationOutcome::Crashed(cause.to_string()),
             Ok(Err(_)) => InvocationOutcome::Killed("the platform has been shut down".into()),
         }

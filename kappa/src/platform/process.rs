@@ -16,11 +16,11 @@ mod scratch;
 mod stderr;
 mod worker;
 
+pub(crate) use orders::OrderPool;
 #[cfg(all(test, feature = "aws"))]
 pub(crate) use worker::MARK;
 #[cfg(feature = "aws")]
 pub(crate) use worker::MARK_BEGIN;
-pub(crate) use orders::OrderPool;
 pub use worker::serve_if_worker;
 
 use super::{Platform, PlatformError};
@@ -30,6 +30,7 @@ use crate::link::http::{Access, HttpServer};
 use crate::protocol::{Answer, Invocation, InvocationOutcome, Reply, Request};
 use crate::store::Store;
 use crate::usage::{Operations, Usage};
+use crate::worker::WorkerEnd;
 use async_trait::async_trait;
 use futures::stream::{self, FuturesUnordered};
 use futures::{FutureExt, StreamExt};
@@ -133,6 +134,7 @@ impl Process {
             match tokio::time::timeout(START_LIMIT, configure(&mut socket, self.pool.configuration())).await {
                 Ok(Ok(Some(FromWorker::Ready))) => busy.is_new = false,
                 Ok(Ok(Some(FromWorker::Unusable(cause)))) => return InvocationOutcome::Unstartable(cause),
+                Ok(Ok(Some(FromWorker::NotNow(cause)))) => return InvocationOutcome::StoreAway(cause),
                 Ok(Ok(Some(_))) => {
                     return InvocationOutcome::Crashed("the worker process did not begin with `ready`".into());
                 }
@@ -289,14 +291,14 @@ async fn exchange(
                 *done = all;
                 return Ok(End::Left(InvocationOutcome::Unlinked(request)));
             }
-            (Some(FromWorker::Ended(broken, all)), _) => {
+            (Some(FromWorker::Ended(end, all)), _) => {
                 *done = all;
-                return Ok(match broken {
-                    None => End::Left(InvocationOutcome::Returned),
-                    Some(message) => End::Outcome(InvocationOutcome::Crashed(message)),
+                return Ok(match end {
+                    WorkerEnd::Panicked(message) => End::Outcome(InvocationOutcome::Crashed(message)),
+                    end => End::Left(end.into()),
                 });
             }
-            (Some(FromWorker::Ready | FromWorker::Unusable(_)), _) => {
+            (Some(FromWorker::Ready | FromWorker::Unusable(_) | FromWorker::NotNow(_)), _) => {
                 return Err(nonsense("`ready` in the middle of a task"));
             }
             (Some(FromWorker::Report(_)), _) => return Err(nonsense("a report on what was not ordered")),

@@ -135,6 +135,8 @@ pub struct TaskSums {
     pub crashed: u64,
     /// Invocations for which the platform had no room.
     pub throttled: u64,
+    /// Invocations that left because the store could not be reached.
+    pub store_away: u64,
     /// How often a task was tried again.
     pub retries: u64,
     /// Checkpoints.
@@ -397,6 +399,7 @@ impl TaskSums {
                 Some(InvocationOutcome::OutOfMemory(_)) => self.out_of_memory += 1,
                 Some(InvocationOutcome::Crashed(_)) => self.crashed += 1,
                 Some(InvocationOutcome::Throttled(_)) => self.throttled += 1,
+                Some(InvocationOutcome::StoreAway(_)) => self.store_away += 1,
                 _ => {}
             }
             self.checkpoints += invocation.checkpoints;
@@ -416,7 +419,7 @@ impl InvocationHistory {
 impl TaskSums {
     /// Invocations that ended before their work was done.
     pub fn lost(&self) -> u64 {
-        self.killed + self.timed_out + self.out_of_memory + self.crashed + self.throttled
+        self.killed + self.timed_out + self.out_of_memory + self.crashed + self.throttled + self.store_away
     }
 }
 

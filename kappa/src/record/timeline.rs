@@ -123,6 +123,8 @@ fn outcome(invocation: &InvocationHistory) -> (&'static str, Option<&str>) {
         Some(InvocationOutcome::OutOfMemory(detail)) => ("out of memory", Some(detail)),
         Some(InvocationOutcome::Throttled(detail)) => ("throttled", Some(detail)),
         Some(InvocationOutcome::Unstartable(detail)) => ("unstartable", Some(detail)),
+        Some(InvocationOutcome::StoreAway(detail)) => ("store away", Some(detail)),
+        Some(InvocationOutcome::WrongProgram(detail)) => ("wrong program", Some(detail)),
         // It left by itself; what it carried took effect.
         Some(InvocationOutcome::Unlinked(_)) => ("returned", None),
     }

@@ -1,7 +1,7 @@
 //! Why a run has no result.
 
 use crate::error::TaskError;
-use crate::ids::RunId;
+use crate::ids::{RunId, TaskId};
 use crate::journal::JournalError;
 use crate::store::StoreError;
 
@@ -21,7 +21,9 @@ pub enum RunError {
         cause: JournalError,
     },
     /// The run's values cannot be stored or read.
-    #[error("run {run} stopped: {cause}")]
+    #[error(
+        "run {run} stopped: {cause}; if it has a state directory, `resume {run}` goes on with it when the cause is gone"
+    )]
     Store {
         /// The run.
         run: RunId,
@@ -36,6 +38,18 @@ pub enum RunError {
         run: RunId,
         /// What happened.
         cause: String,
+    },
+    /// This program is not the one that can go on with the run: its code has changed, or it lacks a task function. Nothing of the run has failed.
+    #[error("run {run} stopped, because this program cannot go on with {task}: {cause}; {}", who_can_go_on(*run, *resumable))]
+    WrongProgram {
+        /// The run.
+        run: RunId,
+        /// The task that the program cannot go on with.
+        task: TaskId,
+        /// What does not fit; names the task's function.
+        cause: String,
+        /// Whether the run can be resumed.
+        resumable: bool,
     },
     /// It was stopped from outside before its end.
     #[error("run {run} was interrupted; {}", how_to_go_on(*run, *resumable))]
@@ -68,6 +82,15 @@ pub enum RunError {
 fn how_to_go_on(run: RunId, resumable: bool) -> String {
     match resumable {
         true => format!("go on with it by `resume {run}`"),
+        false => "it had no state directory, so it cannot be resumed".to_string(),
+    }
+}
+
+fn who_can_go_on(run: RunId, resumable: bool) -> String {
+    match resumable {
+        true => format!(
+            "nothing is lost: the program that has worked on it so far can go on with it by `resume {run}`, or `kappa cancel {run}` ends it"
+        ),
         false => "it had no state directory, so it cannot be resumed".to_string(),
     }
 }

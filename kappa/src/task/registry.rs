@@ -1,7 +1,7 @@
 //! Every task function that is linked into this program, by name.
 
 use super::TaskFunction;
-use crate::context::Context;
+use crate::context::{Context, Stop};
 use crate::continuation::{Entry, Reader, Save, SavedFrame};
 use crate::error::{Failed, Failure};
 use std::collections::HashMap;
@@ -9,8 +9,8 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::OnceLock;
 
-/// A running task, seen from outside: its value as `postcard`, or why it failed.
-pub(crate) type Running<'a> = Pin<Box<dyn Future<Output = Result<Vec<u8>, Failed>> + Send + 'a>>;
+/// A running task, seen from outside: its value as `postcard`, or why it failed or cannot go on here.
+pub(crate) type Running<'a> = Pin<Box<dyn Future<Output = Result<Vec<u8>, Stop>> + Send + 'a>>;
 
 /// One registered task function.
 pub struct Registration {
@@ -84,17 +84,17 @@ fn begin<'a, F: TaskFunction>(cx: &'a mut Context, arguments: &'a [u8]) -> Runni
     Box::pin(async move {
         let mut reader = Reader { bytes: arguments };
         let arguments = <F::Arguments as Save>::restore(&mut reader)
-            .map_err(|cause| Failure::Unusable(format!("{}: the arguments: {cause}", F::NAME)))?;
-        finish::<F>(F::run(cx, None, Entry::Begin(arguments)).await)
+            .map_err(|cause| Stop::WrongProgram(format!("the arguments of {}: {cause}", F::NAME)))?;
+        finish::<F>(F::run(cx, None, Entry::Begin(arguments)).await).map_err(Stop::Fail)
     })
 }
 
 fn resume<'a, F: TaskFunction>(cx: &'a mut Context) -> Running<'a> {
     Box::pin(async move {
         if let Some(frame) = cx.next_frame() {
-            check::<F>(frame)?;
+            check::<F>(frame).map_err(Stop::WrongProgram)?;
         }
-        finish::<F>(F::run(cx, None, Entry::Resume).await)
+        finish::<F>(F::run(cx, None, Entry::Resume).await).map_err(Stop::Fail)
     })
 }
 
@@ -110,20 +110,20 @@ fn finish<F: TaskFunction>(output: F::Output) -> Result<Vec<u8>, Failed> {
     Ok(bytes)
 }
 
-/// Whether a saved frame is one of this very function.
-pub(crate) fn check<F: TaskFunction>(frame: &SavedFrame) -> Result<(), Failure> {
+/// What does not fit if a saved frame is not one of this very function.
+pub(crate) fn check<F: TaskFunction>(frame: &SavedFrame) -> Result<(), String> {
     if frame.function != F::NAME {
-        return Err(Failure::Unusable(format!(
-            "the checkpoint continues in {}, but the program calls {} there: it was made by another version of the program",
+        return Err(format!(
+            "the checkpoint continues in {}, but this program calls {} there",
             frame.function,
             F::NAME
-        )));
+        ));
     }
     if frame.fingerprint != F::FINGERPRINT {
-        return Err(Failure::Unusable(format!(
-            "the source of {} has changed since the checkpoint was made; resume with the program that made it, or start a new run",
+        return Err(format!(
+            "the source of {} has changed since the checkpoint was made",
             F::NAME
-        )));
+        ));
     }
     Ok(())
 }

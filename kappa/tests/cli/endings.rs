@@ -97,6 +97,50 @@ fn r13_ctrl_c_ends_a_run_cleanly_and_says_how_to_go_on() {
     }
 }
 
+/// The id of a run of `word_count` that was interrupted when something had been done.
+fn interrupted_word_count(place: &Place) -> String {
+    let mut running = Running::start(place.command("word_count", &["run", "--input", LONG, "--state", "state"]));
+    let run = running.run_id();
+    wait_until("something has been done", || place.path("state/store/runs").exists());
+    running.send(Signal::SIGINT);
+    assert_eq!(running.end().code, Some(130));
+    run
+}
+
+#[test]
+fn a_program_without_the_task_function_is_refused_and_the_right_one_ends_the_run() {
+    let place = place_with_text();
+    let run = interrupted_word_count(&place);
+    for platform in ["in-process", "process"] {
+        let arguments = ["resume", &run, "--state", "state", "--platform", platform];
+        let refused = place.run("factorial", &arguments);
+        assert_eq!(refused.code, Some(1), "{refused:?}");
+        for part in [
+            "has no task function word_count::",
+            "kappa cancel",
+            &format!("resume {run}"),
+        ] {
+            assert!(refused.stderr.contains(part), "{}", refused.stderr);
+        }
+    }
+    let ended = place.run("word_count", &["resume", &run, "--state", "state"]);
+    assert_eq!(ended.value(), json!({"words": 5400, "distinct": 8}));
+}
+
+#[test]
+fn a_run_that_another_program_could_not_go_on_with_can_be_cancelled() {
+    let place = place_with_text();
+    let run = interrupted_word_count(&place);
+    assert_eq!(
+        place.run("factorial", &["resume", &run, "--state", "state"]).code,
+        Some(1)
+    );
+    let cancelled = place.kappa(&["cancel", &run, "--state", "state"]);
+    assert_eq!(cancelled.code, Some(0), "{cancelled:?}");
+    let ended = place.run("word_count", &["resume", &run, "--state", "state"]);
+    assert!(ended.stderr.contains("was cancelled"), "{}", ended.stderr);
+}
+
 #[test]
 fn r13_without_a_state_directory_ctrl_c_leaves_nothing_at_all() {
     let place = place_with_text();

@@ -121,6 +121,32 @@ async fn r06_the_exit_carries_everything_that_is_not_acknowledged() {
     assert_eq!(exit(&requests[2]), Ok(7));
 }
 
+/// Makes so many calls of every kind with so many bytes on its stack.
+#[kappa::task]
+async fn laden(cx: &mut Context, bytes: Vec<u8>, rounds: u64) -> u64 {
+    for _ in 0..rounds {
+        cx.checkpoint().await;
+        cx.checkpoint().in_background().await;
+        cx.cancel(TaskId(9)).in_background().await;
+    }
+    bytes.len() as u64
+}
+
+#[tokio::test]
+async fn r18_a_call_is_as_long_as_what_is_live_and_one_that_is_deferred_is_no_message_at_all() {
+    let (live, rounds) = (30_000, 20);
+    let link = Slow::new(1000, done());
+    let call = laden(vec![255; live], rounds);
+    assert_eq!(invoke(call, link.clone(), memory()).await, WorkerEnd::Returned);
+    let requests = link.requests();
+    // One for each checkpoint, and the exit.
+    assert_eq!(requests.len() as u64, 2 * rounds + 1);
+    for request in &requests[..requests.len() - 1] {
+        let length = postcard::to_stdvec(request).unwrap().len();
+        assert!((live..live + 300).contains(&length), "a message of {length} bytes");
+    }
+}
+
 #[tokio::test]
 async fn r06_what_is_acknowledged_is_not_sent_again() {
     let link = Slow::new(1000, done());

@@ -57,13 +57,12 @@ fn begin<F: TaskFunction>(call: TaskCall<F>, replies: Vec<Reply>) -> (WorkerEnd,
     invoke(function, Start::Begin(Payload::Inline(arguments.into())), 0, replies)
 }
 
-/// The failure of the only request that was made.
-fn failure((end, mut requests): (WorkerEnd, Vec<Request>)) -> Failure {
-    assert_eq!(end, WorkerEnd::Returned);
-    assert_eq!(requests.len(), 1, "{requests:?}");
-    match requests.remove(0).call {
-        Call::Exit(Err(error)) => error.kind,
-        other => panic!("expected a failure, not {other:?}"),
+/// Why the program cannot go on with the task, of which the coordinator is told nothing: it has not failed.
+fn refusal((end, requests): (WorkerEnd, Vec<Request>)) -> String {
+    assert_eq!(requests, []);
+    match end {
+        WorkerEnd::WrongProgram(cause) => cause,
+        other => panic!("expected a refusal, not {other:?}"),
     }
 }
 
@@ -146,9 +145,7 @@ fn changed_code_is_refused_by_the_functions_name() {
         .unwrap()
         + name.len();
     continuation[at] ^= 1;
-    let Failure::Unusable(message) = failure(resume(continuation, Answer::Done)) else {
-        panic!("another failure")
-    };
+    let message = refusal(resume(continuation, Answer::Done));
     assert!(message.contains(name) && message.contains("changed"), "{message}");
 }
 
@@ -156,34 +153,24 @@ fn changed_code_is_refused_by_the_functions_name() {
 fn damaged_continuations_are_refused() {
     let whole = first_continuation();
     for end in 0..whole.len() {
-        assert!(
-            matches!(
-                failure(resume(whole[..end].to_vec(), Answer::Done)),
-                Failure::Unusable(_)
-            ),
-            "cut at {end}"
-        );
+        let cause = refusal(resume(whole[..end].to_vec(), Answer::Done));
+        assert!(cause.contains("::keys"), "cut at {end}: {cause}");
     }
     let mut point = whole.clone();
     // Behind the format, the keys, the name with its length, and the fingerprint.
     point[1 + 8 + 2 + concat!(module_path!(), "::keys").len() + 8] = 99;
-    assert!(matches!(failure(resume(point, Answer::Done)), Failure::Unusable(_)));
-    assert!(matches!(
-        failure(resume(whole, Answer::Spawned(vec![]))),
-        Failure::Unusable(_)
-    ));
+    let cause = refusal(resume(point, Answer::Done));
+    assert!(cause.contains("suspension point"), "{cause}");
+    let cause = refusal(resume(whole, Answer::Spawned(vec![])));
+    assert!(cause.contains("another operation"), "{cause}");
 }
 
 #[test]
 fn unknown_functions_and_wrong_arguments_are_refused() {
     let start = Start::Begin(Payload::Inline(vec![].into()));
-    let Failure::Unusable(message) = failure(invoke("nowhere::nothing", start.clone(), 0, vec![])) else {
-        panic!()
-    };
+    let message = refusal(invoke("nowhere::nothing", start.clone(), 0, vec![]));
     assert!(message.contains("nowhere::nothing"), "{message}");
-    let Failure::Unusable(message) = failure(invoke(concat!(module_path!(), "::keys"), start, 0, vec![])) else {
-        panic!()
-    };
+    let message = refusal(invoke(concat!(module_path!(), "::keys"), start, 0, vec![]));
     assert!(message.contains("::keys"), "{message}");
 }
 

@@ -107,6 +107,20 @@ fn assert_ends(process: i32) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn r18_calls_in_the_background_start_no_process() {
+    let (platform, _folder) = platform(ProcessOptions::default());
+    let worker = worker_id(&platform).await;
+    let before = tasks::children_of(std::process::id());
+    assert!(before > 0, "the worker is not seen");
+    let link = Arc::new(Yes::default());
+    let call = invocation(tasks::calling_in_background(300));
+    assert_eq!(platform.invoke(call, link.clone()).await, InvocationOutcome::Returned);
+    assert_eq!(link.value::<usize>(), 0);
+    assert_eq!(tasks::children_of(std::process::id()), before);
+    assert_eq!(worker_id(&platform).await, worker, "it was not the same worker");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_process_platform_conforms() {
     let (platform, folder) = platform(options());
     conformance::check(platform).await;

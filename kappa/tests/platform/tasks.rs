@@ -20,6 +20,26 @@ pub(crate) async fn well_behaved(cx: &mut Context, calls: u32) -> u32 {
     done
 }
 
+/// Calls in the background; gives how many child processes it has seen of its own process, at the most.
+#[kappa::task]
+pub(crate) async fn calling_in_background(cx: &mut Context, calls: u32) -> usize {
+    let mut most = 0;
+    for _ in 0..calls {
+        cx.checkpoint().in_background().await;
+        cx.cancel(TaskId(9)).in_background().await;
+        most = most.max(children_of(std::process::id()));
+    }
+    most
+}
+
+/// How many processes this one has started that are still there.
+pub(crate) fn children_of(process: u32) -> usize {
+    let threads = std::fs::read_dir(format!("/proc/{process}/task")).expect("its threads");
+    let children = |thread: std::fs::DirEntry| std::fs::read_to_string(thread.path().join("children"));
+    let counts = threads.flatten().filter_map(|thread| children(thread).ok());
+    counts.map(|children| children.split_whitespace().count()).sum()
+}
+
 /// Makes a call after each pause, for ever.
 #[kappa::task]
 pub(crate) async fn endless(cx: &mut Context, pause_ms: u64) {

@@ -98,6 +98,7 @@ fn head(history: &History, text: &mut String) {
         (sums.out_of_memory, "out of memory"),
         (sums.crashed, "crashed"),
         (sums.throttled, "throttled"),
+        (sums.store_away, "without the store"),
     ];
     let ends = ends.iter().filter(|(count, _)| *count > 0);
     let ends: Vec<_> = ends.map(|(count, what)| format!("{count} {what}")).collect();

@@ -14,9 +14,10 @@ use std::time::Duration;
 /// whoever waits for it.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// How often the store is asked at the end of a run, and the first delay; it doubles.
-const TRIES: u32 = 6;
+/// How often the store is asked at the end of a run, and the first delay; it doubles, up to the longest: half a minute in all.
+const TRIES: u32 = 20;
 const FIRST_DELAY: Duration = Duration::from_millis(50);
+const LONGEST_DELAY: Duration = Duration::from_secs(2);
 
 impl Shared {
     pub(super) fn finish(&self) {
@@ -79,10 +80,12 @@ impl Shared {
         let mut delay = FIRST_DELAY;
         for _ in 1..TRIES {
             match ask().await {
-                Err(cause) if cause.is_retryable() => self.setup.clock.sleep(delay).await,
+                Err(cause) if cause.is_retryable() && !self.is_stopped() => {
+                    self.setup.clock.sleep(delay).await;
+                }
                 answer => return answer,
             }
-            delay *= 2;
+            delay = (delay * 2).min(LONGEST_DELAY);
         }
         ask().await
     }

@@ -6,6 +6,7 @@ use crate::coordinator::state::{Action, Event};
 use crate::ids::{Incarnation, Sequence, TaskId};
 use crate::platform::Platform;
 use crate::protocol::{Invocation, InvocationOutcome, Reply};
+use crate::runtime::RunError;
 use crate::usage::Usage;
 use futures::FutureExt;
 use futures::future::{AbortHandle, Abortable};
@@ -58,6 +59,20 @@ impl Shared {
                         // Nobody listening is fine.
                         let _ = self.events.send(event);
                     }
+                }
+                Action::Halt { task, cause } => {
+                    let run = self.setup.run;
+                    let resumable = self.setup.journal.is_some();
+                    self.stop_locked(
+                        core,
+                        RunError::WrongProgram {
+                            run,
+                            task,
+                            cause,
+                            resumable,
+                        },
+                    );
+                    return; // Whatever else was to be done is for whoever resumes the run.
                 }
                 Action::Ended => self.finish(),
             }

@@ -6,6 +6,7 @@
 //! How, depends on the place: [`file`] or [`s3`].
 
 mod file;
+mod files;
 #[cfg(feature = "aws")]
 mod s3;
 #[cfg(test)]
@@ -17,15 +18,15 @@ use crate::ids::{Sequence, TaskId};
 use crate::protocol::Payload;
 use crate::store::StoreError;
 use bytes::Bytes;
-use parking_lot::Mutex;
+pub use files::{Draft, Files, Gate, LocalFiles};
 use std::time::Duration;
 
 /// How many bytes are read from the store at once.
 const PIECE: u64 = 8 << 20;
 
-/// How often the store is asked, if it says that this may help, and the first delay; it doubles.
-const TRIES: u32 = 6;
+/// The store is asked as long as it says that this may help, after this delay; it doubles, up to the longest.
 const FIRST_DELAY: Duration = Duration::from_millis(50);
+const LONGEST_DELAY: Duration = Duration::from_secs(2);
 
 /// What is to be where.
 struct Object {
@@ -33,19 +34,6 @@ struct Object {
     /// Made of the task and its call.
     name: String,
     content: Payload,
-}
-
-/// Whether objects may still appear.
-#[derive(Default)]
-pub(super) struct Gate {
-    is_closed: Mutex<bool>,
-}
-
-impl Gate {
-    /// Returns when nothing appears any more.
-    pub(super) fn close(&self) {
-        *self.is_closed.lock() = true;
-    }
 }
 
 impl Shared {
@@ -79,18 +67,19 @@ impl Shared {
         });
     }
 
+    /// A store that is away is waited for, until the run is stopped: the task must not fail because of it.
     async fn read(&self, key: &str, start: u64, end: u64) -> Result<Bytes, StoreError> {
         let piece = start..end;
         let ranges = std::slice::from_ref(&piece);
         let mut delay = FIRST_DELAY;
-        let mut tries = 1;
         loop {
             match self.setup.store.get_ranges(key, ranges).await {
-                Err(cause) if cause.is_retryable() && tries < TRIES => self.setup.clock.sleep(delay).await,
+                Err(cause) if cause.is_retryable() && !self.is_stopped() => {
+                    self.setup.clock.sleep(delay).await;
+                }
                 read => return read.map(|pieces| pieces.into_iter().next().unwrap_or_default()),
             }
-            delay *= 2;
-            tries += 1;
+            delay = (delay * 2).min(LONGEST_DELAY);
         }
     }
 }

@@ -84,6 +84,7 @@ pub(super) fn setup(platform: Arc<dyn Platform>, journal: Option<Arc<dyn Journal
         here: platform.clone(),
         platform,
         store: Arc::new(MemoryStore::new()),
+        files: Arc::new(LocalFiles),
         journal,
         runtime: Handle::current(),
         clock: Arc::new(clock::SystemClock::start()),

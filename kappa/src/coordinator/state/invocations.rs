@@ -225,6 +225,14 @@ impl State {
             InvocationOutcome::TimedOut => (&mut attempts.timed_out, tuning.time_out_limit, tuning.after_kill),
             InvocationOutcome::Killed(_) => (&mut attempts.killed, tuning.kill_limit, tuning.after_kill),
             InvocationOutcome::Throttled(_) => (&mut attempts.throttled, u32::MAX, tuning.after_throttling),
+            InvocationOutcome::StoreAway(_) => match sabotage::is(Sabotage::BlamesStore) {
+                true => (&mut attempts.crashed, tuning.crash_limit, tuning.after_crash),
+                false => (&mut attempts.store_away, u32::MAX, tuning.after_throttling),
+            },
+            InvocationOutcome::WrongProgram(cause) => {
+                self.halt(id, cause.clone(), actions);
+                return;
+            }
             InvocationOutcome::Unstartable(message) => {
                 let message = format!("the platform cannot start it: {message}");
                 self.fail_run(id, Failure::Unusable(message), actions);
@@ -235,7 +243,9 @@ impl State {
         let count = *count;
         if count < limit {
             let delay = match outcome {
-                InvocationOutcome::Throttled(_) => back_off.jittered(count, id.0 ^ u64::from(count) << 32),
+                InvocationOutcome::Throttled(_) | InvocationOutcome::StoreAway(_) => {
+                    back_off.jittered(count, id.0 ^ u64::from(count) << 32)
+                }
                 _ => back_off.delay(count),
             };
             self.retry_after(id, delay, actions);
@@ -255,6 +265,8 @@ impl State {
             InvocationOutcome::Returned
             | InvocationOutcome::Unlinked(_)
             | InvocationOutcome::Throttled(_)
+            | InvocationOutcome::StoreAway(_)
+            | InvocationOutcome::WrongProgram(_)
             | InvocationOutcome::Unstartable(_) => {
                 let last = "the worker left without ending the task, or lost its turn by a call out of order";
                 Failure::Crashed {
@@ -264,6 +276,16 @@ impl State {
             }
         };
         self.fail_task(id, failure, actions);
+    }
+
+    /// Nothing is started any more until somebody resumes the run with a program that can go on with this task.
+    fn halt(&mut self, id: TaskId, cause: String, actions: &mut Vec<Action>) {
+        if let Some(task) = self.tasks.get_mut(&id) {
+            task.phase = Phase::Ready;
+            self.ready.push_back(id);
+        }
+        self.halted = true;
+        actions.push(Action::Halt { task: id, cause });
     }
 
     fn retry_after(&mut self, id: TaskId, delay: Duration, actions: &mut Vec<Action>) {

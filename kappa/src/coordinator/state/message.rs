@@ -129,6 +129,13 @@ pub enum Action {
     Delete(String),
     /// Tell whoever watches.
     Observed(RunEvent),
+    /// Stop working on the run, which has not ended: this program is not the one that can go on with it.
+    Halt {
+        /// The task that it cannot go on with.
+        task: TaskId,
+        /// What does not fit.
+        cause: String,
+    },
     /// The run has ended: collect its result, then delete all its objects.
     Ended,
 }

@@ -7,7 +7,8 @@
 //! 3. An item that was taken, or a result that was waited for, is held until the taker's next call is committed.
 //! 4. Queues are first in, first out, also among waiting producers and among waiting consumers; nothing is lost or doubled.
 //! 5. A blocked task costs nothing: after a short grace its invocation is sent away, and a new one starts when the answer is there.
-//! 6. What breaks is retried with back-off, the count restarts after progress, and what cannot go on fails with a typed error. When
+//! 6. What breaks is retried with back-off, the count restarts after progress, and what cannot go on fails with a typed error. What is nobody's
+//!    fault (no room, no store) is retried for ever; what only another program can go on with halts the run, and nothing of it fails. When
 //!    everybody waits, the run fails as a deadlock that names who waits for what. A sleeper's time, and an object on its way, are not lost with the
 //!    coordinator.
 //! 7. What nobody can need any more is deleted while the run goes on: superseded checkpoints, arguments once a checkpoint stands for them,
@@ -97,6 +98,8 @@ pub struct State {
     /// Tasks that can go on by themselves: ready, running or backing off. None of them, and nobody who waits for the world outside, is a deadlock.
     active: usize,
     ended: Option<TaskResult>,
+    /// This program cannot go on with the run: nothing is started before the next recovery.
+    halted: bool,
     stats: RunStats,
     /// How many events those who watch have been told.
     observed: u64,
@@ -135,6 +138,7 @@ impl State {
             publishing: BTreeSet::new(),
             active: 0,
             ended: None,
+            halted: false,
             stats: RunStats::default(),
             observed: 0,
         }
@@ -172,7 +176,7 @@ impl State {
             } => self.published(task, sequence, outcome, actions),
             Event::ResultCollected(result) => self.collect(result),
         }
-        if self.is_going_on() {
+        if self.is_going_on() && !self.halted {
             self.detect_deadlock(actions);
             self.schedule(actions);
         }
@@ -245,6 +249,7 @@ impl State {
     /// came after `earlier`, the latest moment before.
     fn recover(&mut self, environment: Environment, earlier: Timestamp, actions: &mut Vec<Action>) {
         self.environment = environment;
+        self.halted = false;
         let gone = InvocationOutcome::Killed(WITH_ITS_COORDINATOR.to_string());
         for slot in std::mem::take(&mut self.slots).values() {
             let wall = earlier.since(slot.started);

@@ -272,18 +272,21 @@ pub struct RunStats {
     pub begun_again: u64,
     /// Time, memory and operations of what has ended.
     pub used: Totals,
+    /// Invocations that left because the store could not be reached.
+    pub store_away: u64,
 }
 
 impl RunStats {
     pub(super) fn count(&mut self, outcome: &InvocationOutcome) {
         match outcome {
-            InvocationOutcome::Returned | InvocationOutcome::Unstartable(_) => {}
+            InvocationOutcome::Returned | InvocationOutcome::Unstartable(_) | InvocationOutcome::WrongProgram(_) => {}
             InvocationOutcome::Crashed(_) => self.crashed += 1,
             InvocationOutcome::Killed(_) => self.killed += 1,
             InvocationOutcome::TimedOut => self.timed_out += 1,
             InvocationOutcome::OutOfMemory(_) => self.out_of_memory += 1,
             InvocationOutcome::Throttled(_) => self.throttled += 1,
             InvocationOutcome::Unlinked(_) => self.unlinked += 1,
+            InvocationOutcome::StoreAway(_) => self.store_away += 1,
         }
     }
 }

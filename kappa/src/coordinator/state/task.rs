@@ -134,6 +134,7 @@ pub(super) struct Attempts {
     pub(super) timed_out: u32,
     pub(super) killed: u32,
     pub(super) throttled: u32,
+    pub(super) store_away: u32,
 }
 
 impl Phase {

@@ -54,7 +54,7 @@ pub struct Tuning {
     pub after_crash: BackOff,
     /// Back-off after a kill or an end by the time limit: not the program's fault, or its normal life.
     pub after_kill: BackOff,
-    /// Back-off when the platform has no room, jittered. There is no limit on the count.
+    /// Back-off when the platform has no room, or the store cannot be reached, jittered. There is no limit on the count.
     pub after_throttling: BackOff,
 }
 

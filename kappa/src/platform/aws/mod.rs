@@ -144,7 +144,7 @@ impl Aws {
         let opened = match self
             .http
             .as_ref()
-            .map(|server| server.open(&invocation, link))
+            .map(|server| server.open(&invocation, link.clone()))
             .transpose()
         {
             Ok(opened) => opened,
@@ -164,7 +164,7 @@ impl Aws {
         let outcome = match answered {
             Err(_) => InvocationOutcome::TimedOut,
             Ok(Err(outcome)) => outcome,
-            Ok(Ok((report, log))) => match self.orders.read(&order, &report).await {
+            Ok(Ok((report, log))) => match self.orders.read(&order, &report, &*link).await {
                 InvocationOutcome::Crashed(message) => InvocationOutcome::Crashed(log.after(&message)),
                 outcome => outcome,
             },

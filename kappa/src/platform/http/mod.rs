@@ -181,7 +181,7 @@ impl HttpFunction {
         let opened = match self
             .http
             .as_ref()
-            .map(|server| server.open(&invocation, link))
+            .map(|server| server.open(&invocation, link.clone()))
             .transpose()
         {
             Ok(opened) => opened,
@@ -195,7 +195,7 @@ impl HttpFunction {
             Ok(written) => written,
             Err(outcome) => return outcome,
         };
-        let outcome = match tokio::time::timeout(limit, self.ask(&written)).await {
+        let outcome = match tokio::time::timeout(limit, self.ask(&written, &*link)).await {
             Ok(outcome) => outcome,
             // The worker should have left long ago.
             Err(_) => InvocationOutcome::TimedOut,
@@ -212,7 +212,7 @@ impl HttpFunction {
         }
     }
 
-    async fn ask(&self, written: &Written) -> InvocationOutcome {
+    async fn ask(&self, written: &Written, link: &dyn Link) -> InvocationOutcome {
         let body = Bytes::from(written.bytes.clone());
         let started = Instant::now();
         let answer = loop {
@@ -239,7 +239,7 @@ impl HttpFunction {
         };
         self.is_there.store(true, Ordering::Relaxed);
         match answer.meaning(&self.shown()) {
-            Meaning::Report(report) => self.orders.read(written, &report).await,
+            Meaning::Report(report) => self.orders.read(written, &report, link).await,
             Meaning::Outcome(outcome) => outcome,
             Meaning::Busy(reason, pause) => {
                 if let Some(pause) = pause {

@@ -8,6 +8,7 @@ use crate::link::http::Access;
 use crate::platform::remote::{Order, Report};
 use crate::protocol::{Invocation, Reply, Request};
 use crate::usage::Operations;
+use crate::worker::WorkerEnd;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::io::{self, ErrorKind};
@@ -16,7 +17,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 /// To the worker.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum ToWorker {
-    /// The first message. Answered by `Ready` or `Unusable`.
+    /// The first message. Answered by `Ready`, `Unusable` or `NotNow`.
     Configure(Configuration),
     /// Run this to its end. One at a time. Answered by `Ended` or `Unlinked`, after any number of requests. With an access, requests go by HTTP.
     Invoke(Invocation, Option<Access>),
@@ -33,10 +34,12 @@ pub(super) enum FromWorker {
     Ready,
     /// It cannot take any, and no other worker with this configuration can.
     Unusable(String),
+    /// It cannot take any at present.
+    NotNow(String),
     /// A call of the running invocation, and what that has done in the store so far.
     Request(Request, Operations),
-    /// The invocation is over; with a message if the program broke. What it has done in the store.
-    Ended(Option<String>, Operations),
+    /// The invocation is over. What it has done in the store.
+    Ended(WorkerEnd, Operations),
     /// The invocation is over because this request could not be delivered by HTTP. What it has done in the store.
     Unlinked(Box<Request>, Operations),
     /// An order is carried out.
@@ -144,9 +147,12 @@ mod tests {
 
     #[tokio::test]
     async fn a_truncated_or_mutilated_message_is_an_error_and_not_a_panic() {
-        let frame = encode(&FromWorker::Ended(Some("end".into()), Operations::default()), 1000)
-            .unwrap()
-            .unwrap();
+        let frame = encode(
+            &FromWorker::Ended(WorkerEnd::Panicked("end".into()), Operations::default()),
+            1000,
+        )
+        .unwrap()
+        .unwrap();
         for length in 1..frame.len() {
             let read: io::Result<Option<FromWorker>> = read(&mut &frame[..length], 1000).await;
             assert_eq!(read.unwrap_err().kind(), ErrorKind::UnexpectedEof, "cut to {length}");

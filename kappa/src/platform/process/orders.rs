@@ -52,6 +52,8 @@ impl OrderPool {
             Err(InvocationOutcome::Unstartable(message)) => End::Unusable(message),
             Err(InvocationOutcome::Killed(message)) => End::Killed(message),
             Err(InvocationOutcome::TimedOut) => End::OutOfTime,
+            Err(InvocationOutcome::StoreAway(cause)) => End::StoreAway(cause),
+            Err(InvocationOutcome::WrongProgram(cause)) => End::WrongProgram(cause),
             // Only a report says so.
             Err(InvocationOutcome::Returned | InvocationOutcome::Unlinked(_)) => End::Broken("no report".into()),
         };

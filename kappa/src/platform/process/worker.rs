@@ -116,7 +116,7 @@ fn serve() -> io::Result<()> {
                 line.say(&FromWorker::Ready).await?;
                 listen(read, Arc::new(line), store).await
             }
-            Err(cause) => line.say(&FromWorker::Unusable(cause)).await,
+            Err(instead) => line.say(&instead).await,
         }
     })
 }
@@ -132,11 +132,16 @@ fn die_with_parent() -> io::Result<()> {
     Ok(())
 }
 
-fn prepare(configuration: &Configuration) -> Result<Arc<dyn Store>, String> {
+/// The store; or what is said instead of `Ready`.
+fn prepare(configuration: &Configuration) -> Result<Arc<dyn Store>, FromWorker> {
     if let Some(limit) = configuration.memory_limit {
-        limit_memory(limit).map_err(|cause| format!("cannot limit the memory to {limit} bytes: {cause}"))?;
+        limit_memory(limit)
+            .map_err(|cause| FromWorker::Unusable(format!("cannot limit the memory to {limit} bytes: {cause}")))?;
     }
-    crate::store::open(&configuration.store).map_err(|cause| cause.to_string())
+    crate::store::open(&configuration.store).map_err(|cause| match cause.is_retryable() {
+        true => FromWorker::NotNow(cause.to_string()),
+        false => FromWorker::Unusable(cause.to_string()),
+    })
 }
 
 /// Limits what this process may write to (`RLIMIT_DATA`), not its address space: allocators and stacks reserve far more of that than they use, and a
@@ -245,7 +250,9 @@ async fn listen(mut socket: OwnedReadHalf, line: Arc<Line>, store: Arc<dyn Store
                     if line.say(&end).await.is_err() {
                         // Too long; or the parent is gone, and `listen` ends the process.
                         let unsaid = "it broke, with a message that is too long to be passed on".to_string();
-                        let _ = line.say(&FromWorker::Ended(Some(unsaid), counts.total())).await;
+                        let _ = line
+                            .say(&FromWorker::Ended(WorkerEnd::Panicked(unsaid), counts.total()))
+                            .await;
                     }
                 });
             }
@@ -274,17 +281,13 @@ async fn listen(mut socket: OwnedReadHalf, line: Arc<Line>, store: Arc<dyn Store
     }
 }
 
-/// Runs an invocation to its end; says what broke, if anything did. On a task of its own, so that even a panic outside the program's code is reported.
-async fn run(invocation: Invocation, link: Arc<dyn Link>, store: Arc<dyn Store>) -> Option<String> {
+/// Runs an invocation to its end. On a task of its own, so that even a panic outside the program's code is reported.
+async fn run(invocation: Invocation, link: Arc<dyn Link>, store: Arc<dyn Store>) -> WorkerEnd {
     ended(tokio::spawn(run_invocation(invocation, link, store)).await)
 }
 
-fn ended(end: Result<WorkerEnd, JoinError>) -> Option<String> {
-    match end {
-        Ok(WorkerEnd::Returned | WorkerEnd::OutOfTime) => None,
-        Ok(WorkerEnd::Panicked(message)) => Some(message),
-        Err(cause) => Some(cause.to_string()),
-    }
+fn ended(end: Result<WorkerEnd, JoinError>) -> WorkerEnd {
+    end.unwrap_or_else(|cause| WorkerEnd::Panicked(cause.to_string()))
 }
 
 /// Runs an invocation to its end, or until it cannot deliver a request by HTTP.
@@ -297,7 +300,7 @@ async fn run_by_http(
 ) -> FromWorker {
     let (link, mut left) = match client.link(&invocation, access) {
         Ok(link) => link,
-        Err(cause) => return FromWorker::Ended(Some(cause.to_string()), counts.total()),
+        Err(cause) => return FromWorker::Ended(WorkerEnd::Panicked(cause.to_string()), counts.total()),
     };
     // The link is the invocation's own: where it leaves by is open as long as that runs.
     let mut running = tokio::spawn(run_invocation(invocation, link, store));
@@ -311,6 +314,6 @@ async fn run_by_http(
     let _ = running.await;
     match left {
         Left::Unlinked(request) => FromWorker::Unlinked(request, counts.total()),
-        Left::Broken(reason) => FromWorker::Ended(Some(reason), counts.total()),
+        Left::Broken(reason) => FromWorker::Ended(WorkerEnd::Panicked(reason), counts.total()),
     }
 }

@@ -6,6 +6,7 @@ use crate::link::http::Access;
 use crate::protocol::{Invocation, Request};
 use crate::replicas::address;
 use crate::store::Store;
+use crate::usage::Operations;
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -48,7 +49,11 @@ impl Report {
         let is_cold = false;
         Report {
             end: Part::Here(end),
-            usage: Usage { time, is_cold },
+            usage: Usage {
+                time,
+                is_cold,
+                store: Operations::default(),
+            },
         }
     }
 
@@ -71,6 +76,10 @@ pub(crate) enum End {
     OutOfMemory(String),
     /// Its process was killed from outside.
     Killed(String),
+    /// The store could not be reached, for longer than a worker waits: its last error.
+    StoreAway(String),
+    /// This program cannot go on with the task: what does not fit.
+    WrongProgram(String),
     /// The coordinator cannot be reached; this is what it should have been told.
     Unlinked(Box<Request>),
     /// This worker cannot run such an order, and never will.
@@ -84,6 +93,8 @@ pub(crate) struct Usage {
     pub(crate) time: Duration,
     /// It was the first order of this worker.
     pub(crate) is_cold: bool,
+    /// What it did in the run's store.
+    pub(crate) store: Operations,
 }
 
 /// A part of a message: in it, or in the store if the message would be too long with it.

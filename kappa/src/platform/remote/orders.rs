@@ -2,9 +2,11 @@
 
 use super::message::{End, Order, Part, Report, Usage, decode, encode};
 use crate::ids::{Incarnation, RunId, TaskId};
+use crate::link::Link;
 use crate::link::http::Access;
 use crate::protocol::{Invocation, InvocationOutcome, Request};
 use crate::store::Store;
+use crate::usage;
 use std::sync::Arc;
 
 /// Folder, among the objects of a run, of what was too long for a message.
@@ -65,7 +67,7 @@ impl Orders {
         {
             let stored = Part::store(invocation, &folder(run), &*self.store).await;
             // The store may be well again at the next attempt.
-            order.invocation = stored.map_err(|cause| InvocationOutcome::Killed(format!("its order: {cause}")))?;
+            order.invocation = stored.map_err(|cause| InvocationOutcome::StoreAway(format!("its order: {cause}")))?;
             bytes = encode(&order).map_err(unsendable)?;
         }
         if bytes.len() > self.order_limit {
@@ -81,13 +83,14 @@ impl Orders {
         })
     }
 
-    /// What a report says.
-    pub(crate) async fn read(&self, written: &Written, report: &[u8]) -> InvocationOutcome {
+    /// What a report says; what the invocation used is told to its link.
+    pub(crate) async fn read(&self, written: &Written, report: &[u8], link: &dyn Link) -> InvocationOutcome {
         let Report { end, usage } = match decode(report) {
             Ok(report) => report,
             Err(cause) => return InvocationOutcome::Crashed(format!("the worker's report: {cause}")),
         };
-        let Usage { time, is_cold } = usage;
+        let Usage { time, is_cold, store } = usage;
+        link.used(usage::Usage::new(time, store));
         tracing::debug!(task = %written.invoked.0, ?time, is_cold, "a worker reports");
         let key = end.key().map(str::to_string);
         match end.open(&folder(written.run), &*self.store).await {
@@ -123,6 +126,8 @@ fn outcome(end: End, invoked: (TaskId, Incarnation)) -> InvocationOutcome {
         End::Broken(message) => InvocationOutcome::Crashed(message),
         End::OutOfMemory(message) => InvocationOutcome::OutOfMemory(message),
         End::Killed(message) => InvocationOutcome::Killed(message),
+        End::StoreAway(cause) => InvocationOutcome::StoreAway(cause),
+        End::WrongProgram(cause) => InvocationOutcome::WrongProgram(cause),
         End::Unlinked(request) if is_own(&request) => InvocationOutcome::Unlinked(request),
         End::Unlinked(_) => InvocationOutcome::Crashed("the worker left with a request in another task's name".into()),
         End::Unusable(message) => InvocationOutcome::Unstartable(message),
@@ -147,6 +152,8 @@ pub(super) async fn fitting(end: End, usage: Usage, run: RunId, limit: u64, stor
         End::Broken(message) => End::Broken(cut(message)),
         End::OutOfMemory(message) => End::OutOfMemory(cut(message)),
         End::Killed(message) => End::Killed(cut(message)),
+        End::StoreAway(cause) => End::StoreAway(cut(cause)),
+        End::WrongProgram(cause) => End::WrongProgram(cut(cause)),
         End::Unusable(message) => End::Unusable(cut(message)),
         End::Returned | End::OutOfTime => end,
     };

@@ -128,7 +128,7 @@ impl Place {
         let report = self.worker.run_order(decode(&written.bytes).unwrap(), None).await;
         let report = encode(&report.unwrap()).unwrap();
         assert!(report.len() <= limit, "{}", report.len());
-        let outcome = orders.read(&written, &report).await;
+        let outcome = orders.read(&written, &report, &Deaf).await;
         orders.forget(written).await;
         outcome
     }
@@ -334,12 +334,22 @@ async fn a_store_that_the_worker_cannot_reach_is_said() {
     }
 }
 
+/// Nobody listens.
+struct Deaf;
+
+#[async_trait]
+impl Link for Deaf {
+    async fn send(&self, _: Request) -> Reply {
+        Reply::Fenced
+    }
+}
+
 async fn read(place: &Place, end: Part<End>) -> InvocationOutcome {
     let orders = place.orders(LARGE);
     let written = orders.write(invocation(resting()), None).await.ok().unwrap();
     let usage = Usage::default();
     let report = encode(&Report { end, usage }).unwrap();
-    orders.read(&written, &report).await
+    orders.read(&written, &report, &Deaf).await
 }
 
 #[tokio::test]

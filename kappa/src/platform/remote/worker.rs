@@ -6,6 +6,8 @@ use crate::link::Link;
 use crate::link::http::{HttpClient, Left};
 use crate::protocol::{Invocation, Reply, Request};
 use crate::store::Store;
+use crate::store::counted::Counted;
+use crate::usage::Operations;
 use crate::worker::{WorkerEnd, run_invocation_until};
 use async_trait::async_trait;
 use parking_lot::Mutex;
@@ -82,10 +84,6 @@ impl OrderWorker {
     pub(crate) async fn run_order(&self, order: Order, deadline: Option<Instant>) -> Result<Report, Stuck> {
         let started = Instant::now();
         let is_cold = !self.has_served.swap(true, Ordering::SeqCst);
-        let usage = || Usage {
-            time: started.elapsed(),
-            is_cold,
-        };
         let Order {
             invocation,
             access,
@@ -93,17 +91,24 @@ impl OrderWorker {
             report_limit,
             time_limit: _,
         } = order;
-        let unread = |end| Report {
+        let report = |end, store| Report {
             end: Part::Here(end),
-            usage: usage(),
+            usage: Usage {
+                time: started.elapsed(),
+                is_cold,
+                store,
+            },
         };
-        let store = match self.store(&store) {
-            Ok(store) => store,
-            Err(cause) => return Ok(unread(End::Unusable(cause))),
+        let (store, counts) = match self.store(&store) {
+            Ok(store) => Counted::new(store),
+            Err(end) => return Ok(report(end, Operations::default())),
         };
         let mut invocation = match invocation.open(ANY_RUN, &*store).await {
             Ok(invocation) => invocation,
-            Err(cause) => return Ok(unread(End::Killed(format!("the order cannot be read: {cause}")))),
+            Err(cause) => {
+                let end = End::Killed(format!("the order cannot be read: {cause}"));
+                return Ok(report(end, counts.total()));
+            }
         };
         let run = invocation.run;
         let times = Times::new(started, invocation.time_limit, deadline);
@@ -119,11 +124,12 @@ impl OrderWorker {
             Ok((link, left)) => run_until(invocation, link, left, store.clone(), times).await?,
             Err(cause) => End::Unusable(cause.to_string()),
         };
-        Ok(fitting(end, usage(), run, report_limit, &*store).await)
+        let usage = report(End::Returned, counts.total()).usage;
+        Ok(fitting(end, usage, run, report_limit, &*store).await)
     }
 
     /// The store of this URL, open already or opened now.
-    fn store(&self, url: &str) -> Result<Arc<dyn Store>, String> {
+    fn store(&self, url: &str) -> Result<Arc<dyn Store>, End> {
         let mut stores = self.stores.lock();
         if let Some(at) = stores.iter().position(|(known, _)| known == url) {
             let known = stores.remove(at);
@@ -131,9 +137,13 @@ impl OrderWorker {
             stores.push(known);
             return Ok(store);
         }
-        let store = crate::store::open(url).map_err(|cause| cause.to_string())?;
+        let store = crate::store::open(url).map_err(|cause| match cause.is_retryable() {
+            true => End::StoreAway(cause.to_string()),
+            false => End::Unusable(cause.to_string()),
+        })?;
         if !store.is_shared() {
-            return Err(format!("a worker elsewhere cannot reach the store `{}`", store.url()));
+            let cause = format!("a worker elsewhere cannot reach the store `{}`", store.url());
+            return Err(End::Unusable(cause));
         }
         if stores.len() >= STORES {
             stores.remove(0);
@@ -190,6 +200,8 @@ fn ended(end: Result<WorkerEnd, JoinError>) -> End {
         Ok(WorkerEnd::Returned) => End::Returned,
         Ok(WorkerEnd::OutOfTime) => End::OutOfTime,
         Ok(WorkerEnd::Panicked(message)) => End::Broken(message),
+        Ok(WorkerEnd::StoreAway(cause)) => End::StoreAway(cause),
+        Ok(WorkerEnd::WrongProgram(cause)) => End::WrongProgram(cause),
         Err(cause) => End::Broken(cause.to_string()),
     }
 }

@@ -63,6 +63,29 @@ impl Profile {
     }
 }
 
+/// A time during which the store is away, in virtual microseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Outage {
+    pub(crate) from: u64,
+    pub(crate) until: u64,
+    /// It does not refuse, but answers nobody.
+    pub(crate) is_silent: bool,
+}
+
+impl Outage {
+    /// From a second, which any invocation survives, to longer than anybody waits.
+    pub(crate) fn random(dice: &Dice) -> Option<Self> {
+        dice.chance(0.25).then(|| {
+            let from = dice.number(0..200_000);
+            Outage {
+                from,
+                until: from + dice.one(&[1_000_000, 10_000_000, 400_000_000]),
+                is_silent: dice.chance(0.3),
+            }
+        })
+    }
+}
+
 /// What has gone wrong so far.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {

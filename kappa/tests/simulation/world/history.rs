@@ -28,6 +28,7 @@ struct Committed {
     calls: Option<Calls>,
     has_ended: bool,
     is_well: bool,
+    is_on_coordinator: bool,
     /// It begins only when these have ended well.
     after: Vec<TaskId>,
 }
@@ -65,6 +66,11 @@ impl History {
     /// What happened, in numbers.
     pub(crate) fn stats(&self) -> &RunStats {
         self.shadow.stats()
+    }
+
+    /// Whether the task is to run on the coordinator's own machine.
+    pub(crate) fn is_on_coordinator(&self, task: TaskId) -> bool {
+        self.tasks.get(&task).is_some_and(|task| task.is_on_coordinator)
     }
 
     /// Whether the run still needs this object.
@@ -162,6 +168,7 @@ impl History {
             calls: Calls::of(&spec.function, &arguments),
             has_ended: false,
             is_well: false,
+            is_on_coordinator: spec.options.on_coordinator,
             after: spec.options.after.clone(),
         };
         if self.tasks.insert(id, task).is_some() {

@@ -1,7 +1,7 @@
 //! The tasks that play scripts: ordinary programs, as a user would write them.
 
 use super::clock::{now, work};
-use super::script::{End, How, Pipeline, Script, Step};
+use super::script::{End, How, Manner, Pipeline, Script, Step, filler, place_of};
 use kappa::prelude::*;
 use kappa::protocol::Retry;
 use kappa::{Failure, TaskError};
@@ -47,14 +47,6 @@ impl Item {
             content: filler(producer * 1000 + index, size),
         }
     }
-}
-
-/// So many bytes that nothing else looks like.
-fn filler(number: u32, bytes: u32) -> String {
-    let pattern = format!("{number}.");
-    let mut text = pattern.repeat(bytes as usize / pattern.len());
-    text.extend(pattern.chars().cycle().take(bytes as usize - text.len()));
-    text
 }
 
 impl Yield {
@@ -129,6 +121,14 @@ pub(crate) async fn play(cx: &mut Context, script: Script) -> Result<Yield> {
                     work(pause).await;
                 }
             }
+            Step::Auto(passes, microseconds) => {
+                let passed = cx.call(looping(passes, microseconds)).await;
+                sum.value += passed;
+            }
+            Step::Object(number, size) => {
+                let url = format!("file:{}", place_of(number, size).display());
+                cx.put_object(url, filler(number, size)).await;
+            }
             Step::Sleep(microseconds) => {
                 let before = now();
                 cx.sleep(Duration::from_micros(microseconds)).await;
@@ -146,8 +146,9 @@ pub(crate) async fn play(cx: &mut Context, script: Script) -> Result<Yield> {
                 together,
                 how,
                 attempts,
+                manner,
             } => {
-                let children = cx.call(children(scripts, together, how, attempts)).await?;
+                let children = cx.call(children(scripts, together, how, attempts, manner)).await?;
                 sum.add(children);
             }
             Step::Chain(scripts) => {
@@ -222,6 +223,17 @@ pub(crate) async fn play(cx: &mut Context, script: Script) -> Result<Yield> {
     Ok(sum)
 }
 
+/// A loop without a suspension point of its own: the compiler puts one at its end. Gives how many passes there were.
+#[kappa::task(auto)]
+pub(crate) async fn looping(_cx: &mut Context, passes: u32, microseconds: u64) -> u64 {
+    let mut passed = 0;
+    while passed < u64::from(passes) {
+        work(microseconds).await;
+        passed += 1;
+    }
+    passed
+}
+
 /// Creates children and waits for them.
 #[kappa::task]
 pub(crate) async fn children(
@@ -230,13 +242,34 @@ pub(crate) async fn children(
     together: bool,
     how: How,
     attempts: u32,
+    manner: Manner,
 ) -> Result<Yield> {
     let mut tasks = Vec::new();
+    let retry = retry(attempts);
     if together {
-        tasks = cx.spawn_all(scripts.into_iter().map(play)).retry(retry(attempts)).await;
+        let calls = scripts.into_iter().map(play);
+        tasks = match manner {
+            Manner::Plain => cx.spawn_all(calls).retry(retry).await,
+            Manner::OnCoordinator => cx.spawn_all(calls).retry(retry).on_coordinator().await,
+            Manner::Limited(limit) => {
+                cx.spawn_all(calls)
+                    .retry(retry)
+                    .time_limit(Duration::from_micros(limit))
+                    .await
+            }
+        };
     } else {
         for script in scripts {
-            let task = cx.spawn(play(script)).retry(retry(attempts)).await;
+            let task = match manner {
+                Manner::Plain => cx.spawn(play(script)).retry(retry).await,
+                Manner::OnCoordinator => cx.spawn(play(script)).retry(retry).on_coordinator().await,
+                Manner::Limited(limit) => {
+                    cx.spawn(play(script))
+                        .retry(retry)
+                        .time_limit(Duration::from_micros(limit))
+                        .await
+                }
+            };
             tasks.push(task);
         }
     }

@@ -65,7 +65,7 @@ impl Totals {
 }
 
 /// The numbers that show what was put to the test.
-fn counts(stats: &RunStats) -> [(&'static str, u64); 16] {
+fn counts(stats: &RunStats) -> [(&'static str, u64); 17] {
     [
         ("tasks", stats.tasks),
         ("tasks that failed", stats.tasks_failed),
@@ -78,6 +78,7 @@ fn counts(stats: &RunStats) -> [(&'static str, u64); 16] {
         ("invocations out of memory", stats.out_of_memory),
         ("invocations throttled", stats.throttled),
         ("invocations without a way to the coordinator", stats.unlinked),
+        ("invocations without the store", stats.store_away),
         ("invocations suspended", stats.suspended),
         ("calls deferred", stats.deferred),
         ("checkpoints superseded", stats.superseded),

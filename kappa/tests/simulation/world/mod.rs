@@ -7,6 +7,7 @@
 mod clock;
 mod dice;
 mod faults;
+mod files;
 mod history;
 mod interpreter;
 mod journal;
@@ -20,7 +21,8 @@ mod store;
 use bytes::Bytes;
 use clock::{MachineClock, VirtualClock};
 use dice::Dice;
-use faults::{Class, Ledger, Profile};
+use faults::{Class, Ledger, Outage, Profile};
+use files::{Disk, SimulatedFiles};
 use history::{Finding, History};
 use journal::{SimulatedJournal, Written};
 use kappa::coordinator::driver::{Coordinator, Setup};
@@ -35,6 +37,7 @@ use parking_lot::Mutex;
 use platform::SimulatedPlatform;
 use script::{Limits, Script};
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -92,9 +95,11 @@ pub(crate) struct World {
     pub(crate) dice: Dice,
     pub(crate) runtime: Handle,
     pub(crate) grace: Duration,
-    pub(crate) time_limit: Option<Duration>,
     simulation: Simulation,
     profile: Profile,
+    outage: Option<Outage>,
+    /// Whoever waits for the run knows its outcome.
+    is_told: AtomicBool,
     is_over: AtomicBool,
     inner: Mutex<Inner>,
 }
@@ -112,6 +117,9 @@ struct Inner {
     history: History,
     objects: BTreeMap<String, Bytes>,
     most_objects: usize,
+    disk: Disk,
+    /// Deletions that did not happen because the store was away.
+    kept: usize,
     /// Everything of the run has been deleted, and what zombies have put since then.
     is_emptied: bool,
     late_objects: BTreeSet<String>,
@@ -165,6 +173,23 @@ impl World {
         let ledger = &mut self.inner.lock().ledger;
         ledger.faults += 1;
         ledger.points.insert((place, what));
+    }
+
+    /// Why the store cannot be reached now, if it cannot.
+    pub(crate) fn outage(&self) -> Option<Outage> {
+        let now = self.clock.elapsed();
+        self.outage.filter(|outage| (outage.from..outage.until).contains(&now))
+    }
+
+    /// Somebody wants something of the store, and it is away.
+    pub(crate) fn is_away(&self, action: &'static str, place: impl FnOnce() -> String) {
+        let place = format!("{action}, {}", place());
+        self.note(|| format!("the store is away: {place}"));
+        let inner = &mut *self.inner.lock();
+        inner.ledger.points.insert((place, "the store is away"));
+        if action == "delete" {
+            inner.kept += 1;
+        }
     }
 
     /// Whether the task may lose one more invocation that started there.
@@ -223,8 +248,12 @@ impl World {
         }
     }
 
-    /// The coordinator has started an invocation.
-    pub(crate) fn started(&self, task: TaskId, incarnation: Incarnation) {
+    /// The coordinator has started an invocation, on its own machine or elsewhere.
+    pub(crate) fn started(&self, task: TaskId, incarnation: Incarnation, is_here: bool) {
+        let is_to_be_here = self.inner.lock().history.is_on_coordinator(task);
+        if is_to_be_here != is_here {
+            self.violated(format!("{task} was started on the wrong platform"));
+        }
         self.note(|| format!("{task} invocation {incarnation} starts"));
         if !self.inner.lock().invocations.insert((task, incarnation)) {
             self.violated(format!("invocation {incarnation} of {task} was started twice"));
@@ -271,6 +300,26 @@ impl World {
         let expected = self.inner.lock().history.snapshot();
         if expected != snapshot {
             self.violated(format!("{what} is not the state that was recorded"));
+        }
+    }
+
+    /// Looks at the files of the coordinator's machine, or changes them.
+    pub(crate) fn disk<T>(&self, change: impl FnOnce(&mut Disk) -> T) -> T {
+        change(&mut self.inner.lock().disk)
+    }
+
+    /// An object has arrived at its place: whole, and while the run goes on.
+    pub(crate) fn arrived(&self, place: &Path) {
+        self.note(|| format!("{} is there", place.display()));
+        let content = self.disk(|disk| disk.get(place).map(|file| file.lock().clone()));
+        if content.is_none_or(|content| !script::is_object(place, &content)) {
+            self.violated(format!("{} is not what was put there", place.display()));
+        }
+        if self.is_told.load(Ordering::Relaxed) {
+            self.violated(format!(
+                "{} came after the end of the run had been told",
+                place.display()
+            ));
         }
     }
 
@@ -343,6 +392,8 @@ pub(crate) fn outcome_name(outcome: &InvocationOutcome) -> &'static str {
         InvocationOutcome::Throttled(_) => "throttled",
         InvocationOutcome::Unstartable(_) => "unstartable",
         InvocationOutcome::Unlinked(_) => "unlinked",
+        InvocationOutcome::StoreAway(_) => "without the store",
+        InvocationOutcome::WrongProgram(_) => "wrong program",
     }
 }
 
@@ -360,7 +411,7 @@ struct Plan {
 
 impl Plan {
     fn of(dice: &Dice, trouble: Trouble) -> Self {
-        let time_limit = dice.chance(0.4).then(|| Duration::from_secs(2));
+        let time_limit = dice.chance(0.4).then(|| Duration::from_micros(script::TIME_LIMIT));
         let is_random = trouble == Trouble::Random;
         let limits = Limits {
             work: dice.one(&[1000, 20_000, 200_000]),
@@ -368,6 +419,8 @@ impl Plan {
             panics: dice.chance(0.3) && is_random,
             flaky: true,
             sleep: u64::MAX,
+            objects: true,
+            manners: is_random,
         };
         let grace = dice.one(&[0, 1, 50]);
         let tuning = Tuning {
@@ -393,19 +446,27 @@ impl Plan {
         }
     }
 
-    fn setup(&self, world: &Arc<World>, epoch: Epoch) -> Setup {
-        let platform = Arc::new(SimulatedPlatform {
-            world: world.clone(),
-            epoch,
-            concurrency: self.concurrency,
-        });
+    fn setup(&self, world: &Arc<World>, epoch: Epoch, lacks: Option<&'static str>) -> Setup {
+        let platform = |is_here| {
+            Arc::new(SimulatedPlatform {
+                world: world.clone(),
+                epoch,
+                concurrency: self.concurrency,
+                lacks,
+                is_here,
+            })
+        };
         Setup {
             run: world.run,
-            platform: platform.clone(),
-            here: platform,
+            platform: platform(false),
+            here: platform(true),
             store: Arc::new(SimulatedStore {
                 world: world.clone(),
                 user: User::Coordinator(epoch),
+            }),
+            files: Arc::new(SimulatedFiles {
+                world: world.clone(),
+                epoch,
             }),
             journal: Some(Arc::new(SimulatedJournal {
                 world: world.clone(),
@@ -433,6 +494,8 @@ pub(crate) fn for_processes(seed: u64) -> Script {
         panics: false,
         flaky: false,
         sleep: 40_000,
+        objects: false,
+        manners: false,
     };
     script::generate(&Dice::new(seed), limits)
 }
@@ -451,6 +514,10 @@ pub(crate) fn simulate(simulation: Simulation) -> Report {
         Trouble::Random => Profile::random(&dice),
         Trouble::OneDeath(_) => Profile::CALM,
     };
+    let outage = match simulation.trouble {
+        Trouble::Random => Outage::random(&dice),
+        Trouble::OneDeath(_) => None,
+    };
     interpreter::forget();
     let clock = Arc::new(VirtualClock::default());
     let run = RunId::parse("01900000000070008000000000000000").expect("a well-formed id");
@@ -462,9 +529,10 @@ pub(crate) fn simulate(simulation: Simulation) -> Report {
             dice,
             runtime: Handle::current(),
             grace: plan.tuning.grace,
-            time_limit: plan.time_limit,
             simulation,
             profile,
+            outage,
+            is_told: AtomicBool::new(false),
             is_over: AtomicBool::new(false),
             inner: Mutex::new(Inner {
                 origin: 1_000_000_000_000,
@@ -476,6 +544,8 @@ pub(crate) fn simulate(simulation: Simulation) -> Report {
                 history: History::new(run),
                 objects: BTreeMap::new(),
                 most_objects: 0,
+                disk: Disk::new(),
+                kept: 0,
                 is_emptied: false,
                 late_objects: BTreeSet::new(),
                 invocations: BTreeSet::new(),
@@ -488,6 +558,8 @@ pub(crate) fn simulate(simulation: Simulation) -> Report {
         world.note(|| format!("program: {:?}", plan.script));
         let outcome = live(&world, &plan).await;
         world.note(|| format!("the run ends: {}", describe(&outcome)));
+        world.is_told.store(true, Ordering::Relaxed);
+        judge_objects(&world, &plan, &outcome);
         judge(&world, &plan, outcome);
         // Whoever is still under way arrives: late messages, zombies.
         world.clock.wait(3_000_000).await;
@@ -515,7 +587,8 @@ pub(crate) fn simulate(simulation: Simulation) -> Report {
 async fn live(world: &Arc<World>, plan: &Plan) -> Result<Bytes, TaskError> {
     let mut first: Option<Result<Bytes, TaskError>> = None;
     for epoch in 0.. {
-        let Some(coordinator) = begin(world, plan, epoch).await else {
+        let lacks = other_program(world);
+        let Some(coordinator) = begin(world, plan, epoch, lacks).await else {
             continue;
         };
         let outcome = watch(world, plan, &coordinator, epoch).await;
@@ -523,6 +596,7 @@ async fn live(world: &Arc<World>, plan: &Plan) -> Result<Bytes, TaskError> {
             Ok(bytes) => Some(Ok(bytes)),
             Err(RunError::Failed(error)) => Some(Err(error)),
             Err(RunError::Interrupted { .. } | RunError::Journal { .. } | RunError::Store { .. }) => None,
+            Err(RunError::WrongProgram { .. }) if lacks.is_some() => None,
             Err(error) => {
                 world.violated(format!("the run stops: {error}"));
                 return first.unwrap_or(Ok(Bytes::new()));
@@ -550,15 +624,25 @@ async fn live(world: &Arc<World>, plan: &Plan) -> Result<Bytes, TaskError> {
     unreachable!("the epochs do not end")
 }
 
+/// In this life the program may be another one, which lacks a function that the run needs: it must not do any harm.
+fn other_program(world: &World) -> Option<&'static str> {
+    let is_other = world.simulation.trouble == Trouble::Random && world.dice.chance(0.04);
+    is_other.then(|| {
+        world
+            .dice
+            .one(&["::play", "::children", "::consume", "::produce", "::pong"])
+    })
+}
+
 /// A new life of the coordinator; `None` if it dies at once.
-async fn begin(world: &Arc<World>, plan: &Plan, epoch: Epoch) -> Option<Coordinator> {
+async fn begin(world: &Arc<World>, plan: &Plan, epoch: Epoch, lacks: Option<&'static str>) -> Option<Coordinator> {
     world.note(|| format!("coordinator {epoch} begins"));
     world.inner.lock().alive = Some(epoch);
-    let mut begun = Coordinator::resume(plan.setup(world, epoch)).await;
+    let mut begun = Coordinator::resume(plan.setup(world, epoch, lacks)).await;
     if let Err(RunError::Unknown { .. }) = begun {
         let (function, arguments) = call(&plan.script);
         let root = TaskSpec::new(function, Payload::Inline(arguments.into()));
-        begun = Coordinator::start(plan.setup(world, epoch), root).await;
+        begun = Coordinator::start(plan.setup(world, epoch, lacks), root).await;
     }
     match begun {
         Ok(coordinator) => {
@@ -631,6 +715,28 @@ fn judge(world: &World, plan: &Plan, outcome: Result<Bytes, TaskError>) {
     }
 }
 
+/// What the program has put outside is there, and nothing else is, except what tasks have put there that failed or were cancelled afterwards.
+fn judge_objects(world: &World, plan: &Plan, outcome: &Result<Bytes, TaskError>) {
+    let there: BTreeSet<_> = world.disk(|disk| disk.keys().cloned().collect());
+    let possible: BTreeSet<_> = script::objects(&plan.script).into_iter().collect();
+    for path in there.difference(&possible) {
+        // A draft of a task that was cancelled, or that the run's end has overtaken, may be left.
+        let is_draft = path
+            .file_name()
+            .is_some_and(|name| name.to_string_lossy().starts_with(".kappa-"));
+        if !is_draft {
+            world.violated(format!("nobody has put {} there", path.display()));
+        }
+    }
+    if outcome.is_ok()
+        && let Ok(predicted) = model::predict(&plan.script)
+    {
+        for path in predicted.objects().filter(|path| !there.contains(*path)) {
+            world.violated(format!("{} is not there", path.display()));
+        }
+    }
+}
+
 /// What is wrong with the outcome of a script, if anything is.
 pub(crate) fn verdict(script: &Script, outcome: &Result<Bytes, TaskError>) -> Option<String> {
     match (outcome, model::predict(script)) {
@@ -651,7 +757,7 @@ fn refute(predicted: &Predicted, bytes: &[u8]) -> Option<String> {
 
 /// Nothing is left behind.
 fn sweep(world: &World) {
-    let (left, most_objects, most_live, faults) = {
+    let (left, most_objects, most_live, faults, kept) = {
         let inner = &*world.inner.lock();
         let left = inner
             .objects
@@ -659,13 +765,13 @@ fn sweep(world: &World) {
             .filter(|key| !inner.late_objects.contains(*key))
             .count();
         let faults = inner.ledger.faults as usize;
-        (left, inner.most_objects, inner.history.most_live, faults)
+        (left, inner.most_objects, inner.history.most_live, faults, inner.kept)
     };
     if left > 0 {
         world.violated(format!("{left} objects are left in the store"));
     }
     // What is being written or deleted just now, and what a fault has left until the end.
-    let most = 2 * most_live + 16 + 8 * faults;
+    let most = 2 * most_live + 16 + 8 * faults + kept;
     if most_objects > most {
         world.violated(format!(
             "there were {most_objects} objects at once, {most_live} of them needed"

@@ -1,11 +1,12 @@
 //! What a script must come to, without a coordinator: its result, and the calls that each of its tasks makes.
 
 use super::interpreter::{self, Item, Yield};
-use super::script::{End, How, Pipeline, Script, Step};
+use super::script::{End, How, Pipeline, Script, Step, place_of};
 use kappa::protocol::Call;
 use kappa::{Failure, Queue, Task};
 use serde::de::DeserializeOwned;
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
 /// What a script comes to if it ends well.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -14,6 +15,8 @@ pub(crate) struct Predicted {
     /// The pipelines whose items are part of the result.
     pipelines: Vec<Pipeline>,
     padding: u32,
+    /// External places and what must be there.
+    objects: Vec<PathBuf>,
 }
 
 /// How it ends otherwise.
@@ -51,6 +54,7 @@ impl Predicted {
     fn add(&mut self, other: Predicted) {
         self.value += other.value;
         self.pipelines.extend(other.pipelines);
+        self.objects.extend(other.objects);
     }
 
     fn add_result(&mut self, result: Result<Predicted, Misfortune>) {
@@ -58,6 +62,11 @@ impl Predicted {
             Ok(other) => self.add(other),
             Err(misfortune) => self.value += misfortune.worth(),
         }
+    }
+
+    /// The external places at which something must be.
+    pub(crate) fn objects(&self) -> impl Iterator<Item = &PathBuf> {
+        self.objects.iter()
     }
 
     /// What is wrong with a result, if anything is.
@@ -130,6 +139,8 @@ pub(crate) fn predict(script: &Script) -> Result<Predicted, Misfortune> {
             | Step::Sleep(_)
             | Step::Ballast(_)
             | Step::Cancelled { .. } => {}
+            Step::Object(number, size) => sum.objects.push(place_of(*number, *size)),
+            Step::Auto(passes, _) => sum.value += u64::from(*passes),
             Step::Inner(inner) => sum.add(predict(inner)?),
             Step::Children { scripts, how, .. } => {
                 for result in scripts.iter().map(predict) {
@@ -281,6 +292,9 @@ fn play(script: &Script, calls: &mut Vec<Expected>) {
             Step::Background(count, _) => {
                 calls.extend(std::iter::repeat_n(Expected::Maybe("checkpoint"), *count as usize))
             }
+            // How many are due depends on how long everything takes; at least, after every second without any.
+            Step::Auto(..) => calls.push(Expected::Any("checkpoint")),
+            Step::Object(..) => add(calls, "put object", 1),
             Step::Sleep(_) => add(calls, "sleep", 1),
             Step::Chain(scripts) => {
                 add(calls, "spawn", scripts.len());

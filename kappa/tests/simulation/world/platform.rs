@@ -1,5 +1,6 @@
 //! A platform whose invocations die at any moment, and sometimes go on after that.
 
+use super::clock::MachineClock;
 use super::faults::Class;
 use super::link::SimulatedLink;
 use super::store::{SimulatedStore, User};
@@ -9,7 +10,7 @@ use kappa::ids::{Sequence, TaskId};
 use kappa::link::Link;
 use kappa::platform::Platform;
 use kappa::protocol::{Invocation, InvocationOutcome, Request};
-use kappa::worker::{WorkerEnd, run_invocation};
+use kappa::worker::{WorkerEnd, run_invocation_by};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -21,6 +22,10 @@ pub(crate) struct SimulatedPlatform {
     pub(crate) world: Arc<World>,
     pub(crate) epoch: Epoch,
     pub(crate) concurrency: usize,
+    /// It is the one for tasks that are to run on the coordinator's machine.
+    pub(crate) is_here: bool,
+    /// The program of this life does not have this function.
+    pub(crate) lacks: Option<&'static str>,
 }
 
 /// One invocation, from outside.
@@ -196,7 +201,7 @@ impl SimulatedPlatform {
             1 => Moment::After(request),
             _ => Moment::Time(dice.number(0..50_000)),
         };
-        let how = match world.time_limit {
+        let how = match invocation.time_limit {
             Some(_) => dice.one(&[How::Killed, How::Crashed, How::TimedOut, How::OutOfMemory]),
             None => dice.one(&[How::Killed, How::Killed, How::Crashed, How::OutOfMemory]),
         };
@@ -210,10 +215,17 @@ impl Platform for SimulatedPlatform {
         let world = &self.world;
         world.reached(self.epoch, link);
         let (task, incarnation) = (invocation.task, invocation.incarnation);
-        world.started(task, incarnation);
+        world.started(task, incarnation, self.is_here);
         world.pause().await;
         if world.strikes(Class::Death, "invocation is throttled", || "start".to_string()) {
             return InvocationOutcome::Throttled("fate".to_string());
+        }
+        if self
+            .lacks
+            .is_some_and(|function| invocation.function.ends_with(function))
+        {
+            world.struck("program lacks the function", || invocation.function.clone());
+            return InvocationOutcome::WrongProgram(format!("it has no task function {}", invocation.function));
         }
         let fate = self.fate(&invocation);
         let (told, hears) = oneshot::channel();
@@ -236,7 +248,11 @@ impl Platform for SimulatedPlatform {
             Some(limit) => limit.as_micros() as u64,
             None => u64::MAX,
         };
-        let running = world.runtime.spawn(run_invocation(invocation, link, store));
+        let clock = Arc::new(MachineClock {
+            clock: world.clock.clone(),
+            origin: 0,
+        });
+        let running = world.runtime.spawn(run_invocation_by(clock, invocation, link, store));
         let mut leash = Leash {
             worker: worker.clone(),
             running,
@@ -252,9 +268,7 @@ impl Platform for SimulatedPlatform {
             biased;
             Ok(outcome) = hears => outcome,
             end = &mut leash.running => match end {
-                Ok(WorkerEnd::Returned) => InvocationOutcome::Returned,
-                Ok(WorkerEnd::OutOfTime) => InvocationOutcome::TimedOut,
-                Ok(WorkerEnd::Panicked(message)) => InvocationOutcome::Crashed(message),
+                Ok(end) => end.into(),
                 Err(cause) => InvocationOutcome::Crashed(cause.to_string()),
             },
             () = world.clock.wait(moment.min(limit)) => {

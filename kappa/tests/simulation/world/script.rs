@@ -5,6 +5,7 @@
 use super::dice::Dice;
 use kappa::protocol::Payload;
 use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
 
 /// What one task does.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -51,6 +52,17 @@ pub(crate) enum How {
     Never,
 }
 
+/// How children are run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Manner {
+    /// As the run says.
+    Plain,
+    /// On the coordinator's machine.
+    OnCoordinator,
+    /// Each invocation for so many microseconds at the most.
+    Limited(u64),
+}
+
 /// One thing that a task does.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) enum Step {
@@ -60,6 +72,10 @@ pub(crate) enum Step {
     Checkpoints(u32),
     /// So many checkpoints for which the task does not wait, and the work between them in microseconds.
     Background(u32, u64),
+    /// A loop of so many passes, of so many microseconds each, with a checkpoint at the end of those for which one is due.
+    Auto(u32, u64),
+    /// An object of so many bytes to an external place; its number in the program.
+    Object(u32, u32),
     /// So many microseconds without an invocation.
     Sleep(u64),
     /// From now on the task has so many bytes with it.
@@ -74,6 +90,7 @@ pub(crate) enum Step {
         how: How,
         /// How often each of them may fail.
         attempts: u32,
+        manner: Manner,
     },
     /// Tasks that begin one after the other, as long as none fails.
     Chain(Vec<Script>),
@@ -123,7 +140,17 @@ pub(crate) struct Limits {
     pub(crate) flaky: bool,
     /// A sleep takes at most so many microseconds.
     pub(crate) sleep: u64,
+    /// Whether objects may be put to external places.
+    pub(crate) objects: bool,
+    /// Whether children may be run in another manner than the run says; some of those with a time limit are out of time.
+    pub(crate) manners: bool,
 }
+
+/// The folder of external objects.
+const OUTSIDE: &str = "/outside";
+
+/// Time limits, in microseconds.
+pub(crate) const TIME_LIMIT: u64 = 2_000_000;
 
 /// Larger than a message takes.
 const LARGE: u32 = Payload::INLINE_LIMIT as u32 + 7;
@@ -135,6 +162,7 @@ pub(crate) fn generate(dice: &Dice, limits: Limits) -> Script {
         limits,
         pipelines: 0,
         tasks: 0,
+        objects: 0,
         most_tasks: dice.one(&[4, 24, 40, 80]),
         flaky: 0,
     };
@@ -145,11 +173,45 @@ pub(crate) fn generate(dice: &Dice, limits: Limits) -> Script {
     script
 }
 
+/// The external place of an object.
+pub(crate) fn place_of(number: u32, size: u32) -> PathBuf {
+    PathBuf::from(format!("{OUTSIDE}/{number}-{size}"))
+}
+
+/// Whether this is the content of the object that belongs there.
+pub(crate) fn is_object(place: &Path, content: &[u8]) -> bool {
+    let name = place.file_name().unwrap_or_default().to_string_lossy();
+    let parts = name.split_once('-');
+    let numbers = parts.and_then(|(number, size)| Some((number.parse().ok()?, size.parse().ok()?)));
+    numbers.is_some_and(|(number, size)| content == filler(number, size).as_bytes())
+}
+
+/// The places of all objects that a script may put, whatever becomes of it.
+pub(crate) fn objects(script: &Script) -> Vec<PathBuf> {
+    let within = |scripts: &[Script]| scripts.iter().flat_map(objects).collect();
+    let of_step = |step: &Step| match step {
+        Step::Object(number, size) => vec![place_of(*number, *size)],
+        Step::Inner(script) | Step::Cancelled { script, .. } => objects(script),
+        Step::Children { scripts, .. } | Step::Chain(scripts) => within(scripts),
+        _ => Vec::new(),
+    };
+    script.steps.iter().flat_map(of_step).collect()
+}
+
+/// So many bytes that nothing else looks like.
+pub(crate) fn filler(number: u32, bytes: u32) -> String {
+    let pattern = format!("{number}.");
+    let mut text = pattern.repeat(bytes as usize / pattern.len());
+    text.extend(pattern.chars().cycle().take(bytes as usize - text.len()));
+    text
+}
+
 struct Garden<'a> {
     dice: &'a Dice,
     limits: Limits,
     pipelines: u32,
     tasks: u32,
+    objects: u32,
     /// Beyond these nothing new grows.
     most_tasks: u32,
     flaky: u32,
@@ -201,12 +263,18 @@ impl Garden<'_> {
 
     fn step(&mut self, depth: u32) -> Step {
         let is_full = depth == 0 || self.tasks >= self.most_tasks;
-        match self.number(0, 28) {
+        match self.number(0, 31) {
             0..=6 if !is_full => {
                 let together = self.dice.chance(0.6);
                 let attempts = if self.dice.chance(0.25) { 3 } else { 1 };
                 let place = if attempts > 1 { Place::Retried } else { Place::Child };
-                let scripts = (0..self.number(0, 4)).map(|_| self.script(depth - 1, place)).collect();
+                let mut scripts: Vec<_> = (0..self.number(0, 4)).map(|_| self.script(depth - 1, place)).collect();
+                let manner = self.manner();
+                if let (Manner::Limited(_), Some(last)) = (manner, scripts.last_mut())
+                    && self.dice.chance(0.3)
+                {
+                    last.end = End::Overtime;
+                }
                 let how = self.dice.one(&[
                     How::TogetherOrFail,
                     How::TogetherOrFail,
@@ -222,6 +290,7 @@ impl Garden<'_> {
                     together,
                     how,
                     attempts,
+                    manner,
                 }
             }
             7..=10 if !is_full => Step::Pipeline(self.pipeline()),
@@ -233,6 +302,14 @@ impl Garden<'_> {
             14 => Step::Ballast(self.dice.one(&[0, 100, LARGE])),
             15..=16 => Step::Work(self.dice.number(1..self.limits.work)),
             17..=18 => Step::Background(self.number(1, 7), self.dice.one(&[0, 50, 1000, 20_000])),
+            30 if self.limits.objects => {
+                self.objects += 1;
+                Step::Object(self.objects, self.dice.one(&[0, 1000, LARGE]))
+            }
+            28..=29 => Step::Auto(
+                self.number(1, 20),
+                self.dice.one(&[1000, 100_000, 300_000]).min(self.limits.work),
+            ),
             19 => Step::Sleep(self.dice.one(&[0, 500, 40_000, 3_000_000]).min(self.limits.sleep)),
             20..=21 if !is_full => {
                 let scripts = (0..self.number(1, 4))
@@ -246,6 +323,19 @@ impl Garden<'_> {
                 deferred: self.dice.chance(0.5),
             },
             _ => Step::Checkpoints(self.number(1, 5)),
+        }
+    }
+
+    fn manner(&self) -> Manner {
+        match self.limits.manners {
+            true => self.dice.one(&[
+                Manner::Plain,
+                Manner::Plain,
+                Manner::Plain,
+                Manner::OnCoordinator,
+                Manner::Limited(TIME_LIMIT),
+            ]),
+            false => Manner::Plain,
         }
     }
 

@@ -28,22 +28,46 @@ pub(crate) enum User {
 }
 
 impl SimulatedStore {
-    /// Whether this is a moment to fail. A worker breaks by it, which must not happen too often without progress.
-    fn fails(&self, class: Class, what: &'static str, key: &str) -> bool {
-        let kind = key.split('/').nth(2).unwrap_or("everything");
-        match &self.user {
-            User::Coordinator(_) => self.world.strikes(class, what, || format!("coordinator, {kind}")),
-            User::Worker(worker) => {
-                worker.may_break() && self.world.strikes(class, what, || format!("worker, {kind}")) && {
-                    worker.breaks();
-                    true
-                }
-            }
+    /// Fails, if this is the moment. A worker breaks by what another attempt does not help against, which must not happen too often without progress.
+    fn may_fail(&self, class: Class, action: &'static str, what: &'static str, key: &str) -> Result<(), StoreError> {
+        let retryable = self.world.dice.chance(0.5);
+        let breaks = match &self.user {
+            User::Worker(worker) if !retryable => Some(worker),
+            _ => None,
+        };
+        if breaks.is_some_and(|worker| !worker.may_break()) || !self.world.strikes(class, what, || self.place(key)) {
+            return Ok(());
         }
+        if let Some(worker) = breaks {
+            worker.breaks();
+        }
+        Err(Self::unavailable(action, retryable))
     }
 
-    /// Time passes; whoever died meanwhile does not go on.
-    async fn pass(&self) {
+    /// Who wanted what.
+    fn place(&self, key: &str) -> String {
+        let who = match &self.user {
+            User::Coordinator(_) => "coordinator",
+            User::Worker(_) => "worker",
+        };
+        format!("{who}, {}", key.split('/').nth(2).unwrap_or("everything"))
+    }
+
+    /// Time passes; whoever died meanwhile does not go on. While the store is away nothing else happens: it refuses, or keeps silent until it is back.
+    async fn pass(&self, action: &'static str, key: &str) -> Result<(), StoreError> {
+        self.take_time().await;
+        let Some(outage) = self.world.outage() else {
+            return Ok(());
+        };
+        self.world.is_away(action, || self.place(key));
+        if outage.is_silent {
+            self.world.clock.wait(outage.until - self.world.clock.elapsed()).await;
+            self.take_time().await;
+        }
+        Err(Self::unavailable(action, true))
+    }
+
+    async fn take_time(&self) {
         self.world.pause().await;
         if let User::Coordinator(epoch) = self.user
             && !self.world.is_alive(epoch)
@@ -52,12 +76,12 @@ impl SimulatedStore {
         }
     }
 
-    fn unavailable(&self, action: &str) -> StoreError {
+    fn unavailable(action: &str, retryable: bool) -> StoreError {
         StoreError::Unavailable {
             store: URL.to_string(),
             action: action.to_string(),
             cause: "as it should".to_string(),
-            retryable: self.world.dice.chance(0.5),
+            retryable,
         }
     }
 
@@ -72,10 +96,8 @@ impl SimulatedStore {
 #[async_trait]
 impl Store for SimulatedStore {
     async fn put(&self, key: &str, bytes: Bytes) -> Result<(), StoreError> {
-        self.pass().await;
-        if self.fails(Class::Store, "put fails", key) {
-            return Err(self.unavailable("put"));
-        }
+        self.pass("put", key).await?;
+        self.may_fail(Class::Store, "put", "put fails", key)?;
         let is_zombie = matches!(&self.user, User::Worker(worker) if worker.is_given_up());
         if !self.world.put(key, bytes, is_zombie) {
             return Err(StoreError::AlreadyExists {
@@ -83,18 +105,13 @@ impl Store for SimulatedStore {
                 key: key.to_string(),
             });
         }
-        self.pass().await;
-        if self.fails(Class::Store, "put is done but fails", key) {
-            return Err(self.unavailable("put"));
-        }
-        Ok(())
+        self.take_time().await;
+        self.may_fail(Class::Store, "put", "put is done but fails", key)
     }
 
     async fn get(&self, key: &str) -> Result<Bytes, StoreError> {
-        self.pass().await;
-        if self.fails(Class::Store, "get fails", key) {
-            return Err(self.unavailable("get"));
-        }
+        self.pass("get", key).await?;
+        self.may_fail(Class::Store, "get", "get fails", key)?;
         self.world.object(key).ok_or_else(|| Self::not_found(key))
     }
 
@@ -105,19 +122,15 @@ impl Store for SimulatedStore {
     }
 
     async fn delete(&self, key: &str) -> Result<(), StoreError> {
-        self.pass().await;
-        if self.fails(Class::Deletion, "delete fails", key) {
-            return Err(self.unavailable("delete"));
-        }
+        self.pass("delete", key).await?;
+        self.may_fail(Class::Deletion, "delete", "delete fails", key)?;
         self.world.delete(key);
         Ok(())
     }
 
     async fn delete_prefix(&self, prefix: &str) -> Result<(), StoreError> {
-        self.pass().await;
-        if self.fails(Class::Deletion, "delete by prefix fails", prefix) {
-            return Err(self.unavailable("delete"));
-        }
+        self.pass("delete by prefix", prefix).await?;
+        self.may_fail(Class::Deletion, "delete by prefix", "delete by prefix fails", prefix)?;
         self.world.delete_everything();
         Ok(())
     }

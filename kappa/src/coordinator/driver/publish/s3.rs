@@ -13,7 +13,7 @@
 //! The notes are in the run's store, until the object is there. One that is never resumed leaves its upload; a bucket can have a rule that
 //! ends such uploads after some days (`AbortIncompleteMultipartUpload`).
 
-use super::{FIRST_DELAY, Object, Shared, TRIES};
+use super::{FIRST_DELAY, Object, Shared};
 use crate::protocol::Payload;
 use crate::store::StoreError;
 use crate::store::s3::address::Address;
@@ -24,6 +24,9 @@ use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
+
+/// How often S3 is asked, if it says that this may help.
+const TRIES: u32 = 6;
 
 /// How far apart S3's clock and ours may be: it refuses requests that are signed at another time.
 const CLOCKS_APART: Duration = Duration::from_secs(15 * 60);

@@ -1,5 +1,6 @@
 //! The state machine is driven by hand: each test is a history of events, and looks at the actions.
 
+mod blameless;
 mod guarantees;
 pub(in crate::coordinator) mod model;
 mod operations;

@@ -181,6 +181,7 @@ impl World {
                     self.store.remove(&key);
                 }
                 Action::Observed(_) | Action::Ended => {}
+                Action::Halt { .. } => panic!("no program is another one here"),
             }
         }
     }
@@ -405,6 +406,7 @@ impl World {
                     4 => crashed(),
                     5 => InvocationOutcome::TimedOut,
                     6 => InvocationOutcome::Throttled("no room".to_string()),
+                    7 => InvocationOutcome::StoreAway("connection refused".to_string()),
                     _ => killed(),
                 };
                 let (task, incarnation) = key;
