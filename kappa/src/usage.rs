@@ -186,7 +186,10 @@ impl Totals {
         let is_forced = match outcome {
             // Nothing was started.
             InvocationOutcome::Throttled(_) | InvocationOutcome::Unstartable(_) => return,
-            InvocationOutcome::Returned | InvocationOutcome::Unlinked(_) => false,
+            InvocationOutcome::Returned
+            | InvocationOutcome::Unlinked(_)
+            | InvocationOutcome::StoreAway(_)
+            | InvocationOutcome::WrongProgram(_) => false,
             InvocationOutcome::Crashed(_)
             | InvocationOutcome::Killed(_)
             | InvocationOutcome::TimedOut

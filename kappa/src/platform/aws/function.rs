@@ -111,6 +111,8 @@ impl Function {
                 InvocationOutcome::Crashed(cause)
                 | InvocationOutcome::Killed(cause)
                 | InvocationOutcome::OutOfMemory(cause)
+                | InvocationOutcome::StoreAway(cause)
+                | InvocationOutcome::WrongProgram(cause)
                 | InvocationOutcome::Unstartable(cause) => return cannot(&cause),
                 InvocationOutcome::Returned | InvocationOutcome::Unlinked(_) => {
                     return cannot("it answered a greeting by a report");

@@ -67,10 +67,6 @@ impl Shared {
             Err(trouble) => Some(Err(trouble.said().0)),
         }
     }
-
-    fn is_stopped(&self) -> bool {
-        *self.gate.is_closed.lock()
-    }
 }
 
 impl Journey {
@@ -79,7 +75,7 @@ impl Journey {
         let before = self.end_earlier().await?;
         let is_there = self.bucket.is_marked(&self.key, &self.mark).await?;
         if !is_there {
-            if self.shared.is_stopped() {
+            if self.shared.gate.hold().is_none() {
                 return Ok(false);
             }
             self.note(before, "begun", since_epoch(SystemTime::now())).await?;
@@ -126,7 +122,7 @@ impl Journey {
         for attempt in 1.. {
             let uploaded = self.upload_parts(upload).await;
             let done = match uploaded {
-                Ok(_) if self.shared.is_stopped() => return Ok(false),
+                Ok(_) if self.shared.gate.hold().is_none() => return Ok(false),
                 Ok(parts) => self.bucket.complete(upload, parts, true).await,
                 Err(trouble) => Err(trouble),
             };
