@@ -82,8 +82,9 @@ impl Prices {
             redis_operation,
         } = &prices;
         let numbers = [invocation, gb_second, store_write, store_read, redis_operation];
-        let mut numbers = numbers.into_iter().chain(gb_second_arm);
-        match numbers.all(|price| price.is_finite() && *price >= 0.0) {
+        let is_price = |price: &f64| price.is_finite() && *price >= 0.0;
+        let is_table = numbers.into_iter().chain(gb_second_arm).all(is_price);
+        match is_table {
             true => Ok(prices),
             false => Err(no_table("a price is negative".to_string())),
         }
