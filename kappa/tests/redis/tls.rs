@@ -21,6 +21,8 @@ impl Authority {
         let authority = Authority {
             folder: tempfile::tempdir().expect("a folder"),
         };
+        // Each has a name of its own: of two with the same one, the signature alone tells which it was.
+        let subject = format!("/CN=the authority {}", uuid::Uuid::new_v4());
         authority.openssl(&[
             "req",
             "-x509",
@@ -32,7 +34,7 @@ impl Authority {
             "-days",
             "2",
             "-subj",
-            "/CN=an authority",
+            &subject,
             "-keyout",
             "ca.key",
             "-out",
