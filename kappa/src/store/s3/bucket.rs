@@ -67,7 +67,8 @@ impl Bucket {
         }
     }
 
-    /// The same, for an account of the caller's.
+    /// The same, for an account that is given.
+    #[cfg(test)]
     pub(crate) fn with(address: &Address, config: &SdkConfig) -> Self {
         let mut bucket = Self::of(address);
         let client = client(config, address.endpoint.as_deref());

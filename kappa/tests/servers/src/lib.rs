@@ -3,7 +3,7 @@
 //!
 //! Guarantees that a test has a server to itself, on free ports of the loopback interface and with a folder of its own; that no server outlives
 //! its test: it ends with its owner, also by a panic, and by the kernel if the test's process is killed (the kernel does so at the end of the
-//! *thread* that started it: start servers from a thread that stays); and that the server's log is shown when the test fails.
+//! *thread* that started it: start servers from a thread that stays); and that the end of the server's log is shown when the test fails.
 //!
 //! `./test` installs both. A test that does not find them says how to.
 
@@ -26,6 +26,9 @@ const START_LIMIT: Duration = Duration::from_secs(60);
 
 /// How often a start is tried: somebody else may take a port between the look and the start.
 const STARTS: usize = 5;
+
+/// How much of a log is shown when a test has failed.
+const LINES_SHOWN: usize = 40;
 
 /// The only credentials that the servers take.
 pub const ACCESS_KEY: &str = "test";
@@ -179,8 +182,11 @@ impl Server {
     pub fn make_bucket(&self, name: &str) {
         let made = match self.kind {
             Kind::Ministack => says(self.ports[0], "PUT", &format!("/{name}"), "200"),
-            // A bucket is a folder of its filer.
-            Kind::SeaweedFs => says(self.ports[1], "POST", &format!("/buckets/{name}/"), " 201 "),
+            // A bucket is a folder of its filer; the first writes to it would fail if they came before there is room for them.
+            Kind::SeaweedFs => {
+                let (folder, room) = (format!("/buckets/{name}/"), format!("/dir/assign?collection={name}"));
+                says(self.ports[1], "POST", &folder, " 201 ") && says(self.ports[2], "GET", &room, "fid")
+            }
         };
         assert!(made, "cannot make the bucket {name}; the server says:\n{}", self.log());
     }
@@ -274,7 +280,10 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.kill();
         if std::thread::panicking() {
-            eprintln!("{:?} has logged:\n{}", self.kind, self.log());
+            let log = self.log();
+            let lines: Vec<_> = log.lines().collect();
+            let last = &lines[lines.len().saturating_sub(LINES_SHOWN)..];
+            eprintln!("{:?} has logged at last:\n{}", self.kind, last.join("\n"));
         }
     }
 }
@@ -293,7 +302,7 @@ fn says(port: u16, method: &str, path: &str, words: &str) -> bool {
     let Ok(mut stream) = TcpStream::connect(("127.0.0.1", port)) else {
         return false;
     };
-    let _ = stream.set_read_timeout(Some(Duration::from_secs(5)));
+    let _ = stream.set_read_timeout(Some(Duration::from_secs(20)));
     let request =
         format!("{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
     let mut answer = Vec::new();
