@@ -46,7 +46,7 @@ fn a_command_line_that_makes_no_sense_is_exit_code_2_with_the_reason() {
         ),
         (
             &["run", "--input", good, "--platform", "cloud"],
-            &["'cloud'", "in-process, process"],
+            &["'cloud'", "in-process, process, http"],
         ),
         (
             &["run", "--input", good, "--time-limit", "5"],
@@ -74,7 +74,7 @@ fn a_command_line_that_makes_no_sense_is_exit_code_2_with_the_reason() {
                 "--listen",
                 "127.0.0.1:7",
             ],
-            &["--listen needs --link http"],
+            &["--listen needs --link http, or a platform whose workers are elsewhere"],
         ),
         (
             &["run", "--input", good, "--link", "http", "--listen", "everywhere"],

@@ -4,6 +4,7 @@ use crate::program::{Place, Running, files_of};
 use nix::sys::signal::Signal;
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::time::Duration;
 
@@ -158,4 +159,52 @@ fn after_killing_everything_again_and_again_the_count_is_the_plain_one() {
         !fs::exists(place.path(&format!("state/store/runs/{run}"))).unwrap(),
         "its objects are deleted"
     );
+}
+
+/// An endpoint, which is killed at the end.
+struct Served(std::process::Child);
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn behind_an_http_endpoint_and_under_chaos_the_count_is_the_plain_one() {
+    const SECRET: (&str, &str) = ("KAPPA_FUNCTION_SECRET", "a-secret-for-the-tests-of-word-count");
+    let place = Place::new();
+    let texts = [text(6, 1 << 20)];
+    place.write("text", &texts[0]);
+    let mut serve = place.command("word_count", &["serve", "--listen", "127.0.0.1:0", "--workers", "3"]);
+    let mut served = Served(serve.env(SECRET.0, SECRET.1).spawn().unwrap());
+    let mut said = String::new();
+    BufReader::new(served.0.stderr.take().unwrap())
+        .read_line(&mut said)
+        .unwrap();
+    let url = said.split_whitespace().find(|word| word.starts_with("http://"));
+    let url = url.expect(&said).trim_end_matches(',');
+    for seed in 1..3 {
+        let output = format!("out{seed}");
+        let input = format!(r#"{{"files": ["text"], "output": "{output}", "split_bytes": 100000}}"#);
+        let chaos = format!("kill=0.4,seed={seed}");
+        let on = [
+            "--platform",
+            "http",
+            "--function",
+            url,
+            "--store",
+            "file:objects",
+            "--workers",
+            "3",
+        ];
+        let limits = ["--time-limit", "500ms", "--chaos", &chaos];
+        let mut run = place.command("word_count", &[&["run", "--input", &input][..], &on, &limits].concat());
+        let ended = run.env(SECRET.0, SECRET.1).output().unwrap();
+        let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+        assert!(ended.status.success() && said.contains(" killed"), "{said}");
+        assert!(!said.contains(SECRET.1), "{said}");
+        assert_eq!(counted(&place.path(&output), 4), plain(&texts), "seed {seed}");
+    }
 }

@@ -47,7 +47,10 @@ fn serving() {
         let mut terminated = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).unwrap();
         let server = FunctionServer::start(options).await.unwrap();
         println!("\nendpoint {}", server.address().unwrap());
-        server.serve(async move { drop(terminated.recv().await) }).await;
+        let end = async move {
+            let _ = terminated.recv().await;
+        };
+        server.serve(end).await;
     });
     std::process::exit(0);
 }

@@ -263,7 +263,7 @@ async fn the_program_gives_the_same_result_while_the_endpoint_is_killed_and_star
         let (is_over, kills) = (is_over.clone(), kills.clone());
         std::thread::spawn(move || {
             while !is_over.load(Ordering::SeqCst) {
-                std::thread::sleep(Duration::from_millis(400));
+                std::thread::sleep(Duration::from_millis(150));
                 endpoint.signal(Signal::SIGKILL);
                 endpoint.ended();
                 kills.fetch_add(1, Ordering::SeqCst);
@@ -271,7 +271,7 @@ async fn the_program_gives_the_same_result_while_the_endpoint_is_killed_and_star
             }
         })
     };
-    let stats = run(&url, 0.0, 60, linked).await;
+    let stats = run(&url, 0.0, 400, linked).await;
     is_over.store(true, Ordering::SeqCst);
     killing.join().unwrap();
     assert!(kills.load(Ordering::SeqCst) > 0 && stats.killed > 0, "{stats:?}");
