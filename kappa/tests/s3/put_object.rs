@@ -41,7 +41,7 @@ fn child_that_runs_until_it_is_killed() {
             Some(run) => kappa.resume(*run).await.expect("resumed"),
             None => kappa.start(two_objects(url)).await.expect("a run"),
         };
-        println!("\nresult {:?}", handle.wait::<u64>().await);
+        println!("\nresult {:?}", handle.wait().await);
     });
 }
 
