@@ -5,7 +5,6 @@
 //! their files.
 
 mod folder;
-mod s3;
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
@@ -38,8 +37,6 @@ pub struct SessionOptions {
     pub spill_folder: Option<PathBuf>,
     /// Settings of DataFusion that were changed by `SET`.
     pub settings: BTreeMap<String, String>,
-    /// The buckets that tables are read from, with the S3 that each is in if not in that of the process's surroundings.
-    pub buckets: BTreeMap<String, Option<String>>,
 }
 
 impl Default for SessionOptions {
@@ -50,7 +47,6 @@ impl Default for SessionOptions {
             memory: 1 << 30,
             spill_folder: None,
             settings: BTreeMap::new(),
-            buckets: BTreeMap::new(),
         }
     }
 }
@@ -103,8 +99,6 @@ pub struct Session {
     options: SessionOptions,
     /// Settings that were changed since.
     settings: Arc<Mutex<BTreeMap<String, String>>>,
-    /// Buckets that tables were found in since.
-    buckets: Arc<Mutex<BTreeMap<String, Option<String>>>>,
     row_counts: RowCounts,
 }
 
@@ -112,7 +106,7 @@ impl Session {
     /// A session without tables.
     ///
     /// # Errors
-    /// If the folder for spilled data cannot be used, or there is no account for a bucket.
+    /// If the folder for spilled data cannot be used.
     pub fn new(options: SessionOptions) -> Result<Session> {
         // The memory pool names the largest users when there is not enough: three say what is going on.
         const NAMED_CONSUMERS: NonZeroUsize = NonZeroUsize::new(3).unwrap();
@@ -129,13 +123,9 @@ impl Session {
         for (name, value) in &options.settings {
             config.options_mut().set(name, value)?;
         }
-        let runtime = runtime.build_arc()?;
-        for (bucket, endpoint) in &options.buckets {
-            s3::register(&runtime, bucket, endpoint.as_deref())?;
-        }
         let state = SessionStateBuilder::new()
             .with_config(config)
-            .with_runtime_env(runtime)
+            .with_runtime_env(runtime.build_arc()?)
             .with_default_features()
             .with_optimizer_rules(logical_rules(row_counts.clone()))
             .with_physical_optimizer_rules(rules)
@@ -143,7 +133,6 @@ impl Session {
         Ok(Session {
             context: SessionContext::new_with_state(state),
             settings: Arc::new(Mutex::new(options.settings.clone())),
-            buckets: Arc::new(Mutex::new(options.buckets.clone())),
             options,
             row_counts,
         })
@@ -154,11 +143,10 @@ impl Session {
         &self.options
     }
 
-    /// The same with the settings that have been changed and the buckets that have been found since: what a worker needs to make this session again.
+    /// The same with the settings that have been changed since: what a worker needs to make this session again.
     pub fn current_options(&self) -> SessionOptions {
         SessionOptions {
             settings: self.settings.lock().clone(),
-            buckets: self.buckets.lock().clone(),
             ..self.options.clone()
         }
     }

@@ -37,8 +37,7 @@ pub(crate) struct Options {
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
 
-    /// Makes every Parquet, CSV and JSON file of the folder a table, and every sub-folder of such files; can be repeated. The folder may be in S3:
-    /// `s3://BUCKET[/PATH]`.
+    /// Makes every Parquet, CSV and JSON file of the folder a table, and every sub-folder of such files; can be repeated.
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Vec<PathBuf>,
 

@@ -54,9 +54,7 @@ fn add_files(plan: &dyn ExecutionPlan, partition: Option<usize>, files: &mut BTr
         let groups = config.file_groups.iter().enumerate();
         let read = groups.filter(|(group, _)| partition.is_none_or(|partition| partition == *group));
         let read = read.flat_map(|(_, group)| group.iter());
-        let place = config.object_store_url.as_str();
-        let place = place.strip_prefix("file://").unwrap_or(place);
-        files.extend(read.map(|file| format!("{place}{}", file.object_meta.location)));
+        files.extend(read.map(|file| format!("/{}", file.object_meta.location)));
     }
     let is_union = plan.is::<UnionExec>();
     let mut first = 0;

@@ -4,6 +4,5 @@ mod errors;
 mod formats;
 mod interrupted;
 mod prompt;
-mod s3;
 mod statements;
 mod support;
