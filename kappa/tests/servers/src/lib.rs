@@ -246,6 +246,12 @@ impl Server {
                 let _ = kill(process, Signal::SIGKILL);
             }
         }
+        if self.kind == Kind::SeaweedFs {
+            // It has no option for where these are.
+            for (part, port) in ["s3", "filer", "master", "volume"].iter().zip(&self.ports[4..]) {
+                let _ = std::fs::remove_file(format!("/tmp/seaweedfs-{part}-grpc-{port}.sock"));
+            }
+        }
     }
 
     /// Kills it if it is running, and starts it on the same ports.
