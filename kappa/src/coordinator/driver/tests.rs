@@ -546,7 +546,7 @@ async fn nothing_to_resume_is_said_by_name() {
 #[tokio::test]
 async fn a_damaged_journal_is_an_error_that_says_so() {
     let journal = MemoryJournal::new();
-    journal.append(vec![vec![2, 255, 255, 255]]).await.expect("append");
+    journal.append(vec![vec![3, 255, 255, 255]]).await.expect("append");
     let platform = Scripted::new(1, |_, _| async { InvocationOutcome::Returned });
     match Coordinator::resume(setup(platform, Some(Arc::new(journal)))).await {
         Err(error @ RunError::Journal { .. }) => assert!(error.to_string().contains("damaged"), "{error}"),
