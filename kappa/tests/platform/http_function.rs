@@ -406,6 +406,18 @@ async fn an_endpoint_that_is_told_to_end_finishes_what_it_has_begun() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_https_address_at_which_nobody_speaks_tls_is_said_after_a_while() {
+    let endpoint = Endpoint::start(1, None);
+    let (platform, _store, _folder) = platform(&endpoint.url().replace("http:", "https:"), linked);
+    let platform: Arc<dyn Platform> = platform;
+    let outcome = outcome(&platform, resting(1)).await;
+    assert!(
+        matches!(&outcome, InvocationOutcome::Unstartable(why) if why.contains("nobody answers at https://")),
+        "{outcome:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_address_at_which_nobody_answers_is_said_after_a_while() {
     let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let (platform, _store, _folder) = platform(&format!("http://user:password@{nobody}/?code=secret"), linked);

@@ -159,6 +159,10 @@ impl HttpFunction {
         if is_near(&options.url) {
             client = client.no_proxy();
         }
+        if url.scheme() == "http" {
+            // A machine may have none, and need none.
+            client = client.tls_built_in_root_certs(false);
+        }
         let client = client
             .build()
             .map_err(|cause| PlatformError::Unavailable(with_causes(&cause)))?;

@@ -7,7 +7,7 @@ use super::message::{self, CONFIGURATION_LIMIT, Configuration, FromWorker, ToWor
 use crate::ids::Sequence;
 use crate::link::Link;
 use crate::link::http::{Access, HttpClient, Left};
-use crate::platform::remote::{OrderWorker, Stuck};
+use crate::platform::remote::OrderWorker;
 use crate::protocol::{Answer, Invocation, Reply, Request};
 use crate::store::Store;
 use crate::store::counted::{Counted, Counts};
@@ -259,11 +259,10 @@ async fn listen(mut socket: OwnedReadHalf, line: Arc<Line>, store: Arc<dyn Store
             Some(ToWorker::Order(order)) => {
                 let (line, orders) = (line.clone(), orders.clone());
                 tokio::spawn(async move {
-                    match orders.run_order(*order, None).await {
-                        // If the parent is gone, `listen` ends the process.
-                        Ok(report) => drop(line.say(&FromWorker::Report(Box::new(report))).await),
-                        // The parent ends this process, since nothing else can.
-                        Err(Stuck) => {}
+                    // If it is stuck, the parent ends this process, since nothing else can.
+                    if let Ok(report) = orders.run_order(*order, None).await {
+                        // It fails if the parent is gone, and `listen` ends the process.
+                        let _ = line.say(&FromWorker::Report(Box::new(report))).await;
                     }
                 });
             }

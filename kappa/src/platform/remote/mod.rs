@@ -24,4 +24,4 @@ mod worker;
 
 pub(crate) use message::{End, NoMessage, Order, Report, decode, encode};
 pub(crate) use orders::{Orders, Written};
-pub(crate) use worker::{OrderWorker, Stuck};
+pub(crate) use worker::OrderWorker;

@@ -1,6 +1,7 @@
 //! Orders and reports between the two sides, and a worker that carries them out over loopback.
 
 use super::message::{LONGEST_STORED, NoMessage, Part, Usage};
+use super::worker::Stuck;
 use super::*;
 use crate::ids::{RunId, TaskId};
 use crate::link::Link;
