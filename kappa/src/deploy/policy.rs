@@ -109,6 +109,8 @@ pub(crate) fn deploy(scope: &Scope, name: Option<&FunctionName>, place: Option<&
         "Resource": scope.arn("lambda", &format!("function:{name_or_any}")),
     });
     let role_resource = scope.role_arn(&format!("role{ROLE_PATH}kappa-{name_or_any}-*"));
+    // A role that is not there has no path: whoever asks for it needs the right to ask for its name.
+    let role_without_path = scope.role_arn(&format!("role/kappa-{name_or_any}-*"));
     let role = json!({
         "Sid": "Role",
         "Effect": "Allow",
@@ -116,7 +118,7 @@ pub(crate) fn deploy(scope: &Scope, name: Option<&FunctionName>, place: Option<&
             "iam:CreateRole", "iam:DeleteRole", "iam:DeleteRolePolicy", "iam:DetachRolePolicy", "iam:GetRole", "iam:GetRolePolicy",
             "iam:ListAttachedRolePolicies", "iam:ListRolePolicies", "iam:PutRolePolicy", "iam:TagRole",
         ],
-        "Resource": role_resource,
+        "Resource": [role_resource, role_without_path],
     });
     let pass_role = json!({
         "Sid": "GiveRoleToFunction",
