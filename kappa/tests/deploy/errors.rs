@@ -134,10 +134,16 @@ fn the_printed_policy_is_enough_to_deploy_and_without_it_one_is_told_of_it() {
         ],
     )
     .done();
-    let encoded: String = policy.bytes().map(|byte| format!("%{byte:02X}")).collect();
-    root(&format!(
-        "Action=PutUserPolicy&UserName=someone&PolicyName=kappa&PolicyDocument={encoded}"
-    ));
+    let allow = |name: &str, policy: &str| {
+        let encoded: String = policy.bytes().map(|byte| format!("%{byte:02X}")).collect();
+        root(&format!(
+            "Action=PutUserPolicy&UserName=someone&PolicyName={name}&PolicyDocument={encoded}"
+        ));
+    };
+    allow("kappa", &policy);
+    // The emulator does not look for the name of a function that is made, which is in the request's body; AWS does.
+    let create = r#"{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "lambda:CreateFunction", "Resource": "*"}]}"#;
+    allow("emulator", create);
     kappa(&deploy).done();
     assert!(kappa(&deploy).done().contains("nothing to change"));
     kappa(&[
