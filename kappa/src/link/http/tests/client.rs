@@ -42,8 +42,9 @@ async fn r18_calls_come_through_one_after_the_other_by_one_connection_also_those
     let place = Place::new(HttpOptions::default(), Recorder::after(Duration::ZERO));
     let between = cutting(&place, &[]).await;
     let client = Arc::new(HttpClient::new());
+    let mut opened = Vec::new();
     for part in 0..5 {
-        let _opened = place.server.open(&invocation(place.run), place.link.clone()).unwrap();
+        opened.push(place.server.open(&invocation(place.run), place.link.clone()).unwrap());
         let (link, _left) = client.link(&invocation(place.run), &between.access).unwrap();
         for sequence in part * 20 + 1..=part * 20 + 20 {
             assert_eq!(link.send(request(sequence)).await, answer_to(sequence));
@@ -267,7 +268,9 @@ async fn a_reply_that_is_cut_anywhere_is_asked_for_again() {
     let place = Place::new(impatient(Duration::from_secs(30)), Recorder::after(Duration::ZERO));
     // Between nothing and all but the last byte: the reply with its head has some 150.
     let cuts = [0, 1, 10, 30, 60, 90, 120, 140];
+    let mut opened = Vec::new();
     for cut in cuts {
+        opened.push(place.server.open(&invocation(place.run), place.link.clone()).unwrap());
         let between = cutting(&place, &[cut, cut]).await;
         let before = place.link.count();
         let (link, _left) = link_to(place.run, &between.access);
