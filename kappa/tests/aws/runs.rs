@@ -1,6 +1,6 @@
 //! Whole runs on lambdas, while everything goes wrong that can: the results are right, and everything happens once.
 
-use crate::emulator::{Emulator, http, inside_with, platform, store};
+use crate::emulator::{http, inside_with, platform, store};
 use crate::inside;
 use crate::proxy::Proxy;
 use crate::twice::Twice;

@@ -59,6 +59,12 @@ fn counted(output: &Path) -> BTreeMap<String, u64> {
     counts
 }
 
+/// Paths are absolute: lambdas run in folders of their own.
+fn input(place: &Place, split_bytes: u64) -> String {
+    let (text, output) = (place.path("text"), place.path("out"));
+    serde_json::json!({ "files": [text], "output": output, "split_bytes": split_bytes }).to_string()
+}
+
 fn command(place: &Place, server: &Server, arguments: &[&str]) -> Command {
     let store = format!("s3://{BUCKET}/words");
     let on = ["--platform", "aws", "--function", "words", "--store", &store];
@@ -83,7 +89,7 @@ fn words_are_counted_by_lambdas_and_nothing_is_left_in_the_bucket() {
     deployed(&server);
     let (text, counts) = text(100_000);
     place.write("text", text);
-    let input = r#"{"files": ["text"], "output": "out", "split_bytes": 50000}"#;
+    let input = &input(&place, 50000);
     let ended = ended(command(&place, &server, &["run", "--input", input]));
     assert_eq!(ended.value()["words"], 100_000, "{}", ended.stderr);
     assert_eq!(counted(&place.path("out")), counts);
@@ -97,7 +103,7 @@ fn words_are_counted_while_lambdas_are_killed_throttled_and_out_of_time() {
     block_on(emulator.reserve("words", 2));
     let (text, counts) = text(400_000);
     place.write("text", text);
-    let input = r#"{"files": ["text"], "output": "out", "split_bytes": 200000}"#;
+    let input = &input(&place, 200000);
     let chaos = ["run", "--input", input, "--chaos", "kill=0.3,seed=7", "--workers", "20"];
     let mut running = Running::start(command(&place, &server, &chaos));
     let mut killed = 0;
@@ -120,7 +126,7 @@ fn words_are_counted_after_the_coordinator_was_killed_again_and_again() {
     deployed(&server);
     let (text, counts) = text(400_000);
     place.write("text", text);
-    let input = r#"{"files": ["text"], "output": "out", "split_bytes": 20000}"#;
+    let input = &input(&place, 20000);
     let state = ["--state", "state"];
     let begin = command(&place, &server, &[&["run", "--input", input][..], &state].concat());
     let mut running = Running::start(begin);
