@@ -1,6 +1,6 @@
 //! How large relations are, as far as that can be guessed: row counts of tables, guesses for filters and groups.
 
-use super::{Chain, inner_join};
+use super::Chain;
 use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{BinaryExpr, Expr, JoinType, LogicalPlan, Operator};
 use std::collections::HashMap;
