@@ -10,7 +10,7 @@ use kappa::platform::chaos::{Chaos, Spec};
 use kappa::platform::in_process::{InProcess, InProcessOptions};
 use kappa::platform::process::{Process, ProcessOptions};
 use kappa::record::cost::{Cost, Prices, Terms};
-use kappa::record::{StateFolder, history};
+use kappa::record::{Records, StateFolder, history};
 use kappa::store::{FileStore, Memory, Store, StoreError};
 use kappa::usage::Operations;
 use kappa::{Context, Kappa, Result, RunStats};
@@ -312,7 +312,7 @@ fn check_record(state: &TempDir, run: kappa::ids::RunId, stats: &RunStats) {
     let folder = StateFolder::open(state.path()).unwrap();
     let about = folder.about(run).unwrap();
     assert_eq!(about.stats.used, stats.used);
-    let lines = history::sums(&folder.of(run)).unwrap().used;
+    let lines = history::sums(&folder, run).unwrap().used;
     assert_eq!(lines.workers, stats.used.workers);
     assert_eq!(
         (lines.invocations, lines.cut_off),
