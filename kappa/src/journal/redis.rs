@@ -405,8 +405,10 @@ async fn watch(replicas: &Arc<Replicas>, run: RunId) -> Result<PutId, JournalErr
     if says == FREE {
         return Ok(id);
     }
-    let beats = replicas.beats(&beat).await.map_err(failed)?;
-    let started = Instant::now();
+    let mut known = replicas.beats(&beat).await.map_err(failed)?;
+    // One that is new may be an old one, of a server that was away and is there again; a coordinator goes on beating.
+    let mut is_second = false;
+    let mut started = Instant::now();
     while started.elapsed() < WATCHED {
         replicas.sleep(LOOK).await;
         let read = replicas.get_named(&lease).await.map_err(failed)?;
@@ -414,11 +416,16 @@ async fn watch(replicas: &Arc<Replicas>, run: RunId) -> Result<PutId, JournalErr
         if says == FREE {
             return Ok(now);
         }
-        let beats_now = replicas.beats(&beat).await.map_err(failed)?;
-        let has_beaten = beats_now.iter().any(|beat| beat.is_some() && !beats.contains(beat));
+        let mut beats = replicas.beats(&beat).await.map_err(failed)?;
+        beats.retain(|beat| beat.is_some() && !known.contains(beat));
+        let has_beaten = !beats.is_empty();
         // Or somebody else was faster.
-        if has_beaten || now != id {
+        if has_beaten && is_second || now != id {
             return Err(in_use());
+        }
+        if has_beaten {
+            (is_second, started) = (true, Instant::now());
+            known.extend(beats);
         }
     }
     Ok(id)

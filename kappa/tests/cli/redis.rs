@@ -158,11 +158,11 @@ fn runs_on_redis_are_cancelled_by_whoever_works_on_them_or_without_anybody() {
 #[test]
 fn a_password_of_the_servers_is_passed_on_and_shown_nowhere() {
     let place = place_with_text();
-    let server = Server::start(&["--requirepass", "hidden"]);
-    let url = format!("redis://:hidden@{}", server.address());
+    let server = Server::start(&["--requirepass", "not-to-be-seen"]);
+    let url = format!("redis://:not-to-be-seen@{}", server.address());
     let ran = place.run("word_count", &["run", "--input", SHORT, "--state", &url]);
     assert_eq!(ran.value(), json!({"words": 5400, "distinct": 8}));
-    assert!(!ran.stderr.contains("hidden"), "{ran:?}");
+    assert!(!ran.stderr.contains("not-to-be-seen"), "{ran:?}");
     for asked in [
         &["runs"][..],
         &["runs", "--json"],
@@ -175,9 +175,9 @@ fn a_password_of_the_servers_is_passed_on_and_shown_nowhere() {
         &["gc"],
     ] {
         let said = ask(&place, &url, asked);
-        assert!(!format!("{said:?}").contains("hidden"), "{asked:?}: {said:?}");
+        assert!(!format!("{said:?}").contains("not-to-be-seen"), "{asked:?}: {said:?}");
     }
-    let without = ask(&place, &url.replace(":hidden@", ""), &["runs"]);
+    let without = ask(&place, &url.replace(":not-to-be-seen@", ""), &["runs"]);
     assert_eq!(without.code, Some(1));
     assert!(
         without.stderr.contains("NOAUTH") || without.stderr.contains("uthentication"),
