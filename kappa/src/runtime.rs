@@ -69,6 +69,9 @@ struct Inner {
     runtime: Option<Runtime>,
 }
 
+/// Begins the record of a run, or goes on with it.
+type OpenRecord = fn(Box<dyn Place>, About) -> std::io::Result<Option<Arc<Recorder>>>;
+
 impl Kappa {
     /// A place to be described.
     pub fn builder() -> Builder {
@@ -119,7 +122,7 @@ impl Kappa {
 
     async fn start_bytes<V>(&self, run: RunId, function: &str, arguments: Bytes) -> Result<RunHandle<V>, RunError> {
         let (journal, place) = self.journal(run, Opening::New).await?;
-        let (store, counts) = Counted::new(self.inner.store.clone());
+        let (store, counts) = Counted::over(self.inner.store.clone());
         let arguments = payload(&store, run, arguments).await?;
         let root = TaskSpec::new(function, arguments);
         let record = self.record(run, function, place, Recorder::start).await;
@@ -228,13 +231,7 @@ impl Kappa {
     }
 
     /// The run's record, opened on a thread that may block. There is none without a state, or if it cannot be written.
-    async fn record(
-        &self,
-        run: RunId,
-        function: &str,
-        place: Option<Box<dyn Place>>,
-        open: fn(Box<dyn Place>, About) -> std::io::Result<Option<Arc<Recorder>>>,
-    ) -> Record {
+    async fn record(&self, run: RunId, function: &str, place: Option<Box<dyn Place>>, open: OpenRecord) -> Record {
         let (Some(place), Some(runtime)) = (place, &self.inner.runtime) else {
             return Ok(None);
         };

@@ -233,7 +233,7 @@ impl Engine {
         analyze: Option<Vec<String>>,
     ) -> Result<(RunHandle<Finished>, usize), QueryError> {
         let options = self.session.current_options();
-        let (store, counts) = Counted::new(self.kappa.store().clone());
+        let (store, counts) = Counted::over(self.kappa.store().clone());
         let mut program = Program::publish(graph, store.as_ref(), run.results(), options, self.workers).await?;
         program.analyze = analyze;
         let units = program.stages.iter().map(|stage| stage.units as usize).sum();

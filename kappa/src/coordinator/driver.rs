@@ -202,7 +202,7 @@ impl Coordinator {
     fn around(state: State, mut setup: Setup, compaction: Compaction) -> Result<Self, RunError> {
         let run = setup.run;
         let uncounted = setup.store;
-        let (store, counts) = Counted::new(uncounted.clone());
+        let (store, counts) = Counted::over(uncounted.clone());
         setup.store = store;
         let journal = setup.journal.clone().filter(|journal| !journal.is_immediate());
         let (inputs, received) = match journal {

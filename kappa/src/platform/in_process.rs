@@ -83,7 +83,7 @@ impl InProcess {
             closed: AtomicBool::new(false),
         });
         let time_limit = invocation.time_limit.unwrap_or(Duration::MAX);
-        let (store, counts) = Counted::new(self.store.clone());
+        let (store, counts) = Counted::over(self.store.clone());
         let mut running = Running {
             task: self.handle.spawn(run_invocation(invocation, gate.clone(), store)),
             gate,

@@ -31,7 +31,7 @@ pub struct Counts {
 
 impl Counted {
     /// This store, counted from now on, and its counts.
-    pub fn new(inner: Arc<dyn Store>) -> (Arc<dyn Store>, Arc<Counts>) {
+    pub fn over(inner: Arc<dyn Store>) -> (Arc<dyn Store>, Arc<Counts>) {
         let counts = Arc::new(Counts::default());
         let counted = Counted {
             inner,
@@ -151,7 +151,7 @@ mod tests {
 
     fn memory() -> (Arc<dyn Store>, Arc<dyn Store>, Arc<Counts>) {
         let memory: Arc<dyn Store> = Arc::new(Memory::new());
-        let (counted, counts) = Counted::new(memory.clone());
+        let (counted, counts) = Counted::over(memory.clone());
         (memory, counted, counts)
     }
 
@@ -199,7 +199,7 @@ mod tests {
     #[test]
     fn a_store_counted_twice_is_still_the_same_store() {
         let (memory, counted, _) = memory();
-        let (again, _) = Counted::new(counted.clone());
+        let (again, _) = Counted::over(counted.clone());
         assert!(Arc::ptr_eq(innermost(&again), &memory));
         assert!(Arc::ptr_eq(innermost(&memory), &memory));
         assert_eq!((again.url(), again.is_shared()), (memory.url(), memory.is_shared()));

@@ -55,7 +55,7 @@ impl RunningQuery {
         prefix: Option<(String, OpenQueries)>,
     ) -> Self {
         let units_done = Arc::new(AtomicUsize::new(0));
-        let (store, counts) = Counted::new(store);
+        let (store, counts) = Counted::over(store);
         tokio::spawn(count_units(handle.events(), units_done.clone()));
         RunningQuery {
             handle,

@@ -133,14 +133,15 @@ fn die_with_parent() -> io::Result<()> {
 }
 
 /// The store; or what is said instead of `Ready`.
-fn prepare(configuration: &Configuration) -> Result<Arc<dyn Store>, FromWorker> {
+fn prepare(configuration: &Configuration) -> Result<Arc<dyn Store>, Box<FromWorker>> {
     if let Some(limit) = configuration.memory_limit {
         limit_memory(limit)
             .map_err(|cause| FromWorker::Unusable(format!("cannot limit the memory to {limit} bytes: {cause}")))?;
     }
-    crate::store::open(&configuration.store).map_err(|cause| match cause.is_retryable() {
-        true => FromWorker::NotNow(cause.to_string()),
-        false => FromWorker::Unusable(cause.to_string()),
+    let opened = crate::store::open(&configuration.store);
+    opened.map_err(|cause| match cause.is_retryable() {
+        true => Box::new(FromWorker::NotNow(cause.to_string())),
+        false => Box::new(FromWorker::Unusable(cause.to_string())),
     })
 }
 
@@ -234,7 +235,7 @@ async fn listen(mut socket: OwnedReadHalf, line: Arc<Line>, store: Arc<dyn Store
                 // What the last invocation did not wait for is not this one's.
                 line.waiting.lock().clear();
                 let (line, client) = (line.clone(), client.clone());
-                let (store, counts) = Counted::new(store.clone());
+                let (store, counts) = Counted::over(store.clone());
                 tokio::spawn(async move {
                     let end = match access {
                         Some(access) => run_by_http(invocation, &client, &access, store, &counts).await,

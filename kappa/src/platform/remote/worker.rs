@@ -100,7 +100,7 @@ impl OrderWorker {
             },
         };
         let (store, counts) = match self.store(&store) {
-            Ok(store) => Counted::new(store),
+            Ok(store) => Counted::over(store),
             Err(end) => return Ok(report(end, Operations::default())),
         };
         let mut invocation = match invocation.open(ANY_RUN, &*store).await {
