@@ -3,7 +3,7 @@
 //! Guarantees that an object appears whole or not at all, that its arrival is reported once it is durable, and that nothing appears any more
 //! once somebody else goes on with the run after it was stopped here: they may be further by then.
 //!
-//! How, depends on the place: [`file`] or [`s3`].
+//! How, depends on the place: [`mod@file`] or [`s3`].
 
 mod file;
 mod files;
