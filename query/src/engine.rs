@@ -88,7 +88,7 @@ impl QueryResult {
 /// A statement that was started.
 pub enum Execution {
     /// It is done already.
-    Done(QueryResult),
+    Done(Box<QueryResult>),
     /// It runs as tasks.
     Running(RunningQuery),
 }
@@ -169,7 +169,7 @@ impl Engine {
             return Err(QueryError::unsupported("this text", "it must be exactly one statement"));
         };
         match self.start(statement).await? {
-            Execution::Done(result) => Ok(result),
+            Execution::Done(result) => Ok(*result),
             Execution::Running(query) => query.wait().await,
         }
     }
@@ -180,8 +180,11 @@ impl Engine {
     /// If it cannot be planned or the run cannot be started.
     pub async fn start(&self, statement: Statement) -> Result<Execution, QueryError> {
         match self.session.prepare(statement).await? {
-            Prepared::Done => Ok(Execution::Done(QueryResult::nothing())),
-            Prepared::Explain(graph) => Ok(Execution::Done(QueryResult::text("stages", &explain::explain(&graph))?)),
+            Prepared::Done => Ok(Execution::Done(Box::new(QueryResult::nothing()))),
+            Prepared::Explain(graph) => {
+                let stages = QueryResult::text("stages", &explain::explain(&graph))?;
+                Ok(Execution::Done(Box::new(stages)))
+            }
             Prepared::ExplainAnalyze(graph) => {
                 let stages = explain::stages(&graph);
                 Ok(Execution::Running(self.start_program(&graph, Some(stages)).await?))

@@ -94,7 +94,7 @@ pub struct Started<'a> {
 enum Work<'a> {
     Plain(&'a PlainEngine, &'a str),
     Kappa { query: RunningQuery, can_resume: bool },
-    Done(QueryResult),
+    Done(Box<QueryResult>),
 }
 
 impl Engine {
@@ -165,7 +165,7 @@ impl Started<'_> {
     pub async fn answer(self, interrupts: &Interrupts) -> Result<anyhow::Result<Answer>, Interrupt> {
         let result = match self.work {
             Work::Plain(engine, sql) => return interrupts.interruptible(engine.sql(sql)).await,
-            Work::Done(result) => result,
+            Work::Done(result) => *result,
             Work::Kappa { query, can_resume } => match interrupts.interruptible(query.wait()).await {
                 Ok(Ok(result)) => result,
                 Ok(Err(error)) => return Ok(Err(error.into())),

@@ -73,7 +73,7 @@ impl Shell {
 
     async fn finish(&mut self, execution: Execution, started: Instant, sql: &str, origin: &Origin) -> Result<(), Stop> {
         let result = match execution {
-            Execution::Done(result) => result,
+            Execution::Done(result) => *result,
             Execution::Running(query) => {
                 let result = self.wait_for(query).await?;
                 result.map_err(|error| self.failed(&error, sql, origin))?
