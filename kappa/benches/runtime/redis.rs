@@ -77,6 +77,7 @@ async fn measure_puts(store: &RedisStore, size: usize, count: usize, into: &mut 
 }
 
 /// What was measured for values of one size: how long each of its operations took.
+#[allow(dead_code, reason = "the bench `runtime` shows raw writes and checkpoints alone")]
 pub(crate) struct Measured {
     pub(crate) size: &'static str,
     pub(crate) raw: Vec<Duration>,
