@@ -333,8 +333,8 @@ fn refused(reason: String) -> Reply {
     Reply::Answer(Answer::Refused(reason))
 }
 
-/// hyper's errors hide what happened in their sources.
-fn with_causes(error: &dyn std::error::Error) -> String {
+/// An error with everything that led to it: those of hyper and reqwest hide what happened in their sources.
+pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

@@ -50,7 +50,7 @@ mod stalled;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use client::{HttpClient, Left};
+pub(crate) use client::{HttpClient, Left, with_causes};
 pub use secret::Secret;
 pub use server::{HttpOptions, HttpServer, Opened};
 pub(crate) use stalled::Stalled;

@@ -41,7 +41,7 @@ pub use server::{FunctionServer, ServerOptions};
 use super::remote::{Orders, Written};
 use super::{Platform, PlatformError};
 use crate::link::Link;
-use crate::link::http::HttpServer;
+use crate::link::http::{HttpServer, with_causes};
 use crate::protocol::{Invocation, InvocationOutcome};
 use crate::store::Store;
 use answer::{Answer, Meaning};
@@ -288,18 +288,6 @@ impl HttpFunction {
         url.set_query(None);
         url.to_string()
     }
-}
-
-/// reqwest's errors hide what happened in their sources.
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }
 
 #[async_trait]
