@@ -5,7 +5,8 @@
 //! * Batches are numbered, and put where there is none: of two coordinators, only one can write a batch of a number.
 //! * One coordinator at a time: whoever opens the journal takes its *lease*, and every write names the lease under which it was made. A write under a lease that
 //!   somebody else has taken is refused by the servers, in the same step, so a coordinator that was given up can write nothing any more.
-//! * A lease is taken from a coordinator only if it gives no sign of life for [`WATCHED`]. No clocks are compared.
+//! * A lease is taken from a coordinator only if it gives no sign of life for [`WATCHED`]. No clocks are compared, and no server's signs with another's: one
+//!   that was away may have an old one.
 //! * A batch is put only if the one before it is there: a server that has forgotten something that it acknowledged is noticed, not built upon.
 //!
 //! Keys of run `R`: `R/lease`, `R/batch/N`, `R/snapshot/N` (stands for all batches before `N`). When a snapshot is there, what it stands for is deleted.
@@ -17,6 +18,9 @@ use crate::record::servers::{about_key, record_keys};
 use crate::replicas::values::VALUE_LIMIT;
 use crate::replicas::{Busy, Guard, New, Outcome, Problem, PutId, Replicas};
 use async_trait::async_trait;
+use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt, stream};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::Mutex;
@@ -35,6 +39,12 @@ const LOOK: Duration = Duration::from_millis(100);
 
 /// So often is looked in vain for the first sign of life.
 const FIRST_BEAT: u32 = 3;
+
+/// So many batches are read at once: it is the way to the server and back that takes the time.
+const READ_AT_ONCE: usize = 16;
+
+/// Small, because there is a value for each batch, and all of them are read again at a resume.
+const SNAPSHOT_FLOOR: usize = 1 << 20;
 
 /// The record of one run.
 pub(crate) struct RedisJournal {
@@ -251,6 +261,25 @@ impl RedisJournal {
         }
     }
 
+    async fn read(&self, key: String) -> Result<Bytes, JournalError> {
+        let value = self.replicas.get(&key).await;
+        let value = value.map_err(|problem| self.problem("read it", &problem))?;
+        value.ok_or_else(|| {
+            self.unavailable(
+                "read it",
+                "a part of it is missing: a server has lost what it had acknowledged",
+            )
+        })
+    }
+
+    async fn read_batch(&self, number: u64) -> Result<Vec<Vec<u8>>, JournalError> {
+        let value = self.read(batch_key(self.run, number)).await?;
+        let mut records = Vec::new();
+        split(&value, &mut records)
+            .ok_or_else(|| self.unavailable("read it", &format!("batch {number} is damaged")))?;
+        Ok(records)
+    }
+
     fn in_use(&self) -> JournalError {
         JournalError::InUse {
             place: place(&self.replicas, self.run),
@@ -341,30 +370,21 @@ impl Journal for RedisJournal {
 
     async fn load(&self) -> Result<(Option<Vec<u8>>, Vec<Vec<u8>>), JournalError> {
         let batches = self.batches.lock().await;
-        let read = async |key: String| {
-            let value = self
-                .replicas
-                .get(&key)
-                .await
-                .map_err(|problem| self.problem("read it", &problem))?;
-            value.ok_or_else(|| {
-                self.unavailable(
-                    "read it",
-                    "a part of it is missing: a server has lost what it had acknowledged",
-                )
-            })
-        };
         let snapshot = match batches.snapshot {
-            Some(_) => Some(read(snapshot_key(self.run, batches.first)).await?.to_vec()),
+            Some(_) => Some(self.read(snapshot_key(self.run, batches.first)).await?.to_vec()),
             None => None,
         };
+        let reads = (batches.first..batches.next).map(|number| self.read_batch(number));
+        let mut reads = stream::iter(reads).buffered(READ_AT_ONCE);
         let mut records = Vec::new();
-        for number in batches.first..batches.next {
-            let value = read(batch_key(self.run, number)).await?;
-            split(&value, &mut records)
-                .ok_or_else(|| self.unavailable("read it", &format!("batch {number} is damaged")))?;
+        while let Some(batch) = reads.try_next().await? {
+            records.extend(batch);
         }
         Ok((snapshot, records))
+    }
+
+    fn snapshot_floor(&self) -> usize {
+        SNAPSHOT_FLOOR
     }
 }
 
@@ -405,10 +425,9 @@ async fn watch(replicas: &Arc<Replicas>, run: RunId) -> Result<PutId, JournalErr
     if says == FREE {
         return Ok(id);
     }
-    let mut known = replicas.beats(&beat).await.map_err(failed)?;
-    // One that is new may be an old one, of a server that was away and is there again; a coordinator goes on beating.
-    let mut is_second = false;
-    let mut started = Instant::now();
+    let mut known = HashMap::new();
+    heard(&mut known, replicas.beats(&beat).await.map_err(failed)?);
+    let started = Instant::now();
     while started.elapsed() < WATCHED {
         replicas.sleep(LOOK).await;
         let read = replicas.get_named(&lease).await.map_err(failed)?;
@@ -416,48 +435,47 @@ async fn watch(replicas: &Arc<Replicas>, run: RunId) -> Result<PutId, JournalErr
         if says == FREE {
             return Ok(now);
         }
-        let mut beats = replicas.beats(&beat).await.map_err(failed)?;
-        beats.retain(|beat| beat.is_some() && !known.contains(beat));
-        let has_beaten = !beats.is_empty();
+        let is_alive = heard(&mut known, replicas.beats(&beat).await.map_err(failed)?);
         // Or somebody else was faster.
-        if has_beaten && is_second || now != id {
+        if is_alive || now != id {
             return Err(in_use());
-        }
-        if has_beaten {
-            (is_second, started) = (true, Instant::now());
-            known.extend(beats);
         }
     }
     Ok(id)
+}
+
+/// Whether any server has another beat than it had the last time, which `known` says by the servers' processes. Of one that was not looked at before nothing
+/// follows: it may have been away, and come back with an old beat.
+fn heard(known: &mut HashMap<String, Option<Vec<u8>>>, beats: Vec<(String, Option<Vec<u8>>)>) -> bool {
+    let mut is_alive = false;
+    for (server, beat) in beats {
+        is_alive |= known
+            .get(&server)
+            .is_some_and(|before| beat.is_some() && *before != beat);
+        known.insert(server, beat);
+    }
+    is_alive
 }
 
 /// Whether a coordinator works with the journal of this run. Whoever has not freed its lease is watched, if there was a sign of life of it a moment ago.
 pub(crate) async fn is_worked_on(replicas: &Replicas, run: RunId) -> Result<bool, Problem> {
     let beat = beat_key(run);
     let mut looks_in_vain = 0;
-    let mut known: Option<Vec<_>> = None;
+    let mut known = HashMap::new();
     loop {
         match replicas.get_named(&lease_key(run)).await? {
             Some((_, says)) if says != FREE => {}
             _ => return Ok(false),
         }
-        let beats = replicas.beats(&beat).await?;
-        if let Some(known) = &known
-            && beats.iter().any(|beat| beat.is_some() && !known.contains(beat))
-        {
+        if heard(&mut known, replicas.beats(&beat).await?) {
             return Ok(true);
         }
         match replicas.silence(&beat).await? {
             Some(silence) if silence > WATCHED => return Ok(false),
-            Some(_) => {
-                known.get_or_insert(beats);
-            }
+            Some(_) => {}
             // It may have begun just now, and its first one is on its way.
             None if looks_in_vain == FIRST_BEAT => return Ok(false),
-            None => {
-                known.get_or_insert(beats);
-                looks_in_vain += 1;
-            }
+            None => looks_in_vain += 1,
         }
         replicas.sleep(LOOK).await;
     }

@@ -5,7 +5,8 @@
 //! 1. It is told of the view in which it learns, before anyone else is. From then on nobody who still holds an older view can write to it.
 //! 2. What it has and the others have not (it was deleted meanwhile, or never acknowledged) is taken from it.
 //! 3. The others are told of that view. From then on it gets every write, and none is acknowledged without it; it is not read from, and decides nothing.
-//! 4. It is given what it lacks. What was copied is looked at once more: something may have been deleted between its reading and its writing.
+//! 4. It is given what it lacks. Then all that it has is looked at once more: something may have been deleted between its reading and its writing, or
+//!    between steps 2 and 3 under the older view, by somebody who did not know of it.
 //! 5. A view in which it is a member.
 //!
 //! Each copy and each deletion names the value that it replaces, so it can undo nothing that is newer. If whoever does this dies, the next one begins again.
@@ -15,7 +16,6 @@ use super::server::{Connected, Lane, Trouble};
 use super::values::PATTERN;
 use super::{Replicas, Serving};
 use redis::Value;
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::AbortHandle;
@@ -158,16 +158,16 @@ impl Replicas {
         let known = newcomer.view().await?.map_or(String::new(), |view| view.token);
         newcomer.set_view(&known, &learning).await?.map_err(|_| changed())?;
         self.note_view(newcomer, Some(learning.clone()));
-        let taken = take_what_is_gone(first, newcomer, &learning.token).await?;
+        let mut taken = take_what_is_gone(first, newcomer, &learning.token).await?;
 
         first
             .set_view(&serving.view.token, &learning)
             .await?
             .map_err(|_| changed())?;
         self.adopt(serving, &learning.token).await?;
-        let copied = give_what_lacks(first, newcomer, &learning.token, true).await?;
-        let given = copied.len();
-        drop_what_went(first, newcomer, &learning.token, copied).await?;
+        let given = give_what_lacks(first, newcomer, &learning.token, true).await?;
+        // Only now does every deletion reach the newcomer too, so only now is what has gone without it gone for certain.
+        taken += take_what_is_gone(first, newcomer, &learning.token).await?;
 
         let learnt = self.present().ok_or_else(changed)?;
         let everyone = members.into_iter().chain([newcomer.member.clone()]).collect();
@@ -249,34 +249,46 @@ pub(super) async fn ids(server: &Connected, keys: &[String]) -> Result<Vec<Optio
     ids.collect()
 }
 
-/// Takes from the newcomer what the source does not have, or has in another form.
+/// Takes from the newcomer what the source does not have, and replaces what the source has in another form. Gives how many were taken.
 async fn take_what_is_gone(source: &Connected, newcomer: &Connected, token: &str) -> Result<usize, Trouble> {
     let mut taken = 0;
     let mut scan = Scan::new(newcomer, PATTERN);
-    while let Some(keys) = scan.next().await? {
-        let (there, here) = tokio::try_join!(ids(source, &keys), ids(newcomer, &keys))?;
-        let gone: Vec<_> = keys
-            .into_iter()
-            .zip(there.into_iter().zip(here))
-            .filter_map(|(key, (there, here))| here.filter(|_| there != here).map(|here| (key, here)))
-            .collect();
-        taken += gone.len();
-        drop_all(newcomer, token, &gone).await?;
+    while let Some(mut keys) = scan.next().await? {
+        while !keys.is_empty() {
+            // Here before there, one after the other: whatever comes here is there first, so what is seen here and then not there has been deleted. The
+            // other way round a value that was acknowledged between the two looks would be taken.
+            let here = ids(newcomer, &keys).await?;
+            let there = ids(source, &keys).await?;
+            let (mut gone, mut other) = (Vec::new(), Vec::new());
+            for (key, (here, there)) in keys.into_iter().zip(here.into_iter().zip(there)) {
+                match (here, there) {
+                    (Some(here), None) => gone.push((key, here)),
+                    (here, there) if here != there => other.push(key),
+                    _ => {}
+                }
+            }
+            taken += gone.len();
+            drop_all(newcomer, token, &gone).await?;
+            // Whoever put another one there may have died before it came here: taken away, there would be none left if that server is lost. What is
+            // copied may be deleted there on its way, so it is looked at again.
+            give(source, newcomer, token, true, other.clone()).await?;
+            keys = other;
+        }
     }
     Ok(taken)
 }
 
-/// Copies to the target what it lacks and, if it is to be like the source, what it has in another form. Gives what was copied.
-pub(super) async fn give_what_lacks(
+/// Copies to the target what it lacks and, if it is to be like the source, what it has in another form. Gives how many were copied.
+async fn give_what_lacks(
     source: &Connected,
     target: &Connected,
     token: &str,
     is_to_be_alike: bool,
-) -> Result<HashMap<String, PutId>, Trouble> {
-    let mut copied = HashMap::new();
+) -> Result<usize, Trouble> {
+    let mut copied = 0;
     let mut scan = Scan::new(source, PATTERN);
     while let Some(keys) = scan.next().await? {
-        copied.extend(give(source, target, token, is_to_be_alike, keys).await?);
+        copied += give(source, target, token, is_to_be_alike, keys).await?;
     }
     Ok(copied)
 }
@@ -288,8 +300,8 @@ pub(super) async fn give(
     token: &str,
     is_to_be_alike: bool,
     keys: Vec<String>,
-) -> Result<Vec<(String, PutId)>, Trouble> {
-    let mut copied = Vec::new();
+) -> Result<usize, Trouble> {
+    let mut copied = 0;
     let (there, here) = tokio::try_join!(ids(source, &keys), ids(target, &keys))?;
     for (key, (there, here)) in keys.into_iter().zip(there.into_iter().zip(here)) {
         let is_lacking = there.is_some() && there != here && (here.is_none() || is_to_be_alike);
@@ -312,35 +324,13 @@ pub(super) async fn give(
             previous: None,
         };
         match target.put(&put.prepare()).await? {
-            Said::Done => copied.push((key, *id)),
+            Said::Done => copied += 1,
             Said::OtherView => return Err(Trouble::Gone("the view has changed".to_string())),
             // Whoever wrote there since has written to both.
             Said::Holds(_) | Said::Fenced | Said::NothingBefore => {}
         }
     }
     Ok(copied)
-}
-
-/// Takes back what was copied and is not at the source any more.
-async fn drop_what_went(
-    source: &Connected,
-    newcomer: &Connected,
-    token: &str,
-    copied: HashMap<String, PutId>,
-) -> Result<(), Trouble> {
-    let copied: Vec<_> = copied.into_iter().collect();
-    for some in copied.chunks(AT_ONCE) {
-        let keys: Vec<_> = some.iter().map(|(key, _)| key.clone()).collect();
-        let there = ids(source, &keys).await?;
-        let went: Vec<_> = some
-            .iter()
-            .zip(there)
-            .filter(|((_, id), there)| there.as_ref() != Some(id))
-            .map(|(copy, _)| copy.clone())
-            .collect();
-        drop_all(newcomer, token, &went).await?;
-    }
-    Ok(())
 }
 
 pub(super) async fn drop_all(server: &Connected, token: &str, values: &[(String, PutId)]) -> Result<(), Trouble> {

@@ -241,6 +241,9 @@ impl Replicas {
     }
 
     /// These are to be worked with from now on. Everyone in the view has just agreed on it.
+    ///
+    /// There is always a first one, by which others go who decides (`targets[0]`): `judge` considers only views that have a member, and says `Work` only if
+    /// all of them are there.
     fn publish(&self, view: View, targets: Vec<Arc<Connected>>) -> Arc<Serving> {
         targets.iter().for_each(|target| target.vouch());
         self.set.lock().get_or_insert_with(|| view.set.clone());

@@ -76,7 +76,8 @@ pub(crate) struct Replicas {
 /// The servers that work at present.
 struct Serving {
     view: View,
-    /// Everyone who gets writes, in the view's order.
+    /// Everyone who gets writes, in the view's order. Never empty, and the first is a member, so `targets[0]` and the first answer of the members are there:
+    /// `Replicas::publish` says why.
     targets: Vec<Arc<Connected>>,
 }
 
@@ -299,6 +300,12 @@ impl Replicas {
                 problem: slot.problem.clone(),
             })
             .collect()
+    }
+
+    /// How many operations wait for an answer.
+    #[cfg(test)]
+    pub(crate) fn pending(&self) -> usize {
+        self.pending.load(Ordering::Relaxed)
     }
 
     fn is_worker(&self) -> bool {

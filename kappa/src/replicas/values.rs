@@ -267,20 +267,23 @@ impl Replicas {
                 let token = &serving.view.token;
                 let cmd = scripts::delete(token, guard, keys);
                 let said = join_all(serving.members().iter().map(|member| member.ask(Lane::Small, &cmd))).await;
-                let Some(mut said) = self.sort_out(&serving, said)? else {
+                let Some(said) = self.sort_out(&serving, said)? else {
                     continue;
                 };
                 if said.contains(&Value::Int(2)) {
                     return Ok(false);
                 }
-                // Those who learn follow when it is decided, whether they have the guard yet or not.
+                if said.iter().any(|said| *said != Value::Int(0)) {
+                    self.unsettle(&serving);
+                    continue;
+                }
+                // Those who learn follow now that it is decided, whether they have the guard yet or not.
                 let cmd = scripts::delete(token, None, keys);
                 let learnt = join_all(serving.learners().iter().map(|learner| learner.ask(Lane::Small, &cmd))).await;
                 let Some(learnt) = self.sort_out(&serving, learnt)? else {
                     continue;
                 };
-                said.extend(learnt);
-                match said.iter().all(|said| *said == Value::Int(0)) {
+                match learnt.iter().all(|said| *said == Value::Int(0)) {
                     true => break,
                     false => self.unsettle(&serving),
                 }
@@ -331,15 +334,17 @@ impl Replicas {
         }
     }
 
-    /// What beats the servers have; each of them a part of what was written, or nothing.
-    pub(crate) async fn beats(&self, beat: &str) -> Result<Vec<Option<Vec<u8>>>, Problem> {
+    /// What beat each server has, by the server's process: only beats of the same one can be compared. A server that does not answer is left out.
+    pub(crate) async fn beats(&self, beat: &str) -> Result<Vec<(String, Option<Vec<u8>>)>, Problem> {
         let serving = self.serving().await?;
-        let beats = serving.targets.iter().map(|target| target.get(Lane::Small, beat));
-        Ok(join_all(beats)
-            .await
-            .into_iter()
-            .map(Result::unwrap_or_default)
-            .collect())
+        let asked = serving.targets.iter().map(|target| target.get(Lane::Small, beat));
+        let said = join_all(asked).await;
+        let beats = serving
+            .targets
+            .iter()
+            .zip(said)
+            .filter_map(|(target, said)| Some((target.member.process.clone(), said.ok()?)));
+        Ok(beats.collect())
     }
 
     /// How long ago a beat was written, by the clocks of those servers that have it: the shortest of these times. Nothing if none has it any more.

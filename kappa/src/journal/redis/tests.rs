@@ -1,9 +1,10 @@
 use super::super::conformance::{self, Place};
 use super::*;
-use crate::replicas::Addresses;
+use crate::replicas::{Addresses, Condition};
 use servers::{Server, Servers, wait_until};
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 #[path = "../../../tests/redis/servers.rs"]
 mod servers;
@@ -76,6 +77,27 @@ async fn a_second_coordinator_hears_that_the_journal_is_in_use_and_may_have_it_w
     assert_eq!(second.load().await.expect("load"), (None, vec![vec![1], vec![2]]));
 }
 
+#[test]
+fn only_a_new_beat_on_a_server_that_was_looked_at_before_is_a_sign_of_life() {
+    let mut known = HashMap::new();
+    let mut heard = |looks: &[(&str, Option<u8>)]| {
+        let beats = looks
+            .iter()
+            .map(|(server, beat)| (server.to_string(), beat.map(|beat| vec![beat])));
+        super::heard(&mut known, beats.collect())
+    };
+    assert!(!heard(&[("a", Some(1)), ("b", None)]), "the first look");
+    assert!(!heard(&[("a", Some(1)), ("b", None)]), "nothing new");
+    // One that was away, and then another, each with the last one that it was given.
+    assert!(!heard(&[("a", Some(1)), ("c", Some(0))]));
+    assert!(!heard(&[("a", Some(1)), ("c", Some(0)), ("d", Some(7))]));
+    assert!(!heard(&[("a", None)]), "it has expired");
+    assert!(!heard(&[]), "none answers");
+    assert!(heard(&[("c", Some(2))]));
+    assert!(!heard(&[("c", Some(2))]), "the same again");
+    assert!(heard(&[("b", Some(3)), ("c", Some(2))]), "its first one");
+}
+
 #[tokio::test]
 async fn r15_a_coordinator_whose_journal_was_taken_can_write_nothing_any_more() {
     let servers = Servers::start(2);
@@ -138,13 +160,88 @@ async fn what_was_acknowledged_is_there_whichever_server_is_lost() {
                     .replicas
                     .status()
                     .iter()
-                    .all(|status| status.condition == crate::replicas::Condition::Serving)
+                    .all(|status| status.condition == Condition::Serving)
         });
         servers.0[1 - lost].kill();
         watcher.append(vec![vec![4]]).await.expect("append");
         let expected = (Some(vec![11]), vec![vec![2], vec![3], vec![4]]);
         assert_eq!(watcher.load().await.expect("load"), expected);
     }
+}
+
+/// Gives all servers the same values under these keys.
+fn fill(servers: &Servers, keys: &[String]) {
+    for server in &servers.0 {
+        let mut connection = redis_client(server);
+        for some in keys.chunks(1000) {
+            let mut pipeline = ::redis::pipe();
+            for key in some {
+                let value = "an id of 16 byte, and more";
+                pipeline.cmd("SET").arg(key).arg(value).ignore();
+            }
+            pipeline.exec(&mut connection).expect("set");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_returns_with_its_disk_while_values_are_deleted_and_snapshots_taken_ends_with_what_the_other_has()
+{
+    let mut servers = Servers::start(2);
+    let journal = Arc::new(Run::new(&servers).create().await);
+    // So many that they are not compared in a moment, nor deleted before the server has returned.
+    let keys: Vec<_> = (0..50_000).map(|number| format!("kappa:o:{number}")).collect();
+    fill(&servers, &keys);
+    servers.0[1].kill();
+    journal.append(vec![vec![1]]).await.expect("append with one server");
+    assert_eq!(journal.replicas.status()[1].condition, Condition::Lost);
+
+    let is_over = Arc::new(AtomicBool::new(false));
+    let deleting = {
+        let (replicas, keys, is_over) = (journal.replicas.clone(), keys.clone(), is_over.clone());
+        tokio::spawn(async move {
+            let mut deleted = 0_usize;
+            for some in keys.chunks(5) {
+                if is_over.load(Ordering::Relaxed) {
+                    break;
+                }
+                for key in some {
+                    let done = replicas.delete(std::slice::from_ref(key), None).await;
+                    done.expect("deleted");
+                    deleted += 1;
+                }
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            deleted
+        })
+    };
+    let recording = {
+        let (journal, is_over) = (journal.clone(), is_over.clone());
+        tokio::spawn(async move {
+            while !is_over.load(Ordering::Relaxed) {
+                for _ in 0..3 {
+                    journal.append(vec![vec![2]]).await.expect("append");
+                }
+                journal.snapshot(vec![3]).await.expect("snapshot");
+            }
+            journal.snapshot(vec![4]).await.expect("snapshot");
+        })
+    };
+    servers.0[1].restart();
+    wait_until("the server has everything again", || {
+        let status = journal.replicas.status();
+        status.iter().all(|status| status.condition == Condition::Serving)
+    });
+    is_over.store(true, Ordering::Relaxed);
+    let deleted = deleting.await.expect("deletions go on meanwhile");
+    recording.await.expect("so does the run");
+
+    assert!(deleted > 100, "only {deleted} were deleted meanwhile");
+    let [stayed, returned] = [0, 1].map(|index: usize| servers.0[index].values());
+    let only_there = returned.iter().find(|key| stayed.binary_search(key).is_err());
+    assert_eq!(only_there, None, "it was deleted");
+    assert!(stayed == returned, "{} there, {} here", stayed.len(), returned.len());
+    assert_eq!(stayed.len(), keys.len() - deleted + 2, "the lease and the snapshot");
 }
 
 #[tokio::test]
@@ -229,6 +326,31 @@ async fn r17_what_a_snapshot_stands_for_is_deleted() {
         journal.snapshot(vec![round]).await.expect("snapshot");
         assert_eq!(servers.0[0].values().len(), 2, "the lease and the snapshot");
     }
+}
+
+#[tokio::test]
+async fn batches_are_read_many_at_once_and_come_back_in_order() {
+    let servers = Servers::start(1);
+    let journal = Run::new(&servers).create().await;
+    let expected: Vec<_> = (0..100).map(|number| vec![number]).collect();
+    for record in &expected {
+        journal.append(vec![record.clone()]).await.expect("append");
+    }
+    // As long as it does not answer, everything that it has been asked is waited for. It is not given up so soon.
+    servers.0[0].pause();
+    let asking = async {
+        let started = Instant::now();
+        while journal.replicas.pending() < READ_AT_ONCE && started.elapsed() < Duration::from_secs(1) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let asked = journal.replicas.pending();
+        servers.0[0].go_on();
+        asked
+    };
+    let (loaded, asked) = tokio::join!(journal.load(), asking);
+    assert_eq!(asked, READ_AT_ONCE);
+    assert_eq!(loaded.expect("load"), (None, expected));
+    assert!(journal.snapshot_floor() <= 1 << 20, "there are never very many of them");
 }
 
 const CHILD_URL: &str = "KAPPA_TEST_REDIS_JOURNAL";
