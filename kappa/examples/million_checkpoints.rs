@@ -68,7 +68,7 @@ fn bytes_below(folder: &Path) -> std::io::Result<u64> {
         let kind = entry.metadata()?;
         bytes += match kind.is_dir() {
             true => bytes_below(&entry.path())?,
-            // What the file occupies, not its length: logs are preallocated.
+            // What the file occupies.
             false => std::os::unix::fs::MetadataExt::blocks(&kind) * 512,
         };
     }

@@ -11,6 +11,7 @@
 //! * Ends are recorded in the journal, each once: a resumed run goes on counting where the journal ends, and counts nothing twice.
 //! * Time is the platform's, if it tells; otherwise that from handing over an invocation to its end. Each is rounded up to a whole millisecond, as Lambda
 //!   does. An invocation that went with its coordinator is counted up to the latest moment that is recorded.
+//! * Memory is what the platform limits an invocation to, also where it tells nothing else of it, as of most that are ended by force elsewhere.
 
 use crate::protocol::InvocationOutcome;
 use serde::{Deserialize, Serialize};

@@ -2,6 +2,7 @@
 
 use super::parse;
 use crate::Kappa;
+use crate::journal::Durability;
 use crate::link::http::{HttpOptions, HttpServer};
 use crate::metrics::Metrics;
 #[cfg(feature = "aws")]
@@ -17,6 +18,7 @@ use crate::runtime::state::State;
 use crate::runtime::{BuildError, Builder};
 use crate::store::{Store, StoreError, Temporary};
 use clap::{Args, ValueEnum};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -31,7 +33,7 @@ pub struct RunOptions {
     #[arg(long, value_enum, default_value_t, value_name = "PLATFORM")]
     pub platform: PlatformKind,
 
-    /// Most invocations at once [default: one per processor; 100 where the workers are elsewhere]
+    /// Most invocations at once [default: one per processor; with platform `http` 100, with `aws` 1000]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub workers: Option<u16>,
 
@@ -61,7 +63,7 @@ pub struct RunOptions {
     #[arg(long, value_name = "URL")]
     pub advertise: Option<String>,
 
-    /// Where large values are kept: `memory:`, `file:DIR`, `redis://HOST[:PORT][,HOST2[:PORT]..]` (`rediss://` for TLS) or `s3://BUCKET[/PREFIX]` [default: with the
+    /// Where large values are kept: `memory:`, `file:DIR` (`file+sync:DIR` waits for the disk), `redis://HOST[:PORT][,HOST2[:PORT]..]` (`rediss://` for TLS) or `s3://BUCKET[/PREFIX]` [default: with the
     /// state, or else in memory or in a folder that is removed at the end]
     #[arg(long, value_name = "URL")]
     pub store: Option<String>,
@@ -69,6 +71,10 @@ pub struct RunOptions {
     /// Folder, or Redis servers `redis://HOST[:PORT][,HOST2[:PORT]..]`, where the run is recorded, so that it can be resumed whatever happens
     #[arg(long, value_name = "DIR|URL")]
     pub state: Option<PathBuf>,
+
+    /// Make the state survive a loss of power, not only the death of every process: each call waits for the disk (a state in a folder only)
+    #[arg(long, requires = "state")]
+    pub sync: bool,
 
     /// Kill this share of invocations at random moments, for example `kill=0.3,seed=7`; the result stays the same
     #[arg(long, value_name = "SPEC")]
@@ -186,6 +192,7 @@ impl RunOptions {
         if let Some(spec) = self.chaos {
             platform = Arc::new(Chaos::new(platform, spec));
         }
+        allow_many_files();
         let mut builder = Kappa::builder();
         if let Some(address) = self.metrics {
             let metrics = Metrics::default();
@@ -195,6 +202,7 @@ impl RunOptions {
             builder = builder.observer(Arc::new(metrics));
         }
         builder = builder.platform(platform).store(store).time_limit(self.time_limit);
+        builder = builder.durability(self.durability());
         if let Some(state) = state {
             builder = builder.opened_state(state);
         }
@@ -214,6 +222,7 @@ impl RunOptions {
             advertise,
             store,
             state,
+            sync,
             chaos: _,
             metrics: _,
         } = self;
@@ -240,15 +249,20 @@ impl RunOptions {
         add("--function", function.clone());
         add("--listen", listen.map(|address| address.to_string()));
         add("--advertise", advertise.clone());
-        let store = store.as_ref().map(|url| match url.strip_prefix("file:") {
-            Some(folder) => format!("file:{}", absolute(Path::new(folder)).display()),
-            None => url.clone(),
+        let store = store.as_ref().map(|url| match url.split_once(':') {
+            Some((scheme @ ("file" | "file+sync"), folder)) => {
+                format!("{scheme}:{}", absolute(Path::new(folder)).display())
+            }
+            _ => url.clone(),
         });
         add("--store", store);
         add(
             "--state",
             state.as_ref().map(|folder| absolute(folder).display().to_string()),
         );
+        if *sync {
+            arguments.push("--sync".to_string());
+        }
         arguments
     }
 
@@ -276,6 +290,16 @@ impl RunOptions {
         if self.state.is_some() && self.store.as_deref() == Some("memory:") {
             return Err(OptionsError::Conflict(
                 "--state needs a store that outlives this process: leave out --store, or use file:DIR, redis://HOST or s3://BUCKET/PREFIX",
+            ));
+        }
+        if self.sync && self.state.as_ref().is_some_and(|state| !is_folder(state)) {
+            return Err(OptionsError::Conflict(
+                "--sync needs a state in a folder: when Redis servers write to their disks is theirs to say (appendfsync)",
+            ));
+        }
+        if self.sync && self.store.as_ref().is_some_and(|store| store.starts_with("file:")) {
+            return Err(OptionsError::Conflict(
+                "--sync needs a store that waits for the disk, too: leave out --store, or use file+sync:DIR",
             ));
         }
         Ok(())
@@ -323,8 +347,8 @@ impl RunOptions {
             Some(folder.unwrap_or_else(|| state.display().to_string()))
         });
         match place.as_deref().and_then(|url| url.split_once(':')) {
-            Some(("file", _)) if is_http => Ok(()),
-            Some(("file", _)) => conflict(
+            Some(("file" | "file+sync", _)) if is_http => Ok(()),
+            Some(("file" | "file+sync", _)) => conflict(
                 "--platform aws needs a store that lambdas can reach: --store s3://BUCKET/PREFIX or redis://HOST",
             ),
             None | Some(("memory", _)) if is_http => conflict(
@@ -337,10 +361,17 @@ impl RunOptions {
         }
     }
 
+    fn durability(&self) -> Durability {
+        match self.sync {
+            true => Durability::Machine,
+            false => Durability::Process,
+        }
+    }
+
     fn open_store(&self, state: Option<&State>) -> Result<Arc<dyn Store>, OptionsError> {
         match (&self.store, state, self.platform) {
             (Some(url), _, _) => Ok(crate::store::open(url)?),
-            (None, Some(state), _) => Ok(state.store()?),
+            (None, Some(state), _) => Ok(state.store(self.durability())?),
             (None, None, PlatformKind::InProcess) => Ok(crate::store::open("memory:")?),
             // For other platforms `check` has asked for one.
             (None, None, _) => Ok(Arc::new(Temporary::new()?)),
@@ -399,6 +430,16 @@ impl RunOptions {
     }
 }
 
+/// As many open files as the system lets this process have: each worker elsewhere takes two connections, and a journal that cannot open a file ends its run.
+fn allow_many_files() {
+    if let Ok((usual, most)) = getrlimit(Resource::RLIMIT_NOFILE)
+        && usual < most
+        && let Err(cause) = setrlimit(Resource::RLIMIT_NOFILE, most, most)
+    {
+        tracing::debug!(%cause, usual, most, "the limit of open files stays as it is");
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -412,6 +453,29 @@ mod tests {
 
     fn parsed(words: &str) -> RunOptions {
         Line::parse_from(std::iter::once("program").chain(words.split_whitespace())).options
+    }
+
+    #[test]
+    fn what_waits_for_the_disk_does_so_as_a_whole_and_is_told_to_whoever_resumes() {
+        let good = parsed("--state /tmp/s --sync");
+        assert!(good.check().is_ok());
+        assert_eq!(good.durability(), Durability::Machine);
+        assert_eq!(
+            good.to_arguments(),
+            ["--platform", "in-process", "--state", "/tmp/s", "--sync"]
+        );
+        assert!(parsed("--state /tmp/s --sync --store file+sync:/tmp/t").check().is_ok());
+        for (words, way_out) in [
+            ("--state redis://a --sync", "a state in a folder"),
+            ("--state /tmp/s --sync --store file:/tmp/t", "file+sync:DIR"),
+        ] {
+            let said = parsed(words).check().unwrap_err().to_string();
+            assert!(said.contains(way_out), "{words}: {said}");
+        }
+        assert!(
+            Line::try_parse_from(["program", "--sync"]).is_err(),
+            "there is no state"
+        );
     }
 
     #[test]

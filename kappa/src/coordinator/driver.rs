@@ -5,9 +5,9 @@
 //!
 //! Where a call is applied depends on the journal:
 //!
-//! * Without a journal, or with one that neither blocks nor waits, on the caller's own thread, under one lock: an answer that is there at
-//!   once is returned without a change of threads.
-//! * With a durable journal, by a recorder: whatever has arrived while the last batch was being written becomes the next batch (group commit).
+//! * Without a journal, or with one that is written at once (in memory, or a file that does not wait for the disk), on the caller's own thread, under one
+//!   lock: an answer that is there at once is returned without a change of threads.
+//! * With one that waits, by a recorder: whatever has arrived while the last batch was being written becomes the next batch (group commit).
 //!   It is a thread of the run's own if the journal blocks the thread that writes it; a task if it only waits: where the journal itself works, if that
 //!   has a runtime, so that a call changes threads on its way there and on its way back and not in between, or else on the coordinator's runtime.
 //!
@@ -53,10 +53,13 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::runtime::Handle;
-use tokio::sync::{Notify, broadcast, mpsc, oneshot, watch};
+use tokio::sync::{Notify, Semaphore, broadcast, mpsc, oneshot, watch};
 
 /// How many events a slow watcher may be behind before it misses some.
 const EVENTS_KEPT: usize = 4096;
+
+/// How many objects are put to external places at once, whatever the tasks ask for.
+const PUBLISHED_AT_ONCE: usize = 8;
 
 /// What a coordinator works with.
 #[derive(Clone)]
@@ -106,6 +109,8 @@ struct Shared {
     events: broadcast::Sender<RunEvent>,
     outcome: watch::Sender<Option<Result<Bytes, RunError>>>,
     gate: Arc<Gate>,
+    /// Room for objects on their way to external places: each takes memory here.
+    publishing: Semaphore,
 }
 
 /// What the coordinator itself does, since it was last told.
@@ -239,6 +244,7 @@ impl Coordinator {
             events: broadcast::channel(EVENTS_KEPT).0,
             outcome: watch::channel(None).0,
             gate: Arc::default(),
+            publishing: Semaphore::new(PUBLISHED_AT_ONCE),
         });
         if let Some((journal, received)) = received {
             let recorder = shared.clone();
@@ -403,10 +409,7 @@ impl Shared {
             _ if core.stopped => Ok(Reply::Fenced),
             _ => {
                 let (sender, receiver) = oneshot::channel();
-                core.waiting
-                    .entry((task, incarnation))
-                    .or_default()
-                    .push((sequence, sender));
+                core.await_reply((task, incarnation), sequence, sender);
                 Err(receiver)
             }
         }

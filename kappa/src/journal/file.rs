@@ -1,18 +1,29 @@
-//! A journal in a folder, kept by the embedded store `fjall`.
+//! A journal in a folder of its own: one file that grows, and beside it the latest snapshot.
 //!
 //! Guarantees that what was appended survives the death of this process, and with [`Durability::Machine`] that of the machine; that a batch
 //! is there as a whole or not at all, also after a death in the middle of writing it; that a journal is there as a whole or not at all, also after
-//! a death in the middle of making it; and that only one process has it open.
+//! a death in the middle of making it; that only one process has it open; and that damage before the last batch is refused, not taken for the end.
 //!
-//! One key per batch of records, counting up, and one key for the snapshot together with the number of the first batch after it. A snapshot is
-//! written in one atomic step with the removal of the batches for which it stands.
+//! ```text
+//! lock          held by whoever has the journal open
+//! log-N         the batches since snapshot N, one after the other (`log-0`: from the beginning)
+//! snapshot-N    stands for everything before `log-N`
+//! ```
+//!
+//! A snapshot is written under another name, with its empty log beside it, and becomes the journal's by being renamed; the files with smaller numbers
+//! are then of no use, and deleted. Why not an embedded database: nothing is ever looked up, a checkpoint is worth one `write`, and opening has to cost the
+//! same after a million of them as after a hundred.
 
-use super::records::{join, split};
+mod log;
+
+use super::records::split;
 use super::{Journal, JournalError};
 use async_trait::async_trait;
-use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
+use log::{Log, LogError, UNFINISHED, read_whole, write_whole};
 use parking_lot::Mutex;
-use std::fs::File;
+use std::fs::{self, File, TryLockError};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 /// What an appended record survives.
@@ -25,46 +36,26 @@ pub enum Durability {
     Machine,
 }
 
+/// Records are replaced by a snapshot when they have so many bytes: reading them again takes less than a millisecond, and writing a snapshot costs less than
+/// a hundredth of what was appended meanwhile.
+const SNAPSHOT_FLOOR: usize = 256 << 10;
+
 /// The record of one run in a folder of its own.
 pub struct FileJournal {
     path: PathBuf,
-    database: Database,
-    keyspace: Keyspace,
-    persist: PersistMode,
-    batches: Mutex<Batches>,
+    durability: Durability,
+    current: Mutex<Current>,
+    /// The system releases it with this process.
+    _lock: File,
 }
 
-/// Numbers of the batches that the latest snapshot does not stand for: `first..next`.
-#[derive(Clone, Copy, Debug)]
-struct Batches {
-    first: u64,
-    next: u64,
+struct Current {
+    /// The number of the snapshot, and of the log that follows it.
+    number: u64,
+    log: Log,
+    /// What a write has failed with: nobody knows how much of it the disk has, so nothing more is written.
+    failure: Option<JournalError>,
 }
-
-/// The file that says that a journal has been made: beside its folder, in which everything belongs to the embedded store.
-fn seal_of(path: &Path) -> PathBuf {
-    path.with_extension("made")
-}
-
-fn seal(path: &Path, durability: Durability) -> std::io::Result<()> {
-    let seal = seal_of(path);
-    let file = File::create(&seal)?;
-    if durability == Durability::Machine {
-        file.sync_all()?;
-        if let Some(folder) = seal.parent() {
-            File::open(folder)?.sync_all()?;
-        }
-    }
-    Ok(())
-}
-
-const SNAPSHOT_KEY: &[u8] = b"snapshot";
-const BATCH_PREFIX: &[u8] = b"batch/";
-const KEYSPACE: &str = "journal";
-/// What is waiting to be written to a table, in bytes. A journal is small: snapshots replace most of it before it gets there.
-const MEMTABLE_BYTES: u64 = 8 << 20;
-/// Records are read once, at a recovery: a cache would only cost memory.
-const CACHE_BYTES: u64 = 1 << 20;
 
 impl FileJournal {
     /// Makes a new journal in a folder that does not exist yet.
@@ -72,81 +63,85 @@ impl FileJournal {
     /// # Errors
     /// If there is something already, or the folder cannot be made.
     pub fn create(path: &Path, durability: Durability) -> Result<Self, JournalError> {
+        let failed = |cause: io::Error| unavailable(path, "create", cause);
         if path.exists() {
             return Err(unavailable(path, "create", "there is something already"));
         }
-        std::fs::create_dir_all(path).map_err(|cause| unavailable(path, "create", cause))?;
-        let journal = Self::open_existing(path, durability)?;
-        seal(path, durability).map_err(|cause| unavailable(path, "create", cause))?;
-        Ok(journal)
+        private_folder(path).map_err(failed)?;
+        let lock = lock(path).map_err(|trouble| trouble.explain(path, "create"))?;
+        let log = Log::create(&log_path(path, 0), durability).map_err(failed)?;
+        sync_folder(path, durability).map_err(failed)?;
+        let above = path.parent().filter(|above| !above.as_os_str().is_empty());
+        sync_folder(above.unwrap_or(Path::new(".")), durability).map_err(failed)?;
+        Ok(Self::with(path, durability, lock, 0, log))
     }
 
     /// Opens the journal that another coordinator has left.
     ///
     /// # Errors
-    /// [`JournalError::NotFound`] if there is none, [`JournalError::InUse`] if another process has it open.
+    /// [`JournalError::NotFound`] if there is none, [`JournalError::InUse`] if another process has it open, [`JournalError::Unavailable`] if it is damaged.
     pub fn open(path: &Path, durability: Durability) -> Result<Self, JournalError> {
+        let failed = |cause: io::Error| unavailable(path, "open", cause);
         // Half of one, whose maker was killed, is none: nothing has ever been recorded there.
-        if !seal_of(path).exists() {
-            return Err(JournalError::NotFound {
-                place: path.display().to_string(),
-            });
+        let not_found = || JournalError::NotFound {
+            place: path.display().to_string(),
+        };
+        if latest(path).map_err(failed)?.is_none() {
+            return Err(not_found());
         }
-        Self::open_existing(path, durability)
+        let lock = lock(path).map_err(|trouble| trouble.explain(path, "open"))?;
+        // Whoever had it open may have gone on until a moment ago.
+        let number = latest(path).map_err(failed)?.ok_or_else(not_found)?;
+        let log = Log::open(&log_path(path, number), durability).map_err(|error| damaged(path, "open", error))?;
+        // What it replaces is the last thing that could help if it cannot be read.
+        if number > 0 {
+            read_whole(&snapshot_path(path, number), number).map_err(|error| damaged(path, "open", error))?;
+        }
+        // It may have been made by somebody who did not wait for the disk.
+        sync_all(path, number, durability).map_err(failed)?;
+        delete_older(path, number).map_err(failed)?;
+        Ok(Self::with(path, durability, lock, number, log))
     }
 
-    fn open_existing(path: &Path, durability: Durability) -> Result<Self, JournalError> {
-        let failed = |cause| explain(path, "open", &cause);
-        let database = Database::builder(path)
-            .worker_threads(1)
-            .cache_size(CACHE_BYTES)
-            .open()
-            .map_err(failed)?;
-        let options = || KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE_BYTES);
-        let keyspace = database.keyspace(KEYSPACE, options).map_err(failed)?;
-        let persist = match durability {
-            Durability::Process => PersistMode::Buffer,
-            Durability::Machine => PersistMode::SyncData,
-        };
-        let first = match keyspace.get(SNAPSHOT_KEY).map_err(failed)? {
-            Some(value) => split_snapshot(path, &value)?.0,
-            None => 0,
-        };
-        let mut next = first;
-        for entry in keyspace.prefix(BATCH_PREFIX) {
-            let key = entry.key().map_err(failed)?;
-            next = next.max(batch_number(path, &key)? + 1);
-        }
-        let batches = Mutex::new(Batches { first, next });
-        Ok(FileJournal {
+    fn with(path: &Path, durability: Durability, lock: File, number: u64, log: Log) -> Self {
+        FileJournal {
             path: path.to_path_buf(),
-            database,
-            keyspace,
-            persist,
-            batches,
-        })
-    }
-
-    fn append_now(&self, records: &[Vec<u8>]) -> Result<(), fjall::Error> {
-        let mut batches = self.batches.lock();
-        let mut write = self.database.batch().durability(Some(self.persist));
-        write.insert(&self.keyspace, batch_key(batches.next), join(records));
-        write.commit()?;
-        batches.next += 1;
-        Ok(())
-    }
-
-    fn snapshot_now(&self, snapshot: &[u8]) -> Result<(), fjall::Error> {
-        let mut batches = self.batches.lock();
-        let mut value = batches.next.to_be_bytes().to_vec();
-        value.extend_from_slice(snapshot);
-        let mut write = self.database.batch().durability(Some(self.persist));
-        write.insert(&self.keyspace, SNAPSHOT_KEY, value);
-        for number in batches.first..batches.next {
-            write.remove(&self.keyspace, batch_key(number));
+            durability,
+            current: Mutex::new(Current {
+                number,
+                log,
+                failure: None,
+            }),
+            _lock: lock,
         }
-        write.commit()?;
-        batches.first = batches.next;
+    }
+
+    /// Does this, unless something has failed before, and remembers if it fails.
+    fn write(&self, action: &str, write: impl FnOnce(&mut Current) -> io::Result<()>) -> Result<(), JournalError> {
+        let mut current = self.current.lock();
+        if let Some(failure) = &current.failure {
+            return Err(failure.clone());
+        }
+        let written = write(&mut current).map_err(|cause| unavailable(&self.path, action, cause));
+        if let Err(failure) = &written {
+            current.failure = Some(failure.clone());
+        }
+        written
+    }
+
+    fn replace(&self, current: &mut Current, snapshot: &[u8]) -> io::Result<()> {
+        let number = current.number.saturating_add(1);
+        let its = snapshot_path(&self.path, number);
+        let new = its.with_extension(UNFINISHED);
+        write_whole(&new, number, snapshot, self.durability)?;
+        let log = Log::create(&log_path(&self.path, number), self.durability)?;
+        fs::rename(&new, &its)?;
+        sync_folder(&self.path, self.durability)?;
+        let (old_log, old) = (current.log.path().to_path_buf(), current.number);
+        (current.number, current.log) = (number, log);
+        // One that stays is deleted by whoever opens the journal next.
+        let _ = fs::remove_file(old_log);
+        let _ = fs::remove_file(snapshot_path(&self.path, old));
         Ok(())
     }
 }
@@ -157,48 +152,140 @@ impl Journal for FileJournal {
         if records.is_empty() {
             return Ok(());
         }
-        self.append_now(&records)
-            .map_err(|cause| explain(&self.path, "append", &cause))
+        self.write("append", |current| current.log.append(&records))
     }
 
     async fn snapshot(&self, snapshot: Vec<u8>) -> Result<(), JournalError> {
-        self.snapshot_now(&snapshot)
-            .map_err(|cause| explain(&self.path, "write a snapshot", &cause))
+        self.write("write a snapshot", |current| self.replace(current, &snapshot))
     }
 
     async fn load(&self) -> Result<(Option<Vec<u8>>, Vec<Vec<u8>>), JournalError> {
-        let failed = |cause| explain(&self.path, "read", &cause);
-        let snapshot = match self.keyspace.get(SNAPSHOT_KEY).map_err(failed)? {
-            Some(value) => Some(split_snapshot(&self.path, &value)?.1.to_vec()),
-            None => None,
+        let current = self.current.lock();
+        let path = snapshot_path(&self.path, current.number);
+        let snapshot = match read_whole(&path, current.number) {
+            Ok(snapshot) => Some(snapshot),
+            Err(LogError::Io(cause)) if cause.kind() == ErrorKind::NotFound && current.number == 0 => None,
+            Err(error) => return Err(damaged(&self.path, "read", error)),
         };
-        let Batches { first, next } = *self.batches.lock();
+        let batches = current.log.read().map_err(|error| damaged(&self.path, "read", error))?;
         let mut records = Vec::new();
-        for number in first..next {
-            let value = self.keyspace.get(batch_key(number)).map_err(failed)?;
-            let value = value.ok_or_else(|| unavailable(&self.path, "read", format!("batch {number} is missing")))?;
-            split(&value, &mut records)
-                .ok_or_else(|| unavailable(&self.path, "read", format!("batch {number} is damaged")))?;
+        for batch in batches {
+            split(&batch, &mut records).ok_or_else(|| unavailable(&self.path, "read", "a batch is damaged"))?;
         }
         Ok((snapshot, records))
     }
+
+    /// What only has to outlive this process is with the operating system in microseconds: less than another thread takes to be woken.
+    fn is_immediate(&self) -> bool {
+        self.durability == Durability::Process
+    }
+
+    fn longest_snapshot(&self) -> usize {
+        u32::MAX as usize
+    }
+
+    fn snapshot_floor(&self) -> usize {
+        SNAPSHOT_FLOOR
+    }
 }
 
-fn batch_key(number: u64) -> Vec<u8> {
-    [BATCH_PREFIX, &number.to_be_bytes()].concat()
+fn log_path(folder: &Path, number: u64) -> PathBuf {
+    folder.join(format!("log-{number}"))
 }
 
-fn batch_number(path: &Path, key: &[u8]) -> Result<u64, JournalError> {
-    let number = key.strip_prefix(BATCH_PREFIX).and_then(|number| number.try_into().ok());
-    number
-        .map(u64::from_be_bytes)
-        .ok_or_else(|| unavailable(path, "read", "a key that is none of ours"))
+fn snapshot_path(folder: &Path, number: u64) -> PathBuf {
+    folder.join(format!("snapshot-{number}"))
 }
 
-fn split_snapshot<'a>(path: &Path, value: &'a [u8]) -> Result<(u64, &'a [u8]), JournalError> {
-    match value.split_first_chunk::<8>() {
-        Some((first, snapshot)) => Ok((u64::from_be_bytes(*first), snapshot)),
-        None => Err(unavailable(path, "read", "the snapshot is damaged")),
+/// The numbers behind this word in the names of the folder's files.
+fn numbers(folder: &Path, word: &str) -> io::Result<Vec<u64>> {
+    let entries = match fs::read_dir(folder) {
+        Err(cause) if matches!(cause.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return Ok(Vec::new()),
+        entries => entries?,
+    };
+    let mut numbers = Vec::new();
+    for entry in entries {
+        let name = entry?.file_name();
+        let number: Option<u64> = name.to_str().and_then(|name| name.strip_prefix(word)?.parse().ok());
+        numbers.extend(number);
+    }
+    Ok(numbers)
+}
+
+/// The number of the snapshot that counts; 0 if there is none yet, nothing if there is no journal.
+fn latest(folder: &Path) -> io::Result<Option<u64>> {
+    match numbers(folder, "snapshot-")?.into_iter().max() {
+        Some(number) => Ok(Some(number)),
+        None => Ok(log_path(folder, 0).exists().then_some(0)),
+    }
+}
+
+/// What the snapshot stands for, a log that was made for one that never came, and what was not finished.
+fn delete_older(folder: &Path, number: u64) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == UNFINISHED) {
+            fs::remove_file(path)?;
+        }
+    }
+    for log in numbers(folder, "log-")?.into_iter().filter(|other| *other != number) {
+        fs::remove_file(log_path(folder, log))?;
+    }
+    for snapshot in numbers(folder, "snapshot-")?
+        .into_iter()
+        .filter(|other| *other < number)
+    {
+        fs::remove_file(snapshot_path(folder, snapshot))?;
+    }
+    Ok(())
+}
+
+/// Makes a folder, and those above it that are missing, for this user alone: arguments and results may be secrets.
+pub(crate) fn private_folder(path: &Path) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+/// Makes what a journal consists of outlive the machine, whoever has written it.
+fn sync_all(folder: &Path, number: u64, durability: Durability) -> io::Result<()> {
+    if durability == Durability::Machine && number > 0 {
+        File::open(snapshot_path(folder, number))?.sync_all()?;
+    }
+    sync_folder(folder, durability)
+}
+
+/// Makes the names in a folder outlive the machine.
+fn sync_folder(folder: &Path, durability: Durability) -> io::Result<()> {
+    match durability {
+        Durability::Process => Ok(()),
+        Durability::Machine => File::open(folder)?.sync_all(),
+    }
+}
+
+/// Why a journal is not ours.
+enum LockTrouble {
+    Held,
+    Io(io::Error),
+}
+
+impl LockTrouble {
+    fn explain(self, path: &Path, action: &str) -> JournalError {
+        match self {
+            LockTrouble::Held => JournalError::InUse {
+                place: path.display().to_string(),
+            },
+            LockTrouble::Io(cause) => unavailable(path, action, cause),
+        }
+    }
+}
+
+fn lock(folder: &Path) -> Result<File, LockTrouble> {
+    let mut options = File::options();
+    let options = options.write(true).create(true).truncate(false);
+    let file = options.open(folder.join("lock")).map_err(LockTrouble::Io)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(LockTrouble::Held),
+        Err(TryLockError::Error(cause)) => Err(LockTrouble::Io(cause)),
     }
 }
 
@@ -210,13 +297,16 @@ fn unavailable(path: &Path, action: &str, cause: impl ToString) -> JournalError 
     }
 }
 
-fn explain(path: &Path, action: &str, cause: &fjall::Error) -> JournalError {
-    match cause {
-        fjall::Error::Locked => JournalError::InUse {
-            place: path.display().to_string(),
-        },
-        fjall::Error::Io(cause) => unavailable(path, action, cause),
-        other => unavailable(path, action, other),
+fn damaged(path: &Path, action: &str, error: LogError) -> JournalError {
+    match error {
+        LogError::Io(cause) => unavailable(path, action, cause),
+        LogError::Damaged(what) => unavailable(
+            path,
+            action,
+            format!(
+                "{what}; the disk has changed or lost what it had acknowledged, so the run cannot be trusted to go on from here"
+            ),
+        ),
     }
 }
 

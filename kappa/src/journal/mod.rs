@@ -42,6 +42,11 @@ pub trait Journal: Send + Sync {
         None
     }
 
+    /// No snapshot is longer than this many bytes.
+    fn longest_snapshot(&self) -> usize {
+        usize::MAX
+    }
+
     /// Below this many bytes of records a snapshot in their place is not worth it.
     fn snapshot_floor(&self) -> usize {
         4 << 20

@@ -240,7 +240,7 @@ impl Records for StateFolder {
         };
         objects().map_err(|cause| FolderError::Objects { run, cause })?;
         // Under this name nobody finds it, and whoever comes now does not find the other.
-        let doomed = self.path.join("runs").join(format!("removed-{run}"));
+        let doomed = removed_name(&folder);
         fs::rename(&folder, &doomed).map_err(unavailable)?;
         drop(journal);
         fs::remove_dir_all(&doomed).map_err(unavailable)
@@ -248,9 +248,7 @@ impl Records for StateFolder {
 
     fn half_removed(&self) -> Result<Vec<PathBuf>, FolderError> {
         let runs = self.path.join("runs");
-        let names = read_names(&runs)?
-            .into_iter()
-            .filter(|name| name.starts_with("removed-"));
+        let names = read_names(&runs)?.into_iter().filter(|name| name.starts_with(REMOVED));
         Ok(names.map(|name| runs.join(name)).collect())
     }
 
@@ -266,6 +264,15 @@ impl Records for StateFolder {
         }
         Ok(found)
     }
+}
+
+/// What the name of a run's folder begins with that is being removed.
+const REMOVED: &str = "removed-";
+
+/// The name under which a run's folder goes: nobody takes it for a run.
+pub(crate) fn removed_name(folder: &Path) -> PathBuf {
+    let name = folder.file_name().unwrap_or_default().to_string_lossy();
+    folder.with_file_name(format!("{REMOVED}{name}"))
 }
 
 /// Whether a state is kept in a folder, and not under a URL.

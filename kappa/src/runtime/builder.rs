@@ -83,7 +83,8 @@ impl Builder {
         self
     }
 
-    /// What a recorded decision survives. The default is the death of this process.
+    /// What a recorded decision, and a large value in the state directory, survives. The default is the death of this process. A store that is given must
+    /// survive as much: `file+sync:DIR`.
     pub fn durability(mut self, durability: Durability) -> Self {
         self.durability = durability;
         self
@@ -126,7 +127,7 @@ impl Builder {
         };
         let store = match (self.store, &state) {
             (Some(store), _) => store,
-            (None, Some(state)) => state.store()?,
+            (None, Some(state)) => state.store(self.durability)?,
             (None, None) => crate::store::open("memory:")?,
         };
         let options = InProcessOptions::default();

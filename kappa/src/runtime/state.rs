@@ -2,12 +2,14 @@
 
 use super::builder::BuildError;
 use crate::ids::RunId;
+use crate::journal::file::private_folder;
 use crate::journal::redis::{self, RedisJournal};
 use crate::journal::{Durability, FileJournal, Journal, JournalError};
+use crate::record::folder::removed_name;
 use crate::record::place::{InFolder, Place};
 use crate::record::servers::OnServers;
 use crate::replicas::{Addresses, ReplicaStatus, Replicas, address};
-use crate::store::{RedisStore, Store, StoreError};
+use crate::store::{FileStore, RedisStore, Store, StoreError};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -33,7 +35,8 @@ pub(super) enum Opening {
 /// A run that is being removed: nobody works on it any more.
 pub(super) enum Removing {
     Nothing,
-    Folder(PathBuf),
+    /// With the journal, if there is one: as long as it is open, nobody can go on with the run.
+    Folder(PathBuf, Option<Box<FileJournal>>),
     Journal(Box<RedisJournal>),
 }
 
@@ -59,10 +62,15 @@ impl State {
         Ok(State::Servers(replicas))
     }
 
-    /// Where large values are kept if no other store is given.
-    pub(crate) fn store(&self) -> Result<Arc<dyn Store>, StoreError> {
+    /// Where large values are kept if no other store is given; they survive what the journal survives.
+    pub(crate) fn store(&self, durability: Durability) -> Result<Arc<dyn Store>, StoreError> {
         match self {
-            State::Folder(folder) => crate::store::open(&format!("file:{}", folder.join("store").display())),
+            State::Folder(folder) => {
+                let store = folder.join("store");
+                // If it cannot be made, opening it says why.
+                let _ = private_folder(&store);
+                Ok(Arc::new(FileStore::open_as(&store, durability)?))
+            }
             State::Servers(replicas) => Ok(Arc::new(RedisStore::on(replicas.clone()))),
         }
     }
@@ -109,8 +117,8 @@ impl State {
         let opened = match self {
             State::Folder(folder) => {
                 let opened = open_file(folder, run, Opening::Existing, durability, runtime).await;
-                // Its lock was free.
-                opened.map(|_| Removing::Folder(folder.join("runs").join(run.to_string())))
+                let folder = folder.join("runs").join(run.to_string());
+                opened.map(|journal| Removing::Folder(folder, Some(Box::new(journal))))
             }
             State::Servers(replicas) => RedisJournal::take(replicas, run)
                 .await
@@ -119,7 +127,7 @@ impl State {
         match (opened, self) {
             // What a journal that was never completed has left.
             (Err(JournalError::NotFound { .. }), State::Folder(folder)) => {
-                Ok(Removing::Folder(folder.join("runs").join(run.to_string())))
+                Ok(Removing::Folder(folder.join("runs").join(run.to_string()), None))
             }
             (Err(JournalError::NotFound { .. }), State::Servers(_)) => Ok(Removing::Nothing),
             (opened, _) => opened,
@@ -147,7 +155,7 @@ impl Removing {
         match self {
             Removing::Nothing => Ok(()),
             Removing::Journal(journal) => journal.delete().await,
-            Removing::Folder(folder) => match std::fs::remove_dir_all(&folder) {
+            Removing::Folder(folder, journal) => match remove_folder(&folder, journal) {
                 Err(cause) if cause.kind() != io::ErrorKind::NotFound => Err(JournalError::Unavailable {
                     place: folder.display().to_string(),
                     action: "remove it".to_string(),
@@ -157,6 +165,14 @@ impl Removing {
             },
         }
     }
+}
+
+/// Under another name nobody finds it, and only then the journal is let go.
+fn remove_folder(folder: &Path, journal: Option<Box<FileJournal>>) -> io::Result<()> {
+    let doomed = removed_name(folder);
+    std::fs::rename(folder, &doomed)?;
+    drop(journal);
+    std::fs::remove_dir_all(&doomed)
 }
 
 /// The text, if it names servers and no folder.

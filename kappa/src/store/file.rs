@@ -6,9 +6,10 @@
 //! the prefix above it is deleted, as at the end of every run.
 //!
 //! The object `runs/7/x` is the file `runs/7/x=`: so the objects `a` and `a/b` do not meet. What is written survives the death of every
-//! process, but not a loss of power: nothing waits for the disk.
+//! process; as `file+sync:DIR` also that of the machine, for the price of waiting for the disk: for the object and for the folder that names it.
 
 use super::{Store, StoreError, key};
+use crate::journal::Durability;
 use async_trait::async_trait;
 use bytes::Bytes;
 use std::fmt;
@@ -25,6 +26,7 @@ use std::time::Duration;
 #[derive(Clone)]
 pub struct FileStore {
     root: Arc<Path>,
+    durability: Durability,
 }
 
 /// How often something is tried again when others change the folder under its hands: for about two seconds.
@@ -43,8 +45,16 @@ impl FileStore {
     /// # Errors
     /// [`StoreError::Unavailable`] if it cannot be made, or is no folder.
     pub fn open(folder: &Path) -> Result<Self, StoreError> {
+        Self::open_as(folder, Durability::Process)
+    }
+
+    /// The same, and what is put there survives so much.
+    ///
+    /// # Errors
+    /// As [`FileStore::open`].
+    pub fn open_as(folder: &Path, durability: Durability) -> Result<Self, StoreError> {
         let unavailable = |cause: io::Error| StoreError::Unavailable {
-            store: format!("file:{}", folder.display()),
+            store: url_of(folder, durability),
             action: "open the folder".to_string(),
             retryable: is_retryable(&cause),
             cause: match cause.kind() {
@@ -60,7 +70,10 @@ impl FileStore {
         if !root.is_dir() {
             return Err(unavailable(ErrorKind::NotADirectory.into()));
         }
-        Ok(FileStore { root: root.into() })
+        Ok(FileStore {
+            root: root.into(),
+            durability,
+        })
     }
 
     /// The folder.
@@ -112,12 +125,13 @@ impl FileStore {
         // Usually the folder is there; it may go at any moment when a prefix is deleted, so this is tried more than once.
         for attempt in 0..TRIES {
             be_patient(attempt);
-            match write_new(folder, &file, bytes) {
+            match write_new(folder, &file, bytes, self.durability) {
                 Err(cause) if cause.kind() == ErrorKind::NotFound => {
                     if !self.root.is_dir() {
                         return Err(io::Error::new(ErrorKind::NotFound, "the store's folder is gone"));
                     }
                     fs::create_dir_all(folder)?;
+                    self.sync_names(folder)?;
                 }
                 done => return done,
             }
@@ -126,6 +140,22 @@ impl FileStore {
             ErrorKind::ResourceBusy,
             "its folder is being deleted again and again",
         ))
+    }
+
+    /// Makes a folder that was just made outlive the machine: its name, and those of the folders above it.
+    fn sync_names(&self, folder: &Path) -> io::Result<()> {
+        let above = folder
+            .ancestors()
+            .skip(1)
+            .take_while(|above| above.starts_with(&self.root));
+        for above in above {
+            match sync(above, self.durability) {
+                // It was deleted again; whoever needs it makes it again.
+                Err(cause) if cause.kind() == ErrorKind::NotFound => return Ok(()),
+                done => done?,
+            }
+        }
+        Ok(())
     }
 
     fn remove_prefix(&self, prefix: &str) -> io::Result<()> {
@@ -149,15 +179,42 @@ impl FileStore {
 }
 
 /// Writes a new file, which appears whole or not at all; fails with `AlreadyExists` if there is one.
-fn write_new(folder: &Path, file: &Path, bytes: &[u8]) -> io::Result<()> {
-    match write_nameless(folder, file, bytes) {
-        Err(cause) if has_no_nameless_files(&cause) => write_beside(file, bytes),
+fn write_new(folder: &Path, file: &Path, bytes: &[u8], durability: Durability) -> io::Result<()> {
+    match write_nameless(folder, file, bytes, durability) {
+        Err(cause) if has_no_nameless_files(&cause) => write_beside(file, bytes, durability),
+        done => done,
+    }?;
+    match sync(folder, durability) {
+        // Its prefix has been deleted in this moment.
+        Err(cause) if cause.kind() == ErrorKind::NotFound => Ok(()),
         done => done,
     }
 }
 
+/// Makes what a folder names outlive the machine.
+fn sync(folder: &Path, durability: Durability) -> io::Result<()> {
+    match durability {
+        Durability::Process => Ok(()),
+        Durability::Machine => File::open(folder)?.sync_all(),
+    }
+}
+
+fn sync_content(file: &File, durability: Durability) -> io::Result<()> {
+    match durability {
+        Durability::Process => Ok(()),
+        Durability::Machine => file.sync_all(),
+    }
+}
+
+fn url_of(folder: &Path, durability: Durability) -> String {
+    match durability {
+        Durability::Process => format!("file:{}", folder.display()),
+        Durability::Machine => format!("file+sync:{}", folder.display()),
+    }
+}
+
 #[cfg(target_os = "linux")]
-fn write_nameless(folder: &Path, file: &Path, bytes: &[u8]) -> io::Result<()> {
+fn write_nameless(folder: &Path, file: &Path, bytes: &[u8], durability: Durability) -> io::Result<()> {
     use nix::fcntl::{AT_FDCWD, AtFlags, OFlag};
     use std::os::fd::AsRawFd;
     use std::os::unix::fs::OpenOptionsExt;
@@ -167,13 +224,14 @@ fn write_nameless(folder: &Path, file: &Path, bytes: &[u8]) -> io::Result<()> {
         .custom_flags(OFlag::O_TMPFILE.bits())
         .open(folder)?;
     nameless.write_all(bytes)?;
+    sync_content(&nameless, durability)?;
     let path = format!("/proc/self/fd/{}", nameless.as_raw_fd());
     nix::unistd::linkat(AT_FDCWD, path.as_str(), AT_FDCWD, file, AtFlags::AT_SYMLINK_FOLLOW)?;
     Ok(())
 }
 
 #[cfg(not(target_os = "linux"))]
-fn write_nameless(_: &Path, _: &Path, _: &[u8]) -> io::Result<()> {
+fn write_nameless(_: &Path, _: &Path, _: &[u8], _: Durability) -> io::Result<()> {
     Err(ErrorKind::Unsupported.into())
 }
 
@@ -185,7 +243,7 @@ fn has_no_nameless_files(cause: &io::Error) -> bool {
 }
 
 /// The same with a temporary name in the object's own folder.
-fn write_beside(file: &Path, bytes: &[u8]) -> io::Result<()> {
+fn write_beside(file: &Path, bytes: &[u8], durability: Durability) -> io::Result<()> {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
     let mut temporary = file.as_os_str().to_owned();
@@ -194,6 +252,7 @@ fn write_beside(file: &Path, bytes: &[u8]) -> io::Result<()> {
     let written = (|| {
         let mut beside = OpenOptions::new().write(true).create_new(true).open(&temporary)?;
         beside.write_all(bytes)?;
+        sync_content(&beside, durability)?;
         fs::hard_link(&temporary, file)
     })();
     // Nobody reads a file of this name; that it is gone matters only for the room it takes.
@@ -296,13 +355,13 @@ impl Store for FileStore {
     }
 
     fn url(&self) -> String {
-        format!("file:{}", self.root.display())
+        url_of(&self.root, self.durability)
     }
 }
 
 impl fmt::Debug for FileStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "FileStore({})", self.root.display())
+        write!(f, "FileStore({})", self.url())
     }
 }
 
@@ -349,9 +408,9 @@ mod tests {
     fn without_nameless_files_objects_are_still_never_replaced_and_nothing_is_left() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("x=");
-        write_beside(&file, b"first").unwrap();
+        write_beside(&file, b"first", Durability::Process).unwrap();
         assert_eq!(
-            write_beside(&file, b"second").unwrap_err().kind(),
+            write_beside(&file, b"second", Durability::Machine).unwrap_err().kind(),
             ErrorKind::AlreadyExists
         );
         assert_eq!(fs::read(&file).unwrap(), b"first");
@@ -374,6 +433,17 @@ mod tests {
         fs::write(&file, "").unwrap();
         let message = FileStore::open(&file).unwrap_err().to_string();
         assert!(message.contains("not a directory"), "{message}");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn the_file_store_conforms_when_it_waits_for_the_disk_and_so_do_its_workers() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = FileStore::open_as(folder.path(), Durability::Machine).unwrap();
+        conformance::check(Arc::new(store.clone())).await;
+        assert_eq!(files_below(folder.path()), Vec::<PathBuf>::new());
+        let of_worker = crate::store::open(&store.url()).unwrap();
+        assert_eq!(of_worker.url(), store.url());
+        assert!(store.url().starts_with("file+sync:/"), "{}", store.url());
     }
 
     #[tokio::test]

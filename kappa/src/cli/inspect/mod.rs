@@ -15,7 +15,6 @@ use super::run::{End, say};
 use crate::ids::RunId;
 use crate::record::about::About;
 use crate::record::{Records, records};
-use crate::replicas::address;
 use crate::store::{self, Store, StoreError};
 use clap::{Args, Subcommand};
 use std::io::{self, Write};
@@ -94,7 +93,7 @@ impl Which {
 
 /// The store that a run uses, for somebody who is none of its workers.
 fn open_store(about: &About) -> Result<Arc<dyn Store>, StoreError> {
-    store::open(address::without_role(&about.store))
+    store::open(&about.store)
 }
 
 /// Does what was asked, and prints it.

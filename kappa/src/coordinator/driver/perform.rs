@@ -98,6 +98,7 @@ impl Shared {
         let (handle, registration) = AbortHandle::new_pair();
         core.invocations.insert(key, handle);
         let span = core.spans.of_invocation(&invocation);
+        let started = self.now();
         self.setup.runtime.spawn(async move {
             let link = Measured::new(me.clone());
             let running = AssertUnwindSafe(platform.invoke(invocation, link.clone())).catch_unwind();
@@ -108,7 +109,8 @@ impl Shared {
                 Err(_) => InvocationOutcome::Killed(BY_THE_COORDINATOR.to_string()),
             };
             // Whoever was killed has been dropped by now, and had its last word.
-            let usage = link.usage(platform.memory_limit());
+            let wall = me.now().since(started);
+            let usage = link.usage(platform.memory_limit(), &outcome, wall);
             me.invocation_ended(key, outcome, usage, on_coordinator);
         });
     }
@@ -129,7 +131,11 @@ impl Shared {
             spent: self.spent(usage, on_coordinator),
         });
         // Only now: whoever waits until nothing runs wants everybody's end to have been told.
-        self.core.lock().invocations.remove(&key);
+        {
+            let mut core = self.core.lock();
+            core.invocations.remove(&key);
+            core.waiting.remove(&key);
+        }
         self.invocation_gone.notify_waiters();
     }
 

@@ -46,7 +46,9 @@ impl Shared {
         };
         core.publishing += 1;
         self.setup.runtime.spawn(async move {
+            let room = me.publishing.acquire().await;
             let copied = match object.url.starts_with("s3:") {
+                _ if me.is_stopped() => None,
                 #[cfg(feature = "aws")]
                 true => me.to_s3(object).await,
                 #[cfg(not(feature = "aws"))]
@@ -55,6 +57,7 @@ impl Shared {
                 )),
                 false => me.to_file(object).await,
             };
+            drop(room);
             me.core.lock().publishing -= 1;
             if let Some(outcome) = copied {
                 me.happened(Event::Published {

@@ -3,6 +3,7 @@
 use super::{Core, Shared};
 use crate::coordinator::sabotage::{self, Sabotage};
 use crate::coordinator::state::{Action, Event, encode_record};
+use crate::ids::{Incarnation, Sequence, TaskId};
 use crate::journal::{Journal, JournalError};
 use crate::protocol::{Reply, Request};
 use crate::runtime::RunError;
@@ -11,6 +12,9 @@ use tokio::sync::{mpsc, oneshot};
 
 /// No batch is longer, so that nobody waits for ever.
 const LONGEST_BATCH: usize = 4096;
+
+/// What is appended at once has no more bytes than this, if it is not a single record.
+const LONGEST_PIECE: usize = 64 << 20;
 
 /// What the recorder is given.
 pub(super) enum Input {
@@ -23,7 +27,7 @@ pub(super) enum Input {
 /// An event that somebody waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Milestone {
-    /// The run has been accepted: from now on it can be resumed.
+    /// Everything up to here: of a run that begins, that it can be resumed from now on; later, that it is still this coordinator's.
     First,
     /// Nothing but the result is needed any more.
     Last,
@@ -58,6 +62,43 @@ impl Compaction {
     fn done(&mut self, snapshot: usize) {
         *self = Compaction { appended: 0, snapshot };
     }
+}
+
+impl Core {
+    fn take_snapshot(&mut self) -> Vec<u8> {
+        let snapshot = self.state.snapshot();
+        self.compaction.done(snapshot.len());
+        snapshot
+    }
+
+    /// Remembers where a reply goes. Nobody waits for it any more if the invocation has ended: then the caller is told that it is fenced.
+    pub(super) fn await_reply(
+        &mut self,
+        key: (TaskId, Incarnation),
+        sequence: Sequence,
+        sender: oneshot::Sender<Reply>,
+    ) {
+        if self.invocations.contains_key(&key) {
+            self.waiting.entry(key).or_default().push((sequence, sender));
+        }
+    }
+}
+
+/// Records in pieces of moderate length: what a journal takes at once is limited.
+fn pieces(records: Vec<Vec<u8>>) -> Vec<Vec<Vec<u8>>> {
+    let mut pieces = Vec::new();
+    let mut piece = Vec::new();
+    let mut bytes = 0;
+    for record in records {
+        if bytes + record.len() > LONGEST_PIECE && !piece.is_empty() {
+            pieces.push(std::mem::take(&mut piece));
+            bytes = 0;
+        }
+        bytes += record.len();
+        piece.push(record);
+    }
+    pieces.push(piece);
+    pieces
 }
 
 impl Shared {
@@ -100,10 +141,22 @@ impl Shared {
     }
 
     fn compact_now(&self, core: &mut Core, journal: &dyn Journal) -> Result<(), JournalError> {
-        let snapshot = core.state.snapshot();
-        core.compaction.done(snapshot.len());
+        let snapshot = core.take_snapshot();
+        if !self.fits(&snapshot, journal) {
+            return Ok(());
+        }
         self.writes_journal();
         at_once(journal.snapshot(snapshot))
+    }
+
+    /// Whether the journal takes it. If not, the records stay, which is slower to resume and never wrong.
+    fn fits(&self, snapshot: &[u8], journal: &dyn Journal) -> bool {
+        let (length, most) = (snapshot.len(), journal.longest_snapshot());
+        if length > most {
+            let run = self.setup.run;
+            tracing::warn!(%run, length, most, "the state is too long for a snapshot: the journal keeps every record for now");
+        }
+        length <= most
     }
 
     /// Applies and records an event, and returns when it is durable. False if the run was stopped before.
@@ -172,8 +225,7 @@ impl Shared {
                 let event = match input {
                     Input::Event(event) => event,
                     Input::Request(request, sender) => {
-                        let key = (request.task, request.incarnation);
-                        core.waiting.entry(key).or_default().push((request.sequence, sender));
+                        core.await_reply((request.task, request.incarnation), request.sequence, sender);
                         Event::Requested(request)
                     }
                     Input::Milestone(event, milestone, sender) => {
@@ -192,21 +244,21 @@ impl Shared {
         if sabotage::is(Sabotage::DoesBeforeRecording) {
             self.perform(&mut self.core.lock(), std::mem::take(&mut actions));
         }
-        self.writes_journal();
-        journal.append(records).await?;
+        for piece in pieces(records) {
+            self.writes_journal();
+            journal.append(piece).await?;
+        }
         let snapshot = {
             let mut core = self.core.lock();
             if !core.stopped {
                 self.perform(&mut core, actions);
             }
             let is_due = core.compaction.is_due(journal) || is_last;
-            is_due.then(|| {
-                let snapshot = core.state.snapshot();
-                core.compaction.done(snapshot.len());
-                snapshot
-            })
+            is_due.then(|| core.take_snapshot())
         };
-        if let Some(snapshot) = snapshot {
+        if let Some(snapshot) = snapshot
+            && self.fits(&snapshot, journal)
+        {
             self.writes_journal();
             journal.snapshot(snapshot).await?;
         }

@@ -262,9 +262,19 @@ fn number(result: Result<Bytes, RunError>) -> Option<u64> {
 async fn programs_have_the_models_result_with_every_kind_of_journal_and_leave_nothing_in_the_store() {
     for seed in 0..30 {
         let folder = tempfile::tempdir().expect("a folder");
-        let durable = FileJournal::create(&folder.path().join("journal"), Durability::Process).expect("a journal");
-        let journals: [Option<Arc<dyn Journal>>; 3] =
-            [None, Some(Arc::new(MemoryJournal::new())), Some(Arc::new(durable))];
+        let file = |name: &str, durability| -> Option<Arc<dyn Journal>> {
+            let journal = FileJournal::create(&folder.path().join(name), durability).expect("a journal");
+            Some(Arc::new(journal))
+        };
+        let mut journals = vec![
+            None,
+            Some(Arc::new(MemoryJournal::new()) as Arc<dyn Journal>),
+            file("at-once", Durability::Process),
+        ];
+        // That one has a recorder, and waits for the disk.
+        if seed % 5 == 0 {
+            journals.push(file("recorded", Durability::Machine));
+        }
         for journal in journals {
             let objects = tempfile::tempdir().expect("a folder");
             let (setup, store) = model_setup(seed, 0.3, journal, objects.path());
@@ -287,12 +297,16 @@ async fn r16_a_coordinator_that_is_stopped_again_and_again_is_resumed_and_loses_
         let objects = tempfile::tempdir().expect("a folder");
         let program = model(seed, objects.path());
         let mut random = SmallRng::seed_from_u64(seed);
+        let durability = match seed % 2 {
+            0 => Durability::Process,
+            _ => Durability::Machine,
+        };
         let (mut setup, _store) = model_setup(seed, 0.2, None, objects.path());
         let result = loop {
             let is_first = !path.exists();
             let journal = match is_first {
-                true => FileJournal::create(&path, Durability::Process),
-                false => FileJournal::open(&path, Durability::Process),
+                true => FileJournal::create(&path, durability),
+                false => FileJournal::open(&path, durability),
             };
             setup.journal = Some(Arc::new(journal.expect("a journal")));
             let started = match is_first {
@@ -319,7 +333,7 @@ async fn r16_a_coordinator_that_is_stopped_again_and_again_is_resumed_and_loses_
     assert!(resumes > 10, "only {resumes} resumes: the test shows nothing");
 }
 
-/// The recording thread lets go of the journal a moment after the coordinator is dropped.
+/// A recording thread lets go of the journal a moment after the coordinator is dropped.
 async fn until_unlocked(path: &std::path::Path) {
     while let Err(JournalError::InUse { .. }) = FileJournal::open(path, Durability::Process).map(drop) {
         tokio::time::sleep(Duration::from_millis(1)).await;
