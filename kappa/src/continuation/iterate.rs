@@ -373,7 +373,8 @@ impl<A: Step> ResumableIterator for Strides<A> {
     #[inline]
     fn next(&mut self) -> Option<A> {
         let next = self.next?;
-        self.left -= 1;
+        // A damaged checkpoint may say anything.
+        self.left = self.left.saturating_sub(1);
         self.next = (self.left > 0).then(|| next.forward(self.stride));
         Some(next)
     }
