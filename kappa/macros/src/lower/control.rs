@@ -116,7 +116,8 @@ impl Lower<'_> {
                 .as_ref()
                 .is_some_and(|(_, guard)| must_split(guard, self.rules))
         };
-        if choice.arms.iter().any(has_guard) {
+        let is_taken_apart = choice.arms.iter().any(has_guard);
+        if is_taken_apart {
             // Looked at more than once.
             let guards = choice.arms.iter().filter_map(|arm| arm.guard.as_ref());
             let guards: Vec<Expr> = guards.map(|(_, guard)| (**guard).clone()).collect();
@@ -124,6 +125,18 @@ impl Lower<'_> {
         }
         // Before the arms declare variables, which may have the same names.
         let scrutinee_found = self.names.resolve_expr(&mut scrutinee);
+        if is_taken_apart {
+            // What follows has an arm for everything else; that the arms as they were written cover everything, only rustc can tell. It never runs.
+            let arms = choice.arms.iter().map(|arm| {
+                let (pattern, guard) = (&arm.pat, arm.guard.as_ref().map(|_| quote!(if false)));
+                quote!(#pattern #guard => {})
+            });
+            let check = quote! {
+                #[allow(unused, clippy::all)]
+                { loop { break; match #scrutinee { #(#arms)* } } }
+            };
+            self.emit(check, scrutinee_found.clone());
+        }
         let mut from = self.current;
         let mut choices = Vec::new();
         let mut is_rest = false;
