@@ -259,7 +259,11 @@ async fn exchange(
     };
     match message::encode(&ToWorker::Invoke(invocation, access), limit)? {
         Ok(frame) => message::write(socket, &frame).await?,
-        Err(too_long) => return Ok(End::Outcome(InvocationOutcome::Unstartable(too_long.to_string()))),
+        // The task's own doing (thousands of long results at once), and no reason to end the whole run.
+        Err(too_long) => {
+            let cause = format!("what it is to be given cannot be sent: {too_long}");
+            return Ok(End::Outcome(InvocationOutcome::Crashed(cause)));
+        }
     }
     let (read, mut write) = socket.split();
     let messages = stream::unfold(read, async |mut read| {

@@ -206,7 +206,7 @@ async fn r12_junk_is_answered_by_4xx_and_the_endpoint_goes_on() {
             "426",
         ),
         (
-            format!("POST / HTTP/1.1\r\nhost: a\r\n{authorised}{close}content-length: 3\r\n\r\n\x01bc"),
+            format!("POST / HTTP/1.1\r\nhost: a\r\n{authorised}{close}content-length: 3\r\n\r\n\x02bc"),
             "400",
         ),
         (
@@ -250,7 +250,8 @@ async fn r19_an_endpoint_without_room_throttles_and_the_program_goes_on() {
 async fn the_program_gives_the_same_result_while_invocations_are_killed() {
     let endpoint = Endpoint::start(3, None);
     let stats = run(&endpoint.url(), 0.3, 15, linked).await;
-    assert!(stats.killed > 3, "{stats:?}");
+    // How many depends on how often tasks are quick enough to go on in the same invocation.
+    assert!(stats.killed > 1, "{stats:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -400,8 +401,8 @@ async fn an_endpoint_that_is_told_to_end_finishes_what_it_has_begun() {
     assert!(endpoint.ended().success());
     let after = outcome(&platform, resting(1)).await;
     assert!(
-        matches!(after, InvocationOutcome::Killed(_)),
-        "it has answered before, so it may come back: {after:?}"
+        matches!(after, InvocationOutcome::Throttled(_)),
+        "nothing was started, and it has answered before, so it may come back: {after:?}"
     );
 }
 

@@ -281,7 +281,7 @@ async fn r11_a_message_over_the_bound_is_a_clear_error_and_no_hang() {
 
     let received = outcome(&platform, tasks::panicking("x".repeat(2 << 20))).await;
     assert!(
-        matches!(&received, InvocationOutcome::Unstartable(message) if message.contains("1048576")),
+        matches!(&received, InvocationOutcome::Crashed(message) if message.contains("1048576")),
         "{received:?}"
     );
     assert_eq!(

@@ -187,12 +187,17 @@ enum Undelivered {
 }
 
 impl HttpLink {
+    /// The number by which its calls, and the report of its worker, are told from those of another that was given the same invocation.
+    pub(crate) fn delivery(&self) -> String {
+        String::from_utf8_lossy(self.delivery.as_bytes()).into_owned()
+    }
+
     async fn deliver(&self, body: &Bytes) -> Result<Reply, Undelivered> {
         // What takes long because it is long is not silence.
         let transfer = Duration::from_secs(body.len() as u64 / SLOWEST);
         let was_reachable = self.client.reachable.load(Ordering::Relaxed);
         let silence = transfer + if was_reachable { self.silence } else { self.silence / 3 };
-        let patience = transfer + self.patience;
+        let patience = transfer.saturating_add(self.patience);
         let mut alive = Instant::now();
         let mut pause = FIRST_PAUSE;
         loop {
@@ -279,7 +284,7 @@ impl HttpLink {
                 let waits = data.iter().take_while(|byte| **byte == STILL_WAITING).count();
                 data = data.slice(waits..);
             }
-            if reply.len() + data.len() > self.message_limit + 1 {
+            if reply.len() + data.len() > self.message_limit.saturating_add(1) {
                 let length = reply.len() + data.len();
                 return Attempt::Broken(format!("a reply is too long: {}", too_long(length, self.message_limit)));
             }

@@ -5,15 +5,15 @@
 //! * Nobody without the run's secret is heard: a request without it is refused (401) before a byte of its body is read. A secret is 256 bits
 //!   from the operating system, compared in constant time, and never printed. It lives as long as anything of the run is running, and reaches
 //!   a worker inside its invocation: not in `argv`, not in the environment, not in a log.
-//! * The server listens on loopback unless it is told otherwise. It speaks plain HTTP: on a network that others can listen to, put something in
-//!   front of it that encrypts, and [advertise](HttpOptions::advertise) that.
+//! * The server listens on loopback unless it is told otherwise. Server and client speak plain HTTP, and nothing else: where others can listen,
+//!   a private network, a VPN or a tunnel has to lie between them; [advertise](HttpOptions::advertise) the `http://` address that leads through it.
 //! * Whatever comes over the wire is bounded and checked: connections, headers, bodies, all bodies together, and the time that each of them
 //!   takes. Junk is answered by a 4xx, and nothing that is sent makes the server panic or grow.
 //! * A call is delivered at least once, and the coordinator sorts out duplicates. So the client repeats whatever got no clear answer, with
 //!   growing and jittered pauses, for a bounded time.
 //! * An invocation that was delivered to two workers is heard from one. Whatever invokes functions over a network may deliver twice, and two workers
 //!   that run the same code need not do the same: so each says a number of its own with every call (`D`), and all but the one that was heard first
-//!   are [fenced](crate::protocol::Reply::Fenced).
+//!   are [fenced](crate::protocol::Reply::Fenced). A report that names its worker's number is heard as a call is, or else not believed.
 //! * A worker that cannot deliver its call does not lose it: it ends with the request in hand
 //!   ([`Unlinked`](crate::protocol::InvocationOutcome::Unlinked)), the platform reports that as it reports every end, and the coordinator applies
 //!   the call and starts the next invocation. Slower, never wrong, and no failure of the program.

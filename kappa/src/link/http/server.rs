@@ -106,8 +106,15 @@ struct Heard {
     number: u64,
     link: Arc<dyn Link>,
     over: CancellationToken,
-    /// Whose calls are heard: the worker's that made the first one.
+    /// Whose calls are heard: the worker's that made the first one, or that was the first to report its end.
     delivery: Option<Box<[u8]>>,
+}
+
+impl Heard {
+    /// Whether this delivery is the one that is heard. The first that is asked about is, from then on.
+    fn hears(&mut self, delivery: &[u8]) -> bool {
+        &**self.delivery.get_or_insert_with(|| delivery.into()) == delivery
+    }
 }
 
 /// An invocation that is heard as long as this is there. Requests that wait for their reply when it goes are given up.
@@ -238,6 +245,15 @@ impl Opened {
     pub fn access(&self) -> &Access {
         &self.access
     }
+
+    /// Whether what is heard of this delivery by another way, such as its report, counts: if it is the one whose calls are heard, or if none
+    /// has been heard yet. Then all others are fenced from now on, as if this had been its first call.
+    pub(crate) fn claims(&self, delivery: &[u8]) -> bool {
+        let mut runs = self.shared.runs.lock();
+        let run = runs.open.get_mut(&self.run);
+        let heard = run.and_then(|run| run.invocations.get_mut(&self.key));
+        heard.is_some_and(|heard| heard.hears(delivery))
+    }
 }
 
 impl Drop for Opened {
@@ -278,8 +294,7 @@ impl Shared {
     pub(super) fn taker(&self, run: RunId, key: (TaskId, Incarnation), delivery: &[u8]) -> Option<Taker> {
         let mut runs = self.runs.lock();
         let heard = runs.open.get_mut(&run)?.invocations.get_mut(&key)?;
-        let is_heard = &**heard.delivery.get_or_insert_with(|| delivery.into()) == delivery;
-        is_heard.then(|| Taker {
+        heard.hears(delivery).then(|| Taker {
             link: heard.link.clone(),
             over: heard.over.clone(),
         })

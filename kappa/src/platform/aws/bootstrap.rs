@@ -10,6 +10,7 @@ use super::failure::OUT_OF_TIME;
 use crate::platform::remote::{Order, OrderWorker, decode, encode};
 use lambda_runtime::{LambdaEvent, Runtime, service_fn};
 use std::convert::Infallible;
+use std::io::Write;
 use std::process::exit;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -45,7 +46,7 @@ pub(crate) fn serve_if_lambda() {
 }
 
 fn fail(cause: &str) -> ! {
-    eprintln!("kappa lambda: {cause}");
+    let _ = writeln!(std::io::stderr().lock(), "kappa lambda: {cause}");
     exit(1)
 }
 
@@ -81,7 +82,7 @@ async fn answer(event: LambdaEvent<Event>, worker: Arc<OrderWorker>) -> Answered
     let report = match tokio::spawn(async move { worker.run_order(order, deadline).await }).await {
         Ok(Ok(report)) => report,
         Ok(Err(_stuck)) => {
-            eprintln!("{OUT_OF_TIME}");
+            let _ = writeln!(std::io::stderr().lock(), "{OUT_OF_TIME}");
             exit(1)
         }
         Err(_) => exit(PANICKED),

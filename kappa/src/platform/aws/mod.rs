@@ -164,7 +164,7 @@ impl Aws {
         let outcome = match answered {
             Err(_) => InvocationOutcome::TimedOut,
             Ok(Err(outcome)) => outcome,
-            Ok(Ok((report, log))) => match self.orders.read(&order, &report, &*link).await {
+            Ok(Ok((report, log))) => match self.orders.read(&order, &report, &*link, opened.as_ref()).await {
                 InvocationOutcome::Crashed(message) => InvocationOutcome::Crashed(log.after(&message)),
                 outcome => outcome,
             },

@@ -12,7 +12,8 @@
 //! * Every end is told apart: what the worker reports, an endpoint that is busy (and how long it wants to be left alone), one that refuses or is not
 //!   there for good, a connection that breaks, a time-out. An invocation that is given up is killed where it runs, if the endpoint
 //!   notices that the connection is gone; what it does otherwise is fenced.
-//! * A request may be delivered twice: both workers are the same invocation to the coordinator, which carries out each of its calls once.
+//! * A request may be delivered twice; then [one of the two workers is heard](crate::link::http). An endpoint that cannot be reached for a while is tried
+//!   again: nothing was started there.
 //!
 //! # How
 //!
@@ -41,7 +42,7 @@ pub use server::{FunctionServer, ServerOptions};
 use super::remote::{Orders, Written};
 use super::{Platform, PlatformError};
 use crate::link::Link;
-use crate::link::http::{HttpServer, with_causes};
+use crate::link::http::{HttpServer, Opened, with_causes};
 use crate::protocol::{Invocation, InvocationOutcome};
 use crate::store::Store;
 use answer::{Answer, Meaning};
@@ -199,7 +200,8 @@ impl HttpFunction {
             Ok(written) => written,
             Err(outcome) => return outcome,
         };
-        let outcome = match tokio::time::timeout(limit, self.ask(&written, &*link)).await {
+        let asking = self.ask(&written, &*link, opened.as_ref());
+        let outcome = match tokio::time::timeout(limit, asking).await {
             Ok(outcome) => outcome,
             // The worker should have left long ago.
             Err(_) => InvocationOutcome::TimedOut,
@@ -216,7 +218,7 @@ impl HttpFunction {
         }
     }
 
-    async fn ask(&self, written: &Written, link: &dyn Link) -> InvocationOutcome {
+    async fn ask(&self, written: &Written, link: &dyn Link, opened: Option<&Opened>) -> InvocationOutcome {
         let body = Bytes::from(written.bytes.clone());
         let started = Instant::now();
         let answer = loop {
@@ -228,8 +230,9 @@ impl HttpFunction {
                 }
                 Err(cause) => {
                     let cause = with_causes(&cause.without_url());
+                    // Nothing was started, so this uses up none of the task's attempts.
                     if self.is_there.load(Ordering::Relaxed) {
-                        return InvocationOutcome::Killed(format!("{} cannot be reached: {cause}", self.shown()));
+                        return InvocationOutcome::Throttled(format!("{} cannot be reached: {cause}", self.shown()));
                     }
                     if started.elapsed() >= PATIENCE {
                         return InvocationOutcome::Unstartable(format!(
@@ -243,7 +246,7 @@ impl HttpFunction {
         };
         self.is_there.store(true, Ordering::Relaxed);
         match answer.meaning(&self.shown()) {
-            Meaning::Report(report) => self.orders.read(written, &report, link).await,
+            Meaning::Report(report) => self.orders.read(written, &report, link, opened).await,
             Meaning::Outcome(outcome) => outcome,
             Meaning::Busy(reason, pause) => {
                 if let Some(pause) = pause {

@@ -58,7 +58,7 @@ struct Alive {
 
 /// What the keeper is asked.
 enum Errand {
-    Start(Box<Command>, oneshot::Sender<io::Result<Child>>),
+    Start(Box<Command>, Sender<Errand>, oneshot::Sender<io::Result<Newborn>>),
     Bury(Remains, Option<OwnedSemaphorePermit>),
 }
 
@@ -66,6 +66,20 @@ enum Errand {
 struct Remains {
     child: Child,
     folder: Option<TempDir>,
+}
+
+/// A process that has just been started. Whoever asked for it may be gone by now; then it is buried.
+struct Newborn {
+    child: Option<Child>,
+    keeper: Sender<Errand>,
+}
+
+impl Drop for Newborn {
+    fn drop(&mut self) {
+        if let Some(child) = self.child.take() {
+            let _ = self.keeper.send(Errand::Bury(Remains { child, folder: None }, None));
+        }
+    }
 }
 
 /// A living worker process.
@@ -186,12 +200,13 @@ impl Pool {
         let gone = |_| io::Error::other("the thread that starts worker processes is gone");
         self.shared
             .keeper
-            .send(Errand::Start(Box::new(command), started))
+            .send(Errand::Start(Box::new(command), self.shared.keeper.clone(), started))
             .map_err(|_| failed(gone(())))?;
-        let child = starting
+        let mut newborn = starting
             .await
             .map_err(|_| failed(gone(())))
-            .and_then(|child| child.map_err(failed))?;
+            .and_then(|newborn| newborn.map_err(failed))?;
+        let child = newborn.child.take().ok_or_else(|| failed(gone(())))?;
         let body = Remains {
             child,
             folder: Some(folder),
@@ -334,17 +349,19 @@ impl Drop for Worker {
 fn keep(errands: Receiver<Errand>, alive: &Alive) {
     for errand in errands {
         match errand {
-            Errand::Start(mut command, started) => {
+            Errand::Start(mut command, keeper, started) => {
                 let child = command.spawn();
                 // The command holds the worker's end of the socket: close it, so that the worker's death is seen.
                 drop(command);
                 if child.is_ok() {
                     alive.count.fetch_add(1, Ordering::SeqCst);
                 }
-                if let Err(Ok(child)) = started.send(child) {
-                    let unwanted = Remains { child, folder: None };
-                    bury(unwanted, None, alive);
-                }
+                let newborn = child.map(|child| Newborn {
+                    child: Some(child),
+                    keeper,
+                });
+                // Whoever has gone meanwhile leaves it to be buried.
+                let _ = started.send(newborn);
             }
             Errand::Bury(body, permit) => bury(body, permit, alive),
         }

@@ -18,7 +18,7 @@ use bytes::{Buf, BytesMut};
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::future::pending;
-use std::io;
+use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
@@ -63,7 +63,7 @@ pub fn serve_if_worker() {
             Ok(Err(_)) => 101,
             Ok(Ok(Err(cause))) | Err(cause) => {
                 // The parent shows it as this worker's last words.
-                eprintln!("kappa worker: {cause}");
+                let _ = writeln!(std::io::stderr().lock(), "kappa worker: {cause}");
                 1
             }
         };

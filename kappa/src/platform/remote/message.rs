@@ -5,7 +5,7 @@
 use crate::link::http::Access;
 use crate::protocol::{Invocation, Request};
 use crate::replicas::address;
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 use crate::usage::Operations;
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
@@ -14,7 +14,7 @@ use std::fmt;
 use std::time::Duration;
 
 /// The version of orders, reports and all that they hold. It grows with every change.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// Longest part of a message in bytes that goes through the store.
 pub(super) const LONGEST_STORED: u64 = 256 << 20;
@@ -41,6 +41,9 @@ pub(crate) struct Report {
     pub(crate) end: Part<End>,
     /// What it took.
     pub(crate) usage: Usage,
+    /// The number that its calls by HTTP bore, whether or not one was heard: it tells apart two workers that were given the same order. `None` from
+    /// one that could make no calls.
+    pub(crate) delivery: Option<String>,
 }
 
 impl Report {
@@ -54,6 +57,7 @@ impl Report {
                 is_cold,
                 store: Operations::default(),
             },
+            delivery: None,
         }
     }
 
@@ -123,19 +127,20 @@ impl<T: Serialize + DeserializeOwned> Part<T> {
     }
 
     /// The part, from wherever it is. One that is stored must be below `folder`.
-    pub(super) async fn open(self, folder: &str, store: &dyn Store) -> Result<T, String> {
+    pub(super) async fn open(self, folder: &str, store: &dyn Store) -> Result<T, Unopened> {
         let (key, length) = match self {
             Part::Here(value) => return Ok(value),
             Part::Stored { key, length } => (key, length),
         };
         let is_below = key.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'));
         if !is_below || length > LONGEST_STORED {
-            return Err(format!("{key:?} of {length} bytes is no part of a message"));
+            let cause = format!("{key:?} of {length} bytes is no part of a message");
+            return Err(Unopened::Nonsense(cause));
         }
-        let bytes = store.get(&key).await.map_err(|cause| cause.to_string())?;
+        let bytes = store.get(&key).await?;
         match postcard::take_from_bytes(&bytes) {
             Ok((value, [])) if bytes.len() as u64 == length => Ok(value),
-            _ => Err(format!("{key} is not what was stored there")),
+            _ => Err(Unopened::Nonsense(format!("{key} is not what was stored there"))),
         }
     }
 
@@ -145,6 +150,24 @@ impl<T: Serialize + DeserializeOwned> Part<T> {
             Part::Here(_) => None,
             Part::Stored { key, .. } => Some(key),
         }
+    }
+}
+
+/// Why a part cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Unopened {
+    /// The store does not give it.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// It is not what it should be.
+    #[error("{0}")]
+    Nonsense(String),
+}
+
+impl Unopened {
+    /// Whether it may be there when the store can be reached again.
+    pub(super) fn is_store_away(&self) -> bool {
+        matches!(self, Unopened::Store(cause) if cause.is_retryable())
     }
 }
 

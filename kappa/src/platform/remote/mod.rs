@@ -7,6 +7,7 @@
 //! * A worker ends by itself before its time limit, the invocation's or that of the place where it runs: from a moment on it leaves with the next
 //!   call that is committed, so that nothing is lost; shortly before the limit it leaves even so.
 //! * A worker that has no way to the coordinator ends with its request in hand, which its report carries.
+//! * Of two workers that were given the same order one counts, by its calls and by its report: what the other reports is not believed.
 //! * Before a report is given, everything of the invocation is dropped: nothing of it runs between two orders, when such a place is frozen.
 //! * A worker serves one order after the other, whatever became of the one before; the connections to store and coordinator stay.
 //!

@@ -3,7 +3,7 @@
 use super::message::{End, Order, Part, Report, Usage, decode, encode};
 use crate::ids::{Incarnation, RunId, TaskId};
 use crate::link::Link;
-use crate::link::http::Access;
+use crate::link::http::{Access, Opened};
 use crate::protocol::{Invocation, InvocationOutcome, Request};
 use crate::store::Store;
 use crate::usage;
@@ -83,9 +83,15 @@ impl Orders {
         })
     }
 
-    /// What a report says; what the invocation used is told to its link.
-    pub(crate) async fn read(&self, written: &Written, report: &[u8], link: &dyn Link) -> InvocationOutcome {
-        let Report { end, usage } = match decode(report) {
+    /// What a report says; what the invocation used is told to its link. `opened` is what the worker has been given access to.
+    pub(crate) async fn read(
+        &self,
+        written: &Written,
+        report: &[u8],
+        link: &dyn Link,
+        opened: Option<&Opened>,
+    ) -> InvocationOutcome {
+        let Report { end, usage, delivery } = match decode(report) {
             Ok(report) => report,
             Err(cause) => return InvocationOutcome::Crashed(format!("the worker's report: {cause}")),
         };
@@ -98,9 +104,18 @@ impl Orders {
                 if let Some(key) = key {
                     self.delete(&key).await;
                 }
-                outcome(end, written.invoked)
+                match opened.is_none_or(|opened| is_heard(&end, delivery.as_deref(), opened)) {
+                    true => outcome(end, written.invoked),
+                    false => InvocationOutcome::Killed("another worker was given the same order, and is heard".into()),
+                }
             }
-            Err(cause) => InvocationOutcome::Killed(format!("the worker's report is lost: {cause}")),
+            Err(cause) => {
+                let reason = format!("the worker's report is lost: {cause}");
+                match cause.is_store_away() {
+                    true => InvocationOutcome::StoreAway(reason),
+                    false => InvocationOutcome::Killed(reason),
+                }
+            }
         }
     }
 
@@ -115,6 +130,16 @@ impl Orders {
         if let Err(cause) = self.store.delete(key).await {
             tracing::warn!(%cause, "a message that was read stays for now");
         }
+    }
+}
+
+/// Whether the worker that ended so is the one that is heard. If it is, no other will be: a request that it left with may follow calls of its own that
+/// the coordinator has not heard, so that beside another's calls it would not be recognised as a duplicate.
+fn is_heard(end: &End, delivery: Option<&str>, opened: &Opened) -> bool {
+    match delivery {
+        Some(delivery) => opened.claims(delivery.as_bytes()),
+        // Said by whoever looks after workers, or by one that never got as far as a call.
+        None => !matches!(end, End::Unlinked(_)),
     }
 }
 
@@ -135,14 +160,16 @@ fn outcome(end: End, invoked: (TaskId, Incarnation)) -> InvocationOutcome {
 }
 
 /// A report that fits: what is too long goes into the store, or is cut if it is only for people.
-pub(super) async fn fitting(end: End, usage: Usage, run: RunId, limit: u64, store: &dyn Store) -> Report {
-    let report = |end| Report { end, usage };
-    let fits = |report: &Report| encode(report).is_ok_and(|bytes| bytes.len() as u64 <= limit);
-    let whole = report(Part::Here(end));
-    if fits(&whole) {
+pub(super) async fn fitting(whole: Report, run: RunId, limit: u64, store: &dyn Store) -> Report {
+    if encode(&whole).is_ok_and(|bytes| bytes.len() as u64 <= limit) {
         return whole;
     }
-    let Part::Here(end) = whole.end else { return whole };
+    let Report { end, usage, delivery } = whole;
+    let report = |end| Report { end, usage, delivery };
+    let end = match end {
+        Part::Here(end) => end,
+        stored @ Part::Stored { .. } => return report(stored),
+    };
     let cut = |text: String| shortened(&text, limit);
     let end = match end {
         End::Unlinked(_) => match Part::store(&end, &folder(run), store).await {
@@ -162,7 +189,7 @@ pub(super) async fn fitting(end: End, usage: Usage, run: RunId, limit: u64, stor
 
 /// The beginning of a message, with room for the rest of the report.
 fn shortened(message: &str, limit: u64) -> String {
-    let room = usize::try_from(limit).unwrap_or(usize::MAX).saturating_sub(100);
+    let room = usize::try_from(limit).unwrap_or(usize::MAX).saturating_sub(150);
     let mut end = room.min(message.len());
     while !message.is_char_boundary(end) {
         end -= 1;

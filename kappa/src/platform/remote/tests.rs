@@ -5,7 +5,7 @@ use super::worker::Stuck;
 use super::*;
 use crate::ids::{RunId, TaskId};
 use crate::link::Link;
-use crate::link::http::{Access, HttpOptions, HttpServer};
+use crate::link::http::{Access, HttpClient, HttpOptions, HttpServer, Opened};
 use crate::prelude::*;
 use crate::protocol::{Answer, Call, Invocation, InvocationOutcome, Payload, Reply, Request, Start};
 use crate::store::{FileStore, Store};
@@ -129,7 +129,8 @@ impl Place {
         let report = self.worker.run_order(decode(&written.bytes).unwrap(), None).await;
         let report = encode(&report.unwrap()).unwrap();
         assert!(report.len() <= limit, "{}", report.len());
-        let outcome = orders.read(&written, &report, &Deaf).await;
+        let opened = linked.then_some(&opened);
+        let outcome = orders.read(&written, &report, &Deaf, opened).await;
         orders.forget(written).await;
         outcome
     }
@@ -346,11 +347,149 @@ impl Link for Deaf {
 }
 
 async fn read(place: &Place, end: Part<End>) -> InvocationOutcome {
+    read_of(place, invocation(resting()), end, None, None).await
+}
+
+/// What is made of a report on this invocation, from the worker of this delivery.
+async fn read_of(
+    place: &Place,
+    invocation: Invocation,
+    end: Part<End>,
+    delivery: Option<String>,
+    opened: Option<&Opened>,
+) -> InvocationOutcome {
     let orders = place.orders(LARGE);
-    let written = orders.write(invocation(resting()), None).await.ok().unwrap();
+    let written = orders.write(invocation, None).await.ok().unwrap();
     let usage = Usage::default();
-    let report = encode(&Report { end, usage }).unwrap();
-    orders.read(&written, &report, &Deaf).await
+    let report = encode(&Report { end, usage, delivery }).unwrap();
+    orders.read(&written, &report, &Deaf, opened).await
+}
+
+/// A request of [`invocation`]'s.
+fn checkpoint(sequence: u64) -> Request {
+    Request {
+        task: TaskId(3),
+        incarnation: 1,
+        sequence,
+        deferred: Vec::new(),
+        continuation: Payload::Inline(Bytes::new()),
+        call: Call::Checkpoint,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a03_what_another_worker_reports_than_the_one_that_is_heard_is_not_believed() {
+    let place = Place::new();
+    let invocation = invocation(resting());
+    let opened = place.server.open(&invocation, place.link.clone()).unwrap();
+    let client = Arc::new(HttpClient::new());
+    let (first, _left) = client.link(&invocation, opened.access()).unwrap();
+    let (twin, _also) = client.link(&invocation, opened.access()).unwrap();
+    assert_eq!(first.send(checkpoint(1)).await, Reply::Answer(Answer::Done));
+    for (delivery, end) in [
+        (Some(twin.delivery()), End::Unlinked(Box::new(checkpoint(6)))),
+        (None, End::Unlinked(Box::new(checkpoint(6)))),
+        (Some(twin.delivery()), End::Returned),
+        (Some(twin.delivery()), End::Broken("it did".into())),
+    ] {
+        let outcome = read_of(&place, invocation.clone(), Part::Here(end), delivery, Some(&opened)).await;
+        assert!(
+            matches!(&outcome, InvocationOutcome::Killed(why) if why.contains("another worker")),
+            "{outcome:?}"
+        );
+    }
+    assert_eq!(first.send(checkpoint(2)).await, Reply::Answer(Answer::Done));
+    assert_eq!(*place.link.0.lock(), [checkpoint(1), checkpoint(2)]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a03_once_a_worker_has_reported_no_other_is_heard() {
+    let place = Place::new();
+    let invocation = invocation(resting());
+    let opened = place.server.open(&invocation, place.link.clone()).unwrap();
+    let client = Arc::new(HttpClient::new());
+    let (first, _left) = client.link(&invocation, opened.access()).unwrap();
+    let (twin, _also) = client.link(&invocation, opened.access()).unwrap();
+    let end = Part::Here(End::Unlinked(Box::new(checkpoint(6))));
+    let outcome = read_of(&place, invocation.clone(), end, Some(first.delivery()), Some(&opened)).await;
+    assert_eq!(outcome, InvocationOutcome::Unlinked(Box::new(checkpoint(6))));
+    assert_eq!(twin.send(checkpoint(1)).await, Reply::Fenced);
+    assert_eq!(place.link.0.lock().len(), 0);
+}
+
+/// Hears everything and answers nothing.
+#[derive(Default)]
+struct Mute(Mutex<Vec<Request>>);
+
+#[async_trait]
+impl Link for Mute {
+    async fn send(&self, request: Request) -> Reply {
+        self.0.lock().push(request);
+        std::future::pending().await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_was_heard_and_whose_reply_is_lost_leaves_with_its_request() {
+    let place = Place::new();
+    let options = HttpOptions {
+        patience: Duration::from_millis(300),
+        ..HttpOptions::default()
+    };
+    let server = HttpServer::start(options).unwrap();
+    let mute = Arc::new(Mute::default());
+    let invocation = invocation(counting(5));
+    let opened = server.open(&invocation, mute.clone()).unwrap();
+    let orders = place.orders(LARGE);
+    let access = opened.access().clone();
+    let written = orders.write(invocation, Some(access)).await.ok().unwrap();
+    let order: Order = decode(&written.bytes).unwrap();
+    let stopping = async {
+        while mute.0.lock().is_empty() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        server.stop().await;
+    };
+    let (report, ()) = tokio::join!(place.worker.run_order(order, None), stopping);
+    let report = encode(&report.unwrap()).unwrap();
+    let outcome = orders.read(&written, &report, &Deaf, Some(&opened)).await;
+    assert!(
+        matches!(&outcome, InvocationOutcome::Unlinked(request) if request.sequence == 1),
+        "{outcome:?}"
+    );
+}
+
+/// Makes an object one that cannot be read now and perhaps later: its file leads to itself.
+fn hide(place: &Place, key: &str) -> std::path::PathBuf {
+    let file = place.folder.path().join(format!("{key}="));
+    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+    let _ = std::fs::remove_file(&file);
+    std::os::unix::fs::symlink(&file, &file).unwrap();
+    file
+}
+
+#[tokio::test]
+async fn a_message_that_cannot_be_read_while_the_store_is_away_is_no_kill() {
+    let place = Place::new();
+    let long = invocation(breaking("long ".repeat(10_000)));
+    let written = place.orders(2000).write(long, None).await.ok().unwrap();
+    let order: Order = decode(&written.bytes).unwrap();
+    let hidden = hide(&place, order.invocation.key().unwrap());
+    let report = place.worker.run_order(order.clone(), None).await.unwrap();
+    assert!(matches!(report.end, Part::Here(End::StoreAway(_))), "{report:?}");
+    std::fs::remove_file(hidden).unwrap();
+    let report = place.worker.run_order(order, None).await.unwrap();
+    assert!(
+        matches!(report.end, Part::Here(End::Killed(_))),
+        "it is gone for good: {report:?}"
+    );
+
+    let invocation = invocation(resting());
+    let key = format!("{}/messages/x", invocation.run.objects());
+    hide(&place, &key);
+    let end = Part::Stored { key, length: 1 };
+    let outcome = read_of(&place, invocation, end, None, None).await;
+    assert!(matches!(outcome, InvocationOutcome::StoreAway(_)), "{outcome:?}");
 }
 
 #[tokio::test]
@@ -360,10 +499,7 @@ async fn a_request_in_another_s_name_is_a_crash_of_the_worker_and_not_heard() {
         let request = Request {
             task,
             incarnation,
-            sequence: 1,
-            deferred: Vec::new(),
-            continuation: Payload::Inline(Bytes::new()),
-            call: Call::Checkpoint,
+            ..checkpoint(1)
         };
         let outcome = read(&place, Part::Here(End::Unlinked(Box::new(request)))).await;
         assert!(
@@ -405,6 +541,7 @@ fn another_version_and_nonsense_are_told_apart_and_never_a_panic() {
     let report = Report {
         end: Part::Here(End::Broken("it did".into())),
         usage: Usage::default(),
+        delivery: Some("twin".into()),
     };
     let mut bytes = encode(&report).unwrap();
     assert_eq!(decode::<Report>(&bytes), Ok(report));

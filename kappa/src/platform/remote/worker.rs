@@ -98,6 +98,7 @@ impl OrderWorker {
                 is_cold,
                 store,
             },
+            delivery: None,
         };
         let (store, counts) = match self.store(&store) {
             Ok(store) => Counted::over(store),
@@ -106,7 +107,11 @@ impl OrderWorker {
         let mut invocation = match invocation.open(ANY_RUN, &*store).await {
             Ok(invocation) => invocation,
             Err(cause) => {
-                let end = End::Killed(format!("the order cannot be read: {cause}"));
+                let reason = format!("the order cannot be read: {cause}");
+                let end = match cause.is_store_away() {
+                    true => End::StoreAway(reason),
+                    false => End::Killed(reason),
+                };
                 return Ok(report(end, counts.total()));
             }
         };
@@ -114,18 +119,28 @@ impl OrderWorker {
         let times = Times::new(started, invocation.time_limit, deadline);
         invocation.time_limit = times.map(|times| times.limit);
         let way = match &access {
-            Some(access) => self
-                .client
-                .link(&invocation, access)
-                .map(|(link, left)| (link as _, left)),
-            None => Ok(Nowhere::link()),
+            Some(access) => self.client.link(&invocation, access).map(|(link, left)| {
+                let delivery = link.delivery();
+                let link: Arc<dyn Link> = link;
+                (link, left, Some(delivery))
+            }),
+            None => {
+                let (link, left) = Nowhere::link();
+                Ok((link, left, None))
+            }
         };
-        let end = match way {
-            Ok((link, left)) => run_until(invocation, link, left, store.clone(), times).await?,
-            Err(cause) => End::Unusable(cause.to_string()),
+        let (end, delivery) = match way {
+            Ok((link, left, delivery)) => {
+                let end = run_until(invocation, link, left, store.clone(), times).await?;
+                (end, delivery)
+            }
+            Err(cause) => (End::Unusable(cause.to_string()), None),
         };
-        let usage = report(End::Returned, counts.total()).usage;
-        Ok(fitting(end, usage, run, report_limit, &*store).await)
+        let whole = Report {
+            delivery,
+            ..report(end, counts.total())
+        };
+        Ok(fitting(whole, run, report_limit, &*store).await)
     }
 
     /// The store of this URL, open already or opened now.

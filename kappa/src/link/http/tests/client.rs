@@ -80,6 +80,20 @@ async fn a03_of_two_workers_that_were_given_the_same_invocation_one_is_heard() {
 }
 
 #[tokio::test]
+async fn a03_whoever_claims_the_invocation_by_its_report_is_heard_and_no_other() {
+    let place = Place::new(HttpOptions::default(), Recorder::after(Duration::ZERO));
+    let ((one, _left), (other, _also)) = (place.link(), place.link());
+    for _ in 0..2 {
+        assert!(place.opened.claims(one.delivery().as_bytes()));
+        assert!(!place.opened.claims(other.delivery().as_bytes()));
+    }
+    assert_eq!(other.send(request(1)).await, Reply::Fenced);
+    assert_eq!(one.send(request(1)).await, answer_to(1));
+    assert!(!place.opened.claims(other.delivery().as_bytes()));
+    assert_eq!(*place.link.requests.lock(), [request(1)]);
+}
+
+#[tokio::test]
 async fn a_call_that_waits_longer_than_anybody_s_patience_is_answered_when_it_is() {
     let patience = Duration::from_millis(600);
     let place = Place::new(impatient(patience), Recorder::after(patience * 4));
