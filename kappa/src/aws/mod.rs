@@ -13,6 +13,7 @@ use aws_config::imds::region::ImdsRegionProvider;
 use aws_config::meta::region::RegionProviderChain;
 use aws_config::profile::ProfileFileRegionProvider;
 use aws_config::provider_config::ProviderConfig;
+use aws_config::retry::ErrorKind;
 use aws_config::{BehaviorVersion, SdkConfig};
 use aws_sdk_s3::config::{ProvideCredentials, SharedHttpClient};
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
@@ -117,6 +118,12 @@ where
             "{operation}: the service cannot be reached: {}; check the region, the network, and AWS_ENDPOINT_URL if that is set",
             causes(error)
         ),
+        SdkError::DispatchFailure(failure) if failure.as_other() == Some(ErrorKind::TransientError) => {
+            format!(
+                "{operation}: the connection was closed without an answer: {}",
+                causes(error)
+            )
+        }
         _ => format!("{operation}: {}", causes(error)),
     }
 }
@@ -125,7 +132,10 @@ where
 pub(crate) fn is_retryable<E: ProvideErrorMetadata>(error: &SdkError<E>) -> bool {
     match error {
         SdkError::TimeoutError(_) | SdkError::ResponseError(_) => true,
-        SdkError::DispatchFailure(failure) => failure.is_io() || failure.is_timeout(),
+        // A connection that is closed without an answer is neither: the SDK only says of it that it passes.
+        SdkError::DispatchFailure(failure) => {
+            failure.is_io() || failure.is_timeout() || failure.as_other() == Some(ErrorKind::TransientError)
+        }
         SdkError::ServiceError(answer) => {
             let status = answer.raw().status().as_u16();
             let code = answer.err().code().unwrap_or_default();

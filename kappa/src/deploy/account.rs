@@ -5,6 +5,7 @@ use super::names::{FunctionName, ROLE_PATH, ROLE_POLICY, Tags};
 use super::plan::{Configuration, Function, Group, HANDLER, RUNTIME, Role, State, Upload};
 use super::policy;
 use super::program::Arch;
+use aws_config::retry::RetryConfig;
 use aws_sdk_lambda::primitives::Blob;
 use aws_sdk_lambda::types::{
     Architecture, Environment, FunctionCode, FunctionConfiguration, LastUpdateStatus, PackageType, Runtime,
@@ -115,6 +116,8 @@ impl Account {
         with_tags.buffered(AT_ONCE).try_collect().await
     }
 
+    /// Asks once, as all that makes something: after an answer that was lost, the SDK would ask again and hear that it is there already, as if somebody else
+    /// had made it.
     pub(crate) async fn create_function(
         &self,
         name: &str,
@@ -143,7 +146,9 @@ impl Account {
             .environment(environment(configuration))
             .architectures(Architecture::from(arch.as_str()))
             .set_tags(Some(tags.clone().into_iter().collect()));
-        request.send().await.map(drop).map_err(|error| DeployError::of(&error))
+        let once = aws_sdk_lambda::config::Builder::new().retry_config(RetryConfig::disabled());
+        let created = request.customize().config_override(once).send().await;
+        created.map(drop).map_err(|error| DeployError::of(&error))
     }
 
     pub(crate) async fn configure(
@@ -229,10 +234,13 @@ impl Account {
         Ok(None)
     }
 
+    /// Asks once.
     pub(crate) async fn create_group(&self, name: &str, tags: &Tags) -> Result<(), DeployError> {
         let tags = tags.clone().into_iter().collect();
         let request = self.logs.create_log_group().log_group_name(name).set_tags(Some(tags));
-        request.send().await.map(drop).map_err(|error| DeployError::of(&error))
+        let once = aws_sdk_cloudwatchlogs::config::Builder::new().retry_config(RetryConfig::disabled());
+        let created = request.customize().config_override(once).send().await;
+        created.map(drop).map_err(|error| DeployError::of(&error))
     }
 
     pub(crate) async fn set_retention(&self, name: &str, days: i32) -> Result<(), DeployError> {
@@ -301,7 +309,7 @@ impl Account {
         Ok(names.filter(|name| name.ends_with(&end)).collect())
     }
 
-    /// Gives its ARN.
+    /// Gives its ARN. Asks once.
     pub(crate) async fn create_role(
         &self,
         name: &str,
@@ -321,7 +329,9 @@ impl Account {
                 "What the Lambda function {function} may do; made by kappa deploy"
             ))
             .set_tags(Some(tags));
-        let answer = request.send().await.map_err(|error| DeployError::of(&error))?;
+        let once = aws_sdk_iam::config::Builder::new().retry_config(RetryConfig::disabled());
+        let created = request.customize().config_override(once).send().await;
+        let answer = created.map_err(|error| DeployError::of(&error))?;
         let role = answer
             .role()
             .ok_or_else(|| DeployError::Nonsense(format!("IAM said nothing of the role {name}")))?;

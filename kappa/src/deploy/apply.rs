@@ -6,9 +6,10 @@
 use super::account::{Account, Code};
 use super::error::DeployError;
 use super::interrupt::Interrupt;
-use super::names::FunctionName;
+use super::names::{FunctionName, Tags};
 use super::plan::{Configuration, Found, State, Step, Upload, Wanted, first_for_good};
 use super::policy::{self, Scope};
+use super::program::Arch;
 use super::say::shown;
 use serde_json::Value;
 use std::fmt::Display;
@@ -19,6 +20,9 @@ const ROLE_PATIENCE: Duration = Duration::from_secs(60);
 
 /// How long a function may take until it is usable.
 const READY_PATIENCE: Duration = Duration::from_secs(300);
+
+/// How long a service may refuse to make something because there are too many requests.
+const THROTTLED_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Between two looks at something that is on its way.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
@@ -121,7 +125,8 @@ impl<'a> Applying<'a> {
         match step {
             Step::CreateGroup { tags } => {
                 self.undo.push(Undo::DeleteGroup);
-                self.made(account.create_group(&group, tags).await)
+                let made = self.make(|| account.create_group(&group, tags)).await;
+                self.made(made)
             }
             Step::SetRetention { days, .. } => account.set_retention(&group, *days).await,
             Step::TagGroup { tags } => {
@@ -130,7 +135,7 @@ impl<'a> Applying<'a> {
             }
             Step::CreateRole { tags } => {
                 self.undo.push(Undo::DeleteRole);
-                let made = account.create_role(&role, name, tags).await;
+                let made = self.make(|| account.create_role(&role, name, tags)).await;
                 self.role = made.as_ref().ok().cloned();
                 self.made(made.map(drop))
             }
@@ -171,10 +176,7 @@ impl<'a> Applying<'a> {
             } => {
                 self.undo.push(Undo::DeleteFunction);
                 let arn = self.role_of(configuration)?;
-                let create = || {
-                    let code = self.code(upload.as_ref());
-                    account.create_function(function, &arn, configuration, *arch, code, tags)
-                };
+                let create = || self.create_function(&arn, configuration, *arch, upload.as_ref(), tags);
                 let created = self
                     .patience(configuration)
                     .retry(self.interrupt, is_role_unknown, create)
@@ -213,7 +215,35 @@ impl<'a> Applying<'a> {
         self.is_deployed = true;
     }
 
-    /// Somebody else has made it since it was looked for: it is not this deployment's to remove.
+    /// Makes something. It is asked for once, and again only after a refusal because of too many requests: after any other trouble it may be there, and has to
+    /// be undone.
+    async fn make<T, F: Future<Output = Result<T, DeployError>>>(
+        &self,
+        ask: impl FnMut() -> F,
+    ) -> Result<T, DeployError> {
+        let patience = Patience::new(THROTTLED_PATIENCE);
+        patience.retry(self.interrupt, DeployError::is_throttled, ask).await
+    }
+
+    async fn create_function(
+        &self,
+        role: &str,
+        configuration: &Configuration,
+        arch: Arch,
+        upload: Option<&Upload>,
+        tags: &Tags,
+    ) -> Result<(), DeployError> {
+        let name = self.name().as_str();
+        let create = || {
+            let code = self.code(upload);
+            self.account
+                .create_function(name, role, configuration, arch, code, tags)
+        };
+        self.make(create).await
+    }
+
+    /// Somebody else has made it since it was looked for: it is not this deployment's to remove. It cannot be this one's own, since nothing is made by asking
+    /// again after an answer that was lost.
     fn made(&mut self, outcome: Result<(), DeployError>) -> Result<(), DeployError> {
         if outcome.as_ref().is_err_and(DeployError::is_there_already) {
             self.undo.pop();

@@ -61,6 +61,20 @@ impl DeployError {
         )
     }
 
+    /// Whether it was refused only because there were too many requests at that time.
+    pub(crate) fn is_throttled(&self) -> bool {
+        matches!(
+            self.code(),
+            "Throttling"
+                | "ThrottlingException"
+                | "ThrottledException"
+                | "RequestThrottled"
+                | "RequestThrottledException"
+                | "RequestLimitExceeded"
+                | "TooManyRequestsException"
+        )
+    }
+
     /// Whether what was to be made is there already.
     pub(crate) fn is_there_already(&self) -> bool {
         matches!(

@@ -82,11 +82,14 @@ pub(crate) fn role(scope: &Scope, name: Option<&FunctionName>, place: Option<&Pl
 
 /// What whoever starts runs does: invokes the function, and reads and writes where the workers do.
 pub(crate) fn run(scope: &Scope, name: Option<&FunctionName>, place: Option<&Place>) -> Value {
+    let function = scope.arn("lambda", &format!("function:{}", or_any(name)));
+    // An alias and a version are resources of their own: `NAME:ALIAS`.
+    let qualified = format!("{function}:*");
     let invoke = json!({
         "Sid": "Invoke",
         "Effect": "Allow",
         "Action": ["lambda:InvokeFunction", "lambda:GetFunction", "lambda:GetFunctionConfiguration"],
-        "Resource": scope.arn("lambda", &format!("function:{}", or_any(name))),
+        "Resource": [function, qualified],
     });
     policy(
         [invoke]
@@ -169,8 +172,9 @@ pub(crate) fn deploy(scope: &Scope, name: Option<&FunctionName>, place: Option<&
     )
 }
 
-/// Reading and writing the objects of a place. Without the right to list, S3 says "forbidden" of an object that is not there.
-fn objects(scope: &Scope, place: &Place) -> [Value; 2] {
+/// Reading and writing the objects of a place. Without the right to list, S3 says "forbidden" of an object that is not there. Uploads that were begun and not
+/// completed are looked for when a prefix is deleted, and when an object is put to S3 again.
+fn objects(scope: &Scope, place: &Place) -> [Value; 3] {
     let all = place.key("*");
     let mut list = json!({
         "Sid": "ListOfObjects",
@@ -184,10 +188,19 @@ fn objects(scope: &Scope, place: &Place) -> [Value; 2] {
     let objects = json!({
         "Sid": "Objects",
         "Effect": "Allow",
-        "Action": ["s3:AbortMultipartUpload", "s3:DeleteObject", "s3:GetObject", "s3:PutObject"],
+        "Action": [
+            "s3:AbortMultipartUpload", "s3:DeleteObject", "s3:GetObject", "s3:ListMultipartUploadParts", "s3:PutObject",
+        ],
         "Resource": scope.bucket_arn(&format!("{}/{all}", place.bucket)),
     });
-    [objects, list]
+    // S3 knows no condition on the prefix for this one.
+    let uploads = json!({
+        "Sid": "ListOfUploads",
+        "Effect": "Allow",
+        "Action": "s3:ListBucketMultipartUploads",
+        "Resource": scope.bucket_arn(&place.bucket),
+    });
+    [objects, list, uploads]
 }
 
 fn or_any(name: Option<&FunctionName>) -> &str {
@@ -218,6 +231,13 @@ mod tests {
         policy["Statement"].as_array().unwrap()
     }
 
+    fn actions(statement: &Value) -> Vec<&str> {
+        match &statement["Action"] {
+            Value::Array(actions) => actions.iter().map(|action| action.as_str().unwrap()).collect(),
+            action => vec![action.as_str().unwrap()],
+        }
+    }
+
     #[test]
     fn a_role_without_a_bucket_writes_its_own_log_and_nothing_else() {
         let policy = role(&scope(), Some(&fib()), None);
@@ -236,15 +256,63 @@ mod tests {
     fn a_role_with_a_bucket_reaches_its_prefix_alone() {
         let place = Place::parse("bucket/runs").unwrap();
         let policy = role(&scope(), Some(&fib()), Some(&place));
-        let [_, objects, list] = statements(&policy).as_slice() else {
+        let [_, objects, list, uploads] = statements(&policy).as_slice() else {
             panic!("{policy}")
         };
         assert_eq!(objects["Resource"], "arn:aws-cn:s3:::bucket/runs/*");
         assert_eq!(list["Resource"], "arn:aws-cn:s3:::bucket");
         assert_eq!(list["Condition"]["StringLike"]["s3:prefix"], json!(["runs/", "runs/*"]));
+        assert_eq!(uploads["Resource"], "arn:aws-cn:s3:::bucket");
         let whole = role(&scope(), Some(&fib()), Some(&Place::parse("bucket").unwrap()));
         assert_eq!(statements(&whole)[1]["Resource"], "arn:aws-cn:s3:::bucket/*");
         assert!(statements(&whole)[2].get("Condition").is_none());
+    }
+
+    #[test]
+    fn workers_and_whoever_starts_runs_may_do_all_that_the_store_and_put_object_ask_of_s3() {
+        const BUCKET: &str = "arn:aws-cn:s3:::bucket";
+        const OBJECTS: &str = "arn:aws-cn:s3:::bucket/runs/*";
+        // By the requests of `store/s3` and `coordinator/driver/publish/s3`: whoever adds one there adds its action here.
+        let needed = [
+            ("ListObjectsV2", "s3:ListBucket", BUCKET),
+            ("GetObject, HeadObject", "s3:GetObject", OBJECTS),
+            ("PutObject", "s3:PutObject", OBJECTS),
+            ("DeleteObject, DeleteObjects", "s3:DeleteObject", OBJECTS),
+            (
+                "CreateMultipartUpload, UploadPart, CompleteMultipartUpload",
+                "s3:PutObject",
+                OBJECTS,
+            ),
+            ("AbortMultipartUpload", "s3:AbortMultipartUpload", OBJECTS),
+            ("ListMultipartUploads", "s3:ListBucketMultipartUploads", BUCKET),
+            ("ListParts", "s3:ListMultipartUploadParts", OBJECTS),
+        ];
+        let place = Place::parse("bucket/runs").unwrap();
+        for policy in [
+            role(&scope(), Some(&fib()), Some(&place)),
+            run(&scope(), Some(&fib()), Some(&place)),
+        ] {
+            let allows = |action: &str, resource: &str| {
+                statements(&policy)
+                    .iter()
+                    .any(|statement| statement["Resource"] == resource && actions(statement).contains(&action))
+            };
+            for (request, action, resource) in needed {
+                assert!(
+                    allows(action, resource),
+                    "{request} needs {action} on {resource}: {policy}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn whoever_starts_runs_may_invoke_the_function_by_its_name_its_aliases_and_its_versions() {
+        let policy = run(&scope(), Some(&fib()), None);
+        let function = "arn:aws-cn:lambda:cn-north-1:123456789012:function:fib";
+        let invoke = &statements(&policy)[0];
+        assert!(actions(invoke).contains(&"lambda:InvokeFunction"), "{policy}");
+        assert_eq!(invoke["Resource"], json!([function, format!("{function}:*")]));
     }
 
     #[test]
@@ -256,12 +324,7 @@ mod tests {
             deploy(&Scope::anywhere(), None, Some(&place)),
         ];
         for statement in all.iter().flat_map(statements) {
-            let actions = match &statement["Action"] {
-                Value::Array(actions) => actions.clone(),
-                action => vec![action.clone()],
-            };
-            for action in actions {
-                let action = action.as_str().unwrap();
+            for action in actions(statement) {
                 assert!(!action.contains('*'), "{statement}");
                 let is_list = action.contains(":List") || action.contains(":Describe");
                 assert!(statement["Resource"] != "*" || is_list, "{statement}");

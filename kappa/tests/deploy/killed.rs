@@ -209,6 +209,46 @@ fn an_undeployment_killed_at_any_request_is_finished_by_the_next() {
 }
 
 #[test]
+fn a_first_deployment_that_does_not_get_one_of_its_answers_comes_about_or_leaves_nothing() {
+    let emulator = Emulator::start();
+    let program = emulator.program(b"one");
+    let before = emulator.listing();
+    let failed = AtomicUsize::new(0);
+    for_each_request(|at| {
+        let name = format!("lost-{at:02}");
+        let arguments = deploy_arguments(&name, program.to_str().unwrap());
+        let (said, count) = with_fault(&emulator, Fault::AnswerLost { at }, &arguments);
+        match said.code {
+            Some(1) => {
+                assert!(said.stderr.contains("closed without an answer"), "{said:?}");
+                assert!(said.stderr.contains("everything is as it was before"), "{said:?}");
+                emulator.assert_nothing_of(&name);
+                failed.fetch_add(1, Ordering::SeqCst);
+            }
+            // What may be asked twice has been.
+            _ => {
+                assert_eq!(said.code, Some(0), "{said:?}");
+                emulator.kappa(&["undeploy", &name]).done();
+            }
+        }
+        count >= at
+    });
+    let failed = failed.into_inner();
+    assert_eq!(failed, 3, "the log group, the role and the function are asked for once");
+    assert_eq!(emulator.listing(), before);
+}
+
+#[test]
+fn a_function_that_is_refused_because_of_too_many_requests_is_asked_for_again() {
+    let emulator = Emulator::start();
+    let program = emulator.program(b"one");
+    let arguments = deploy_arguments("throttled", program.to_str().unwrap());
+    // More often than the SDK would ask.
+    let (said, _) = with_fault(&emulator, Fault::Throttled { times: 5 }, &arguments);
+    said.done();
+}
+
+#[test]
 fn a04_a_role_that_lambda_does_not_know_yet_is_waited_for() {
     let emulator = Emulator::start();
     let program = emulator.program(b"one");

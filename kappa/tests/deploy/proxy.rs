@@ -23,6 +23,10 @@ pub(crate) enum Fault {
     KilledAfter { at: usize },
     /// Requests to create a function are refused so often, as Lambda does while it does not know the role.
     RoleUnknown { times: usize },
+    /// Requests to create a function are refused so often, as Lambda does while there are too many.
+    Throttled { times: usize },
+    /// Request number `at` takes effect, and its connection ends without an answer.
+    AnswerLost { at: usize },
     /// None.
     None,
 }
@@ -92,24 +96,20 @@ impl Proxy {
 async fn pass(State(seen): State<Arc<Seen>>, method: Method, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
     let number = seen.count.fetch_add(1, Ordering::SeqCst) + 1;
     seen.requests.lock().push(format!("{method} {uri}"));
+    let is_creation = method == Method::POST && uri.path() == "/2015-03-31/functions";
+    let is_among_first = |times| is_creation && seen.refused.fetch_add(1, Ordering::SeqCst) < times;
     match seen.fault {
         Fault::Signal { at, signal } if at == number => seen.signal(signal).await,
         Fault::KilledBefore { at } if at == number => {
             seen.signal(Signal::SIGKILL).await;
             std::future::pending::<()>().await;
         }
-        Fault::RoleUnknown { times }
-            if method == Method::POST
-                && uri.path() == "/2015-03-31/functions"
-                && seen.refused.fetch_add(1, Ordering::SeqCst) < times =>
-        {
-            return Response::builder()
-                .status(400)
-                .header("x-amzn-errortype", "InvalidParameterValueException")
-                .body(Body::from(
-                    r#"{"Type": "User", "message": "The role defined for the function cannot be assumed by Lambda."}"#,
-                ))
-                .unwrap();
+        Fault::RoleUnknown { times } if is_among_first(times) => {
+            let message = "The role defined for the function cannot be assumed by Lambda.";
+            return refusal(400, "InvalidParameterValueException", message);
+        }
+        Fault::Throttled { times } if is_among_first(times) => {
+            return refusal(429, "TooManyRequestsException", "Rate exceeded.");
         }
         _ => {}
     }
@@ -132,6 +132,10 @@ async fn pass(State(seen): State<Arc<Seen>>, method: Method, uri: Uri, headers: 
         seen.signal(Signal::SIGKILL).await;
         std::future::pending::<()>().await;
     }
+    if seen.fault == (Fault::AnswerLost { at: number }) {
+        // The task that serves the connection ends, and the connection with it; no hook says anything about that.
+        std::panic::resume_unwind(Box::new("the answer is lost"));
+    }
     let mut response = Response::builder().status(status);
     for (name, value) in &headers {
         if !["content-length", "connection", "transfer-encoding"].contains(&name.as_str()) {
@@ -139,6 +143,15 @@ async fn pass(State(seen): State<Arc<Seen>>, method: Method, uri: Uri, headers: 
         }
     }
     response.body(Body::from(content)).unwrap()
+}
+
+/// As Lambda refuses something.
+fn refusal(status: u16, kind: &str, message: &str) -> Response {
+    Response::builder()
+        .status(status)
+        .header("x-amzn-errortype", kind)
+        .body(Body::from(format!(r#"{{"Type": "User", "message": "{message}"}}"#)))
+        .unwrap()
 }
 
 impl Seen {

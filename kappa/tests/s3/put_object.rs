@@ -12,6 +12,7 @@ use std::time::Duration;
 
 const STATE: &str = "KAPPA_TEST_S3_STATE";
 const URL: &str = "KAPPA_TEST_S3_URL";
+const OPENED: &str = "KAPPA_TEST_S3_OPENED";
 
 /// Two parts.
 const LONG: usize = (16 << 20) + 1;
@@ -128,6 +129,45 @@ async fn r21_an_object_is_written_once_when_the_coordinator_is_killed_before_it_
 async fn one_object(cx: &mut Context, url: String, content: Vec<u8>) -> Result<u64> {
     cx.put_object(url, content).await;
     Ok(1)
+}
+
+/// The child of the next test.
+#[test]
+#[ignore = "a helper of another"]
+fn child_that_opens_a_store() {
+    if let Ok(url) = std::env::var(OPENED) {
+        println!("\nopened {:?}", kappa::store::open(&url));
+    }
+}
+
+#[test]
+fn a_store_below_a_prefix_is_opened_by_a_list_that_its_policy_allows() {
+    let server = Server::ministack();
+    let proxy = Proxy::before(&server.endpoint());
+    proxy.stop_at(Some(0), Side::Before);
+    let mut command = Command::new(std::env::current_exe().expect("this test"));
+    let mut child = server
+        .serve(&mut command)
+        .env("AWS_ENDPOINT_URL", &proxy.endpoint)
+        .args([
+            "--exact",
+            "put_object::child_that_opens_a_store",
+            "--ignored",
+            "--nocapture",
+        ])
+        .env(OPENED, format!("s3://{NAME}/some/place"))
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("a child");
+    let request = proxy.stopped(Duration::from_secs(60)).expect("a request");
+    child.kill().expect("kill");
+    child.wait().expect("its end");
+    // The policy that `kappa policy` prints: `s3:prefix` is like `some/place/` or `some/place/*`.
+    let line = first_line(&request).replace("%2F", "/");
+    let prefix = line
+        .split(['?', '&', ' '])
+        .find_map(|part| part.strip_prefix("prefix="));
+    assert_eq!(prefix, Some("some/place/"), "{line}");
 }
 
 const BUCKET_OF_NOBODY: &str = "KAPPA_TEST_S3_NOBODY";
