@@ -107,9 +107,8 @@ impl Emulator {
 
     /// A function with this program; Lambda ends it after so many seconds.
     pub(crate) async fn make(&self, name: &str, bootstrap: &[u8], seconds: i32) {
-        let variables = Environment::builder()
-            .variables("AWS_ENDPOINT_URL", &self.endpoint)
-            .build();
+        // Not where S3 is: on an emulator too a lambda must learn that from its orders.
+        let variables = Environment::builder().variables(MARK, &self.endpoint).build();
         let code = FunctionCode::builder().zip_file(Blob::new(zipped(bootstrap))).build();
         let made = self
             .lambda
@@ -125,6 +124,9 @@ impl Emulator {
         made.send().await.unwrap();
     }
 }
+
+/// The variable by which a test finds its emulator's lambdas.
+pub(crate) const MARK: &str = "KAPPA_TEST_EMULATOR_OF";
 
 /// The package of a program.
 fn zipped(bootstrap: &[u8]) -> Vec<u8> {

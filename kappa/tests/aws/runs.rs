@@ -1,6 +1,6 @@
 //! Whole runs on lambdas, while everything goes wrong that can: the results are right, and everything happens once.
 
-use crate::emulator::{http, inside_with, platform, store};
+use crate::emulator::{MARK, http, inside_with, platform, store};
 use crate::inside;
 use crate::proxy::Proxy;
 use crate::twice::Twice;
@@ -198,7 +198,7 @@ inside! {
 
 /// The lambdas of an emulator.
 fn bootstraps(endpoint: &str) -> Vec<Pid> {
-    let mark = format!("AWS_ENDPOINT_URL={endpoint}");
+    let mark = format!("{MARK}={endpoint}");
     let is_one = |environment: &str| {
         let mut variables = environment.split('\0');
         environment.contains("AWS_LAMBDA_RUNTIME_API=") && variables.any(|variable| variable == mark)

@@ -51,9 +51,11 @@ impl Session {
 
     /// Lets this session, and those that workers make like it, read from a bucket.
     fn add_bucket(&self, place: &S3Place) -> Result<()> {
+        // Workers elsewhere have other surroundings.
+        let endpoint = s3::endpoint_of(place)?;
         let mut buckets = self.buckets.lock();
         if let Some(other) = buckets.get(&place.bucket)
-            && *other != place.endpoint
+            && *other != endpoint
         {
             let bucket = format!("{}{}", s3::SCHEME, place.bucket);
             return Err(QueryError::data(
@@ -61,8 +63,8 @@ impl Session {
                 "is named with two different endpoints; name it with one",
             ));
         }
-        s3::register(&self.context.runtime_env(), &place.bucket, place.endpoint.as_deref())?;
-        buckets.insert(place.bucket.clone(), place.endpoint.clone());
+        s3::register(&self.context.runtime_env(), &place.bucket, endpoint.as_deref())?;
+        buckets.insert(place.bucket.clone(), endpoint);
         Ok(())
     }
 

@@ -34,6 +34,14 @@ pub(super) fn register(runtime: &RuntimeEnv, bucket: &str, endpoint: Option<&str
     Ok(())
 }
 
+/// The S3 that a place is in, if not that of AWS: the one that it names, or that of the surroundings.
+pub(super) fn endpoint_of(place: &S3Place) -> Result<Option<String>> {
+    match &place.endpoint {
+        Some(endpoint) => Ok(Some(endpoint.clone())),
+        None => Ok(access()?.endpoint()),
+    }
+}
+
 fn store_of(bucket: &str, endpoint: Option<&str>) -> Result<Arc<dyn ObjectStore>> {
     let key = (bucket.to_owned(), endpoint.map(str::to_owned));
     let mut stores = STORES.lock();
@@ -175,5 +183,29 @@ pub(super) fn said(error: &object_store::Error) -> String {
         }
         next = cause.source();
     }
-    said
+    in_a_line(&said)
+}
+
+/// What S3 says in XML, in the words that it has for people.
+fn in_a_line(said: &str) -> String {
+    let between = |from: &str, to: &str| Some(said.split_once(from)?.1.split_once(to)?.0);
+    match (between("<Code>", "</Code>"), between("<Message>", "</Message>")) {
+        (Some(code), Some(message)) => format!("{code}: {message}"),
+        _ => said.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_in_xml_is_said_in_its_own_words_and_everything_else_as_it_is() {
+        let answer = "Generic S3 error: 404 Not Found: <?xml version=\"1.0\"?>\n<Error><Code>NoSuchBucket</Code>\
+                      <Message>The specified bucket does not exist</Message><Resource>/b</Resource></Error>";
+        assert_eq!(in_a_line(answer), "NoSuchBucket: The specified bucket does not exist");
+        for other in ["no route to host", "<Code>only", ""] {
+            assert_eq!(in_a_line(other), other);
+        }
+    }
 }

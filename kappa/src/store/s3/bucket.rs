@@ -55,7 +55,15 @@ pub(crate) struct Head {
 pub(crate) struct Bucket {
     pub(super) name: Arc<str>,
     endpoint: Option<Arc<str>>,
-    client: Arc<OnceCell<Client>>,
+    access: Arc<OnceCell<Access>>,
+}
+
+/// How a bucket is reached.
+#[derive(Clone)]
+struct Access {
+    client: Client,
+    /// Where S3 is, if not where AWS has it.
+    endpoint: Option<String>,
 }
 
 impl Bucket {
@@ -63,7 +71,7 @@ impl Bucket {
         Bucket {
             name: address.bucket.as_str().into(),
             endpoint: address.endpoint.as_deref().map(Into::into),
-            client: Arc::default(),
+            access: Arc::default(),
         }
     }
 
@@ -71,17 +79,26 @@ impl Bucket {
     #[cfg(test)]
     pub(crate) fn with(address: &Address, config: &SdkConfig) -> Self {
         let mut bucket = Self::of(address);
-        let client = client(config, address.endpoint.as_deref());
-        bucket.client = Arc::new(OnceCell::new_with(Some(client)));
+        let access = access(config, address.endpoint.as_deref());
+        bucket.access = Arc::new(OnceCell::new_with(Some(access)));
         bucket
     }
 
-    pub(super) async fn client(&self) -> Result<Client, Trouble> {
-        let made = self.client.get_or_try_init(|| async {
+    async fn access(&self) -> Result<&Access, Trouble> {
+        let made = self.access.get_or_try_init(|| async {
             let config = aws::config().await?;
-            Ok::<_, aws::AwsError>(client(&config, self.endpoint.as_deref()))
+            Ok::<_, aws::AwsError>(access(&config, self.endpoint.as_deref()))
         });
-        made.await.cloned().map_err(|cause| Trouble::lasting(cause.to_string()))
+        made.await.map_err(|cause| Trouble::lasting(cause.to_string()))
+    }
+
+    pub(super) async fn client(&self) -> Result<Client, Trouble> {
+        Ok(self.access().await?.client.clone())
+    }
+
+    /// Where it is, if not where AWS has its buckets.
+    pub(super) async fn endpoint(&self) -> Result<Option<String>, Trouble> {
+        Ok(self.access().await?.endpoint.clone())
     }
 
     /// Does this on the threads that S3's answers are awaited on. It ends with whoever waits for it.
@@ -96,9 +113,15 @@ impl Bucket {
         }
     }
 
-    /// Whether the bucket is there and may be looked into.
-    pub(super) async fn look(&self, prefix: &str) -> Result<(), Trouble> {
+    /// Whether the bucket is there and may be looked into below this path, or as a whole if it is empty.
+    pub(super) async fn look(&self, path: &str) -> Result<(), Trouble> {
         let client = self.client().await?;
+        // The policies that Kappa prints allow lists of what is below the path, and a prefix without the `/` is more than that.
+        let prefix = if path.is_empty() {
+            String::new()
+        } else {
+            format!("{path}/")
+        };
         let request = client.list_objects_v2().bucket(&*self.name).prefix(prefix).max_keys(1);
         let looked = request.send().await;
         looked.map(|_| ()).map_err(|error| Trouble::of(error, &self.name))
@@ -270,18 +293,19 @@ pub(super) fn endpoint_of(config: &SdkConfig) -> Option<String> {
     own.or_else(|| config.endpoint_url().map(ToString::to_string))
 }
 
-fn client(config: &SdkConfig, endpoint: Option<&str>) -> Client {
+fn access(config: &SdkConfig, endpoint: Option<&str>) -> Access {
     let mut timeouts = TimeoutConfig::builder().read_timeout(ANSWER_LIMIT).build();
     if let Some(given) = config.timeout_config() {
         timeouts.take_defaults_from(given);
     }
     let mut builder = aws_sdk_s3::config::Builder::from(config).timeout_config(timeouts);
-    let is_elsewhere = endpoint.is_some() || endpoint_of(config).is_some();
     if let Some(endpoint) = endpoint {
         builder = builder.endpoint_url(endpoint);
     }
+    let endpoint = endpoint.map(str::to_string).or_else(|| endpoint_of(config));
     // Only AWS gives each bucket a host name of its own.
-    Client::from_conf(builder.force_path_style(is_elsewhere).build())
+    let client = Client::from_conf(builder.force_path_style(endpoint.is_some()).build());
+    Access { client, endpoint }
 }
 
 fn runtime() -> Result<&'static Runtime, Trouble> {

@@ -42,6 +42,8 @@ const BEYOND: u64 = 1 << 50;
 pub struct S3Store {
     address: Address,
     bucket: Bucket,
+    /// By which URL a worker opens the same place, wherever it runs.
+    for_workers: String,
 }
 
 impl S3Store {
@@ -52,15 +54,32 @@ impl S3Store {
     pub fn open(url: &str) -> Result<Self, StoreError> {
         let address = Address::parse(url).map_err(StoreError::Invalid)?;
         let bucket = Bucket::of(&address);
-        Self::looked(S3Store { address, bucket })
+        Self::looked(Self::at(address, bucket))
     }
 
-    fn looked(store: S3Store) -> Result<Self, StoreError> {
+    fn at(address: Address, bucket: Bucket) -> Self {
+        S3Store {
+            for_workers: address.for_workers(),
+            address,
+            bucket,
+        }
+    }
+
+    fn looked(mut store: S3Store) -> Result<Self, StoreError> {
         // A worker is started often, and may find out later.
         if !store.address.is_worker {
             let (bucket, path) = (store.bucket.clone(), store.address.path.clone());
-            let looked = bucket::blocking(async move { bucket.look(&path).await });
-            looked.map_err(|trouble| store.unavailable("open it".to_string(), trouble))?;
+            let looked = bucket::blocking(async move {
+                bucket.look(&path).await?;
+                bucket.endpoint().await
+            });
+            let endpoint = looked.map_err(|trouble| store.unavailable("open it".to_string(), trouble))?;
+            // The surroundings of a worker elsewhere need not name it.
+            let named = Address {
+                endpoint,
+                ..store.address.clone()
+            };
+            store.for_workers = named.for_workers();
         }
         Ok(store)
     }
@@ -236,7 +255,7 @@ impl Store for S3Store {
     }
 
     fn url(&self) -> String {
-        self.address.for_workers()
+        self.for_workers.clone()
     }
 }
 

@@ -12,7 +12,7 @@ const SERVERS: [fn() -> Server; 2] = [Server::ministack, Server::seaweedfs];
 fn store_with(server: &Server, url: &str, secret: &str) -> Result<S3Store, StoreError> {
     let address = Address::parse(url).unwrap();
     let bucket = Bucket::with(&address, &config_of(&server.endpoint(), ACCESS_KEY, secret));
-    S3Store::looked(S3Store { address, bucket })
+    S3Store::looked(S3Store::at(address, bucket))
 }
 
 fn store_on(server: &Server, url: &str) -> S3Store {
@@ -198,7 +198,7 @@ async fn a_put_whose_answer_was_lost_has_still_succeeded() {
     let proxy = Forgetful::before(&server).await;
     let address = Address::parse("s3://bucket").unwrap();
     let bucket = Bucket::with(&address, &config_of(&proxy.endpoint, ACCESS_KEY, SECRET_KEY));
-    let store = S3Store::looked(S3Store { address, bucket }).unwrap();
+    let store = S3Store::looked(S3Store::at(address, bucket)).unwrap();
     for (key, length) in [("short", 10), ("long", upload::PART + 1)] {
         for method in ["PUT ", "POST "] {
             let key = format!("{key}/{}", method.trim());
@@ -248,6 +248,17 @@ async fn a_url_that_names_no_place_is_refused_with_its_form() {
     let worker = store::open("s3://bucket/p?endpoint=http://127.0.0.1:9&role=worker").unwrap();
     assert_eq!(worker.url(), "s3://bucket/p?endpoint=http://127.0.0.1:9&role=worker");
     assert!(worker.is_shared());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_is_told_where_the_coordinators_surroundings_have_the_bucket() {
+    let server = Server::ministack();
+    server.make_bucket("bucket");
+    let store = store_on(&server, "s3://bucket/p");
+    let expected = format!("s3://bucket/p?endpoint={}&role=worker", server.endpoint());
+    assert_eq!(store.url(), expected);
+    // What people read is what they wrote.
+    assert_eq!(format!("{store:?}"), "S3Store(s3://bucket/p)");
 }
 
 #[test]

@@ -75,7 +75,7 @@ impl Trouble {
                 aws::said(&error)
             )),
             (403, _) => Trouble::lasting(format!(
-                "{}; the account may not do that: allow it in its policy (s3:GetObject, PutObject, DeleteObject, AbortMultipartUpload on \
+                "{}; the account may not do that: allow it in its policy (s3:GetObject, PutObject, DeleteObject, AbortMultipartUpload, ListMultipartUploadParts on \
                  arn:aws:s3:::{bucket}/*; s3:ListBucket, ListBucketMultipartUploads on arn:aws:s3:::{bucket})",
                 aws::said(&error)
             )),
