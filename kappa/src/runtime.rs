@@ -34,6 +34,7 @@ use crate::platform::Platform;
 use crate::protocol::{Payload, TaskSpec};
 use crate::record::place::Place;
 use crate::record::{About, Origin, Recorder};
+use crate::replicas::address;
 use crate::store::{Counted, Store};
 use crate::task::{TaskCall, TaskFunction};
 use bytes::Bytes;
@@ -240,7 +241,8 @@ impl Kappa {
             run: run.to_string(),
             function: function.to_string(),
             origin: Origin::here(self.inner.resume_arguments.clone()),
-            store: self.inner.store.url(),
+            // By which somebody who is no worker opens it, to remove what is left.
+            store: address::without_role(&self.inner.store.url()).to_string(),
             platform: self.inner.platform.name(),
             concurrency: self.inner.platform.concurrency() as u64,
             memory_limit: self.inner.platform.memory_limit(),

@@ -13,6 +13,7 @@ use crate::verify::{self as verifier, Verification};
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use kappa::cli::{LinkKind, PlatformKind, RunOptions};
+use std::fmt::Display;
 use std::io::{self, Write};
 use std::num::NonZero;
 use std::path::PathBuf;
@@ -147,15 +148,20 @@ pub fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => match error.downcast_ref::<Interrupt>() {
             Some(interrupt) => {
-                eprintln!("{interrupt}");
+                say(interrupt);
                 ExitCode::from(interrupt.exit_code())
             }
             None => {
-                eprintln!("error: {error:#}");
+                say(format_args!("error: {error:#}"));
                 ExitCode::FAILURE
             }
         },
     }
+}
+
+/// A line for people. Who has closed stderr does not want it.
+fn say(text: impl Display) {
+    let _ = writeln!(io::stderr().lock(), "{text}");
 }
 
 fn generate(args: &GenerateArgs) -> anyhow::Result<ExitCode> {
@@ -178,21 +184,21 @@ fn generate(args: &GenerateArgs) -> anyhow::Result<ExitCode> {
         anyhow::Ok((interrupts, outcome))
     })?;
     match outcome {
-        Ok(made) if made.tables == 0 => eprintln!(
+        Ok(made) if made.tables == 0 => say(format_args!(
             "all {} tables are there already in {}",
             TABLES.len(),
             args.output.display()
-        ),
-        Ok(made) => eprintln!(
+        )),
+        Ok(made) => say(format_args!(
             "{} tables with {} rows in {:.1} MB: {} ({:.1} s)",
             made.tables,
             made.rows,
             made.bytes as f64 / 1e6,
             args.output.display(),
             started.elapsed().as_secs_f64()
-        ),
+        )),
         Err(data::GenerateError::Cancelled) => {
-            eprintln!("{}", data::GenerateError::Cancelled);
+            say(data::GenerateError::Cancelled);
             let interrupt = runtime.block_on(interrupts.next());
             return Ok(ExitCode::from(interrupt.exit_code()));
         }
@@ -270,6 +276,7 @@ fn is_given(platform: &RunOptions) -> bool {
         advertise,
         store,
         state,
+        sync,
         chaos,
         metrics,
     } = platform;
@@ -283,6 +290,7 @@ fn is_given(platform: &RunOptions) -> bool {
         || advertise.is_some()
         || store.is_some()
         || state.is_some()
+        || *sync
         || chaos.is_some()
         || metrics.is_some()
 }
@@ -323,7 +331,7 @@ fn with_data(
     // What still runs in the background (a query's threads) must not keep the process from ending.
     runtime.shutdown_background();
     if platform.state.is_some() && outcome.as_ref().is_err_and(|error| error.is::<Interrupt>()) {
-        eprintln!("the same command goes on from here");
+        say("the same command goes on from here");
     }
     outcome
 }

@@ -53,8 +53,11 @@ pub fn serve_if_asked() {
     let arguments = std::iter::once(name.into()).chain(std::env::args_os().skip(2));
     let serve = CommandLine::parse_from(arguments).serve;
     // On a thread of its own, because `main` may be inside a runtime already (`#[tokio::main]`).
-    let served = std::thread::spawn(move || serve.answer()).join();
-    let is_well = end(served.unwrap_or_else(|_| Err(End::failed("it panicked")))) == std::process::ExitCode::SUCCESS;
+    let served = match std::thread::Builder::new().spawn(move || serve.answer()) {
+        Ok(serving) => serving.join().unwrap_or_else(|_| Err(End::failed("it panicked"))),
+        Err(cause) => Err(End::failed(format!("cannot start a thread: {cause}"))),
+    };
+    let is_well = end(served) == std::process::ExitCode::SUCCESS;
     std::process::exit(i32::from(!is_well));
 }
 

@@ -309,6 +309,33 @@ impl History {
         sums
     }
 
+    /// The latest invocation that did not end as it should, unless its task has gone on or ended since: whose, when, and what was said. Being throttled is of
+    /// no interest beside anything else.
+    pub fn trouble(&self) -> Option<(TaskId, u64, &str)> {
+        let troubles = self.tasks.iter().filter(|(_, task)| task.ended.is_none());
+        let troubles = troubles.filter_map(|(id, task)| {
+            let last = task
+                .invocations
+                .iter()
+                .rev()
+                .find(|invocation| invocation.ended.is_some())?;
+            let (rank, said) = match last.outcome.as_ref()? {
+                InvocationOutcome::Throttled(said) => (0, said.as_str()),
+                InvocationOutcome::Killed(said) => (1, said.as_str()),
+                InvocationOutcome::TimedOut => (2, "it ran out of time"),
+                InvocationOutcome::Crashed(said)
+                | InvocationOutcome::OutOfMemory(said)
+                | InvocationOutcome::Unstartable(said)
+                | InvocationOutcome::WrongProgram(said)
+                | InvocationOutcome::StoreAway(said) => (2, said.as_str()),
+                InvocationOutcome::Returned | InvocationOutcome::Unlinked(_) => return None,
+            };
+            Some((rank, last.ended?, *id, said))
+        });
+        let (_, at, task, said) = troubles.max_by_key(|(rank, at, ..)| (*rank, *at))?;
+        Some((task, at, said))
+    }
+
     /// Who waits for what at the end of the record: tasks with their latest wait.
     pub fn waiting(&self) -> impl Iterator<Item = (TaskId, &TaskHistory, &WaitHistory)> {
         self.tasks.iter().filter_map(|(id, task)| {
@@ -616,5 +643,46 @@ pub(crate) mod tests {
         assert_eq!(history.sums(), sums);
         assert_eq!(history.by_function(), [("a::f0", sums)]);
         assert_eq!(history.tasks[&task].error.as_deref(), Some("task 0 (a::f0) failed: no"));
+    }
+
+    #[test]
+    fn the_latest_trouble_is_told_until_its_task_has_gone_on_and_throttling_only_if_there_is_nothing_else() {
+        let spawned = |task: u64| RunEvent::TaskSpawned {
+            task: TaskId(task),
+            parent: None,
+            function: "a::f".to_string(),
+            name: None,
+        };
+        let started = |task: u64, incarnation| RunEvent::InvocationStarted {
+            task: TaskId(task),
+            incarnation,
+        };
+        let ended = |task: u64, incarnation, outcome| RunEvent::InvocationEnded {
+            task: TaskId(task),
+            incarnation,
+            outcome,
+            spent: Default::default(),
+        };
+        let mut events = vec![
+            spawned(0),
+            spawned(1),
+            started(0, 0),
+            ended(0, 0, InvocationOutcome::StoreAway("no such host".to_string())),
+            started(1, 0),
+            ended(1, 0, InvocationOutcome::Throttled("no room".to_string())),
+            started(0, 1),
+        ];
+        let told = |events: &[RunEvent]| {
+            let history = history(events.to_vec());
+            history.trouble().map(|(task, at, said)| (task.0, at, said.to_string()))
+        };
+        assert_eq!(told(&events), Some((0, 4, "no such host".to_string())));
+        events.push(ended(0, 1, InvocationOutcome::Returned));
+        assert_eq!(told(&events), Some((1, 6, "no room".to_string())));
+        events.push(RunEvent::TaskEnded {
+            task: TaskId(1),
+            error: None,
+        });
+        assert_eq!(told(&events), None);
     }
 }

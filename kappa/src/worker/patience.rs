@@ -85,9 +85,9 @@ impl Patient {
         let mut pause = FIRST_PAUSE;
         loop {
             let cause = match self.unless_silent(attempt()).await {
-                Some(Err(cause)) if cause.is_retryable() => cause,
-                Some(outcome) => return outcome,
-                None => silent(),
+                Ok(Err(cause)) if cause.is_retryable() => cause,
+                Ok(outcome) => return outcome,
+                Err(silence) => silence,
             };
             let now = self.clock.now();
             let failing = now.since(*failing_since.get_or_insert(now));
@@ -114,28 +114,31 @@ impl Patient {
         }
     }
 
-    /// What the attempt comes to; `None` if the time limit is near and the store does not say a word.
-    async fn unless_silent<T>(&self, attempt: impl Future<Output = T>) -> Option<T> {
+    /// What the attempt comes to; an error if the time limit is near and the store does not say a word, or nothing but that it is not there.
+    async fn unless_silent<T>(&self, attempt: impl Future<Output = T>) -> Result<T, StoreError> {
         let Some(limit) = self.time_limit else {
-            return Some(attempt.await);
+            return Ok(attempt.await);
         };
         // First the attempt: most are over before a timer is needed.
         match select(pin!(attempt), pin!(self.until_silence(limit))).await {
-            Either::Left((outcome, _)) => Some(outcome),
-            Either::Right(((), _)) => None,
+            Either::Left((outcome, _)) => Ok(outcome),
+            Either::Right((silence, _)) => Err(silence),
         }
     }
 
     /// Returns just before the time limit if the store does not even answer a small question by then. If it does, it is only slow, and this never returns:
     /// whatever takes so long has to be put between two checkpoints by the program, which the time limit will tell.
-    async fn until_silence(&self, limit: Duration) {
+    async fn until_silence(&self, limit: Duration) -> StoreError {
         self.clock.sleep((limit / 4 * 3).saturating_sub(self.elapsed())).await;
         let end = last_moment(limit).max(self.elapsed() + limit / SHORTEST_SILENCE);
         let silence = pin!(async { self.clock.sleep(end.saturating_sub(self.elapsed())).await });
         let answer = pin!(self.store.get(&self.nothing));
         match select(answer, silence).await {
-            Either::Right(_) => {}
-            Either::Left((Err(cause), silence)) if cause.is_retryable() => silence.await,
+            Either::Right(_) => silent(),
+            Either::Left((Err(cause), silence)) if cause.is_retryable() => {
+                silence.await;
+                cause
+            }
             Either::Left(_) => pending().await,
         }
     }

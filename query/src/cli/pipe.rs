@@ -37,7 +37,9 @@ pub(crate) async fn run(shell: &mut Shell) -> Result<(), Stop> {
 /// The lines, read by a thread of their own: waiting for one can be interrupted.
 fn lines_of_stdin() -> mpsc::Receiver<io::Result<String>> {
     let (sender, receiver) = mpsc::channel(64);
-    std::thread::spawn(move || {
+    let of_thread = sender.clone();
+    let read = move || {
+        let sender = of_thread;
         let mut stdin = io::stdin().lock();
         loop {
             let mut line = String::new();
@@ -52,7 +54,11 @@ fn lines_of_stdin() -> mpsc::Receiver<io::Result<String>> {
                 return;
             }
         }
-    });
+    };
+    if let Err(cause) = std::thread::Builder::new().spawn(read) {
+        // There is room for it.
+        let _ = sender.try_send(Err(cause));
+    }
     receiver
 }
 

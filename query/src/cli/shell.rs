@@ -214,6 +214,7 @@ fn summary(stats: &RunStats, cost: Option<&str>) -> String {
         (stats.crashed, "crashed"),
         (stats.out_of_memory, "out of memory"),
         (stats.throttled, "throttled"),
+        (stats.store_away, "without the store"),
     ] {
         if count > 0 {
             text.push_str(&format!("; {count} {what}"));

@@ -14,6 +14,7 @@ use crate::stage::{Stage, StageId};
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::common::Result as DataFusionResult;
+use datafusion::common::internal_datafusion_err;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_plan::ExecutionPlan;
@@ -131,7 +132,13 @@ async fn decode(store: &Arc<dyn Store>, work: &StageWork) -> Result<Arc<Fragment
     // The fragment outlives the invocation that decodes it.
     let context = task_context(&work.options, source.through(innermost(store).clone()))?;
     let mut stage = Stage::from_bytes(&store.get(&work.fragment).await?, &context)?;
-    debug_assert_eq!(stage.id, work.stage);
+    if stage.id != work.stage {
+        let cause = internal_datafusion_err!("it is that of stage {}", stage.id);
+        return Err(QueryError::codec(
+            format!("the fragment of stage {}", work.stage),
+            cause,
+        ));
+    }
     stage.fragment = yielding(stage.fragment)?;
     Ok(Arc::new(Fragment { stage, context, source }))
 }

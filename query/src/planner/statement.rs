@@ -11,10 +11,13 @@ use crate::error::{QueryError, Result};
 use crate::session::Session;
 use crate::stage::StageGraph;
 
+const BATCH_SIZE: &str = "datafusion.execution.batch_size";
+const LARGEST_BATCH: u64 = 1 << 20;
+
 /// The settings that a statement may change: those that workers are told, or that planning alone depends on. Others could make an operator look
 /// across partitions.
 const SETTINGS: [&str; 8] = [
-    "datafusion.execution.batch_size",
+    BATCH_SIZE,
     "datafusion.execution.time_zone",
     "datafusion.optimizer.hash_join_single_partition_threshold",
     "datafusion.optimizer.hash_join_single_partition_threshold_rows",
@@ -38,7 +41,15 @@ fn changed_setting(plan: &LogicalPlan) -> Result<Option<(String, Option<String>)
     };
     match plan {
         LogicalPlan::Statement(PlanStatement::SetVariable(set)) => {
-            Ok(Some((allowed(&set.variable)?, Some(set.value.clone()))))
+            let name = allowed(&set.variable)?;
+            // Operators take memory for so many rows in advance.
+            if name == BATCH_SIZE && set.value.parse().is_ok_and(|rows: u64| rows > LARGEST_BATCH) {
+                return Err(QueryError::unsupported(
+                    format!("SET {name} = {}", set.value),
+                    format!("a batch has at most {LARGEST_BATCH} rows"),
+                ));
+            }
+            Ok(Some((name, Some(set.value.clone()))))
         }
         LogicalPlan::Statement(PlanStatement::ResetVariable(reset)) => Ok(Some((allowed(&reset.variable)?, None))),
         LogicalPlan::Statement(other) => Err(QueryError::unsupported(

@@ -34,12 +34,14 @@ pub struct Extent {
     pub length: u64,
     /// Number of rows.
     pub rows: u64,
+    /// CRC-32 of the bytes: what a disk has changed must neither become an answer nor reach Arrow's decoder, which panics.
+    pub checksum: u32,
 }
 
 impl Extent {
     /// The bytes of the bucket.
     pub fn range(&self) -> Range<u64> {
-        self.start..self.start + self.length
+        self.start..self.start.saturating_add(self.length)
     }
 }
 
@@ -184,6 +186,7 @@ impl ObjectWriter {
                 start: object.len() as u64,
                 length: bytes.len() as u64,
                 rows: bucket.rows,
+                checksum: crc32fast::hash(&bytes),
             });
             if object.is_empty() {
                 object = bytes;
@@ -211,8 +214,15 @@ impl BucketWriter {
 /// Reads the batches of one bucket; arrays share the memory of `bytes` where alignment allows.
 ///
 /// # Errors
-/// If the bytes are not a whole IPC stream.
-pub fn decode_bucket(bytes: Bytes) -> Result<Vec<RecordBatch>, ArrowError> {
+/// If the bytes are not those that were written there.
+pub fn decode_bucket(bytes: Bytes, extent: &Extent) -> Result<Vec<RecordBatch>, ArrowError> {
+    if crc32fast::hash(&bytes) != extent.checksum {
+        return Err(ArrowError::IpcError(format!(
+            "{} bytes from {} on are not those that were written there",
+            bytes.len(),
+            extent.start
+        )));
+    }
     let mut buffer = Buffer::from(bytes);
     let mut decoder = StreamDecoder::new();
     let mut batches = Vec::new();
@@ -252,11 +262,27 @@ mod tests {
         assert_eq!(extents[1].length, 0);
         let read = |extent: &Extent| {
             let range = extent.range();
-            let batches = decode_bucket(object.slice(range.start as usize..range.end as usize)).unwrap();
+            let bytes = object.slice(range.start as usize..range.end as usize);
+            let batches = decode_bucket(bytes, extent).unwrap();
             datafusion::arrow::compute::concat_batches(&rows(0..1).schema(), &batches).unwrap()
         };
         assert_eq!(read(&extents[0]), rows(0..30_000));
         assert_eq!(read(&extents[2]).num_rows(), 210);
+    }
+
+    #[test]
+    fn a_bucket_of_which_a_single_bit_has_changed_is_refused_wherever_that_is() {
+        let mut writer = ObjectWriter::new(rows(0..1).schema(), 1);
+        writer.push(0, rows(0..50)).unwrap();
+        let (object, extents) = writer.finish().unwrap();
+        assert!(decode_bucket(object.clone(), &extents[0]).is_ok());
+        for place in 0..object.len() {
+            let mut damaged = object.to_vec();
+            damaged[place] ^= 4;
+            let said = decode_bucket(damaged.into(), &extents[0]).unwrap_err().to_string();
+            assert!(said.contains("not those that were written"), "byte {place}: {said}");
+        }
+        assert!(decode_bucket(object.slice(..object.len() - 1), &extents[0]).is_err());
     }
 
     #[test]
@@ -270,10 +296,10 @@ mod tests {
     fn a_truncated_bucket_is_an_error_and_not_fewer_rows() {
         let mut writer = ObjectWriter::new(rows(0..1).schema(), 1);
         writer.push(0, rows(0..20_000)).unwrap();
-        let (object, _) = writer.finish().unwrap();
+        let (object, extents) = writer.finish().unwrap();
         for length in [1, 100, object.len() / 2, object.len() - 9] {
             assert!(
-                decode_bucket(object.slice(..length)).is_err(),
+                decode_bucket(object.slice(..length), &extents[0]).is_err(),
                 "cut off after {length} bytes"
             );
         }
@@ -298,6 +324,7 @@ mod tests {
                 start: 0,
                 length: 1,
                 rows: 5,
+                checksum: 9,
             }],
         };
         let schema = encode_schema(&rows(0..1).schema()).unwrap().into();

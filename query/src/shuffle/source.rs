@@ -103,7 +103,7 @@ impl StoreShuffle {
                 let bytes: Bytes = read
                     .pop()
                     .ok_or_else(|| exec_datafusion_err!("object {key}: the store gave no bytes"))?;
-                let batches = decode_bucket(bytes)
+                let batches = decode_bucket(bytes, &extent)
                     .map_err(|cause| exec_datafusion_err!("object {key} of stage {stage} is damaged: {cause}"))?;
                 Ok::<_, DataFusionError>(stream::iter(batches.into_iter().map(Ok)))
             }

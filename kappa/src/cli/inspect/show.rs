@@ -114,6 +114,9 @@ fn head(history: &History, text: &mut String) {
         let times: Vec<_> = history.recoveries.iter().map(|at| time(*at)).collect();
         line("recoveries", format!("{} ({})", times.len(), times.join(", ")));
     }
+    if let Some((task, at, said)) = history.trouble() {
+        line("trouble", plain(&format!("task {task} at {}: {said}", time(at))));
+    }
     if let Some(trouble) = &about.trouble {
         line("record", plain(trouble));
     }

@@ -112,8 +112,13 @@ impl<'a> Plan<'a> {
             }
             Ok(())
         };
+        // Those that the system does not give are missed only if there are none at all.
         let results: Vec<_> = thread::scope(|scope| {
-            let threads: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
+            let start = |_| thread::Builder::new().spawn_scoped(scope, work).ok();
+            let threads: Vec<_> = (0..workers).filter_map(start).collect();
+            if threads.is_empty() {
+                return vec![Ok(work())];
+            }
             threads.into_iter().map(|thread| thread.join()).collect()
         });
         if cancelled.load(Ordering::Relaxed) {
