@@ -25,6 +25,7 @@ use std::fs::{self, File, TryLockError};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// What an appended record survives.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -39,6 +40,10 @@ pub enum Durability {
 /// Records are replaced by a snapshot when they have so many bytes: reading them again takes less than a millisecond, and writing a snapshot costs less than
 /// a hundredth of what was appended meanwhile.
 const SNAPSHOT_FLOOR: usize = 256 << 10;
+
+/// How long a lock is waited for: what is left of a run that was stopped in this process lets go of it a moment later.
+const LOCK_TRIES: u32 = 30;
+const LOCK_PAUSE: Duration = Duration::from_millis(10);
 
 /// The record of one run in a folder of its own.
 pub struct FileJournal {
@@ -76,7 +81,7 @@ impl FileJournal {
         Ok(Self::with(path, durability, lock, 0, log))
     }
 
-    /// Opens the journal that another coordinator has left.
+    /// Opens the journal that another coordinator has left. May block for a moment.
     ///
     /// # Errors
     /// [`JournalError::NotFound`] if there is none, [`JournalError::InUse`] if another process has it open, [`JournalError::Unavailable`] if it is damaged.
@@ -282,11 +287,14 @@ fn lock(folder: &Path) -> Result<File, LockTrouble> {
     let mut options = File::options();
     let options = options.write(true).create(true).truncate(false);
     let file = options.open(folder.join("lock")).map_err(LockTrouble::Io)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(LockTrouble::Held),
-        Err(TryLockError::Error(cause)) => Err(LockTrouble::Io(cause)),
+    for _ in 0..LOCK_TRIES {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) => std::thread::sleep(LOCK_PAUSE),
+            Err(TryLockError::Error(cause)) => return Err(LockTrouble::Io(cause)),
+        }
     }
+    Err(LockTrouble::Held)
 }
 
 fn unavailable(path: &Path, action: &str, cause: impl ToString) -> JournalError {
