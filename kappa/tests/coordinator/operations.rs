@@ -38,7 +38,10 @@ async fn r07_a_hundred_thousand_checkpoints_in_the_background_change_nothing_and
     let handle = kappa.start(hurry(100_000)).await.expect("a run");
     assert_eq!(handle.wait().await.expect("a result"), (0..100_000).sum::<u64>());
     let stats = handle.stats();
-    assert!(stats.checkpoints <= 100_001 && stats.superseded > 1000, "{stats:?}");
+    assert!(
+        (2..50_000).contains(&stats.checkpoints),
+        "newer ones take the place of older ones: {stats:?}"
+    );
     assert_eq!(stats.invocations, 1, "it was not stopped");
     drop((handle, kappa));
     let left = bytes_below(folder.path());
