@@ -108,9 +108,8 @@ impl Journey {
             if !passes || waited >= PATIENCE {
                 return Some(Err(cause));
             }
-            if self.shared.gate.hold().is_none() {
-                return None;
-            }
+            // Not if the run has been stopped meanwhile.
+            drop(self.shared.gate.hold()?);
             tracing::debug!(run = %self.shared.setup.run, %cause, "an object does not get to S3 yet");
             let pause = unevenly(delay);
             self.shared.setup.clock.sleep(pause).await;
