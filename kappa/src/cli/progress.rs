@@ -51,8 +51,10 @@ impl Progress {
 }
 
 /// A line that moves while something is waited for, if stderr is a terminal. It goes when this is dropped.
+#[cfg(feature = "aws")]
 pub(super) struct Waiting(Option<ProgressBar>);
 
+#[cfg(feature = "aws")]
 impl Waiting {
     pub(super) fn start() -> Self {
         Waiting(stderr().is_terminal().then(|| {
@@ -74,6 +76,7 @@ impl Waiting {
     }
 }
 
+#[cfg(feature = "aws")]
 impl Drop for Waiting {
     fn drop(&mut self) {
         if let Some(bar) = &self.0 {

@@ -145,11 +145,13 @@ impl End {
     }
 
     /// The same for a message that says itself what it is.
+    #[cfg(feature = "aws")]
     pub(super) fn plain(message: String) -> Self {
         End { message, code: FAILED }
     }
 
     /// A signal has ended it.
+    #[cfg(feature = "aws")]
     pub(super) fn interrupted(message: impl std::fmt::Display, code: u8) -> Self {
         End {
             message: message.to_string(),

@@ -15,6 +15,10 @@ pub(crate) type Running<'a> = Pin<Box<dyn Future<Output = Result<Vec<u8>, Stop>>
 /// One registered task function.
 pub struct Registration {
     name: &'static str,
+    #[cfg_attr(
+        not(feature = "aws"),
+        expect(dead_code, reason = "functions of AWS are asked whether they are the same program")
+    )]
     fingerprint: u64,
     begin: for<'a> fn(&'a mut Context, &'a [u8]) -> Running<'a>,
     resume: for<'a> fn(&'a mut Context) -> Running<'a>,

@@ -48,16 +48,50 @@ async fn r07_a_hundred_thousand_checkpoints_in_the_background_change_nothing_and
     assert!(left < 100_000, "{left} bytes are left");
 }
 
+/// What goes while it is looked at counts nothing.
 fn bytes_below(folder: &Path) -> u64 {
-    let entries = std::fs::read_dir(folder)
-        .expect("a folder")
-        .map(|entry| entry.expect("an entry"));
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     entries
-        .map(|entry| match entry.metadata().expect("it is there") {
-            kind if kind.is_dir() => bytes_below(&entry.path()),
-            file => file.len(),
+        .map(|entry| match entry.metadata() {
+            Ok(kind) if kind.is_dir() => bytes_below(&entry.path()),
+            Ok(file) => file.len(),
+            Err(_) => 0,
         })
         .sum()
+}
+
+#[kappa::task]
+async fn counts(cx: &mut kappa::Context, to: u64) -> u64 {
+    let mut sum = 0;
+    for _ in 0..to {
+        sum += 1;
+        cx.checkpoint().await;
+    }
+    sum
+}
+
+#[tokio::test]
+async fn r17_a_task_that_checkpoints_a_hundred_thousand_times_leaves_the_disk_as_it_was() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let kappa = Kappa::builder()
+        .state_dir(folder.path())
+        .build()
+        .await
+        .expect("a place");
+    let handle = kappa.start(counts(100_000)).await.expect("a run");
+    let waiting = handle.wait();
+    tokio::pin!(waiting);
+    let mut most = 0;
+    let result = loop {
+        tokio::select! {
+            ended = &mut waiting => break ended.expect("a result"),
+            () = tokio::time::sleep(Duration::from_millis(5)) => most = most.max(bytes_below(folder.path())),
+        }
+    };
+    assert_eq!(result, 100_000);
+    assert!((1..1 << 20).contains(&most), "{most} bytes at once");
+    let left = bytes_below(folder.path());
+    assert!(left < 100_000, "{left} bytes are left");
 }
 
 #[tokio::test]
