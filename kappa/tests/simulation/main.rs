@@ -2,6 +2,8 @@
 //! seeds as you like.
 
 mod processes;
+#[path = "../redis/servers.rs"]
+mod servers;
 mod world;
 
 use world::many::{many, one};

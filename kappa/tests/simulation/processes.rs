@@ -1,5 +1,7 @@
-//! The same programs in real processes: coordinator and workers are killed and stopped by signals, again and again. `KAPPA_SEEDS=n` runs more of them.
+//! The same programs in real processes: coordinator, workers and the Redis servers that keep the state are killed and stopped by signals, again and again.
+//! `KAPPA_SEEDS=n` runs more of them.
 
+use crate::servers::Servers;
 use crate::world::{self, verdict};
 use kappa::Kappa;
 use kappa::TaskError;
@@ -30,19 +32,23 @@ fn serving() {
 #[test]
 #[ignore = "a helper of the next test"]
 fn coordinating() {
-    let (Ok(folder), Ok(seed)) = (std::env::var(STATE), std::env::var(SEED)) else {
+    let (Ok(state), Ok(seed)) = (std::env::var(STATE), std::env::var(SEED)) else {
         return;
     };
     let seed = seed.parse().expect("a number");
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    let outcome = runtime.block_on(coordinate(Path::new(&folder), seed));
+    let outcome = runtime.block_on(coordinate(&state, seed));
     let bytes = postcard::to_stdvec(&outcome).expect("plain data");
     let text: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
     println!("\noutcome {text}");
 }
 
-async fn coordinate(folder: &Path, seed: u64) -> Result<Vec<u8>, TaskError> {
-    let store = kappa::store::open(&format!("file:{}", folder.join("store").display())).expect("a store");
+async fn coordinate(state: &str, seed: u64) -> Result<Vec<u8>, TaskError> {
+    let store = match state.starts_with("redis://") {
+        true => kappa::store::open(state),
+        false => kappa::store::open(&format!("file:{state}/store")),
+    };
+    let store = store.expect("a store");
     let options = ProcessOptions {
         workers: 3,
         arguments: ["--exact", "processes::serving", "--nocapture"]
@@ -61,7 +67,7 @@ async fn coordinate(folder: &Path, seed: u64) -> Result<Vec<u8>, TaskError> {
     let kappa = Kappa::builder()
         .platform(Arc::new(platform))
         .store(store)
-        .state_dir(folder)
+        .state(state)
         .time_limit(Duration::from_secs(2))
         .tuning(tuning)
         .build()
@@ -99,10 +105,10 @@ struct Coordinator {
 }
 
 impl Coordinator {
-    fn start(folder: &Path, seed: u64) -> Self {
+    fn start(state: &str, seed: u64) -> Self {
         let mut child = Command::new(std::env::current_exe().expect("this test"))
             .args(["--exact", "processes::coordinating", "--ignored", "--nocapture"])
-            .env(STATE, folder)
+            .env(STATE, state)
             .env(SEED, seed.to_string())
             .stdout(Stdio::piped())
             .spawn()
@@ -117,6 +123,16 @@ impl Coordinator {
             }
         });
         Coordinator { child, lines }
+    }
+
+    fn until_begun(&self) {
+        loop {
+            match self.lines.recv_timeout(Duration::from_secs(60)) {
+                Ok(line) if line == "begun" => return,
+                Ok(_) => {}
+                Err(trouble) => panic!("the coordinator does not begin: {trouble:?}"),
+            }
+        }
     }
 
     fn pid(&self) -> i32 {
@@ -171,15 +187,27 @@ struct Counts {
     coordinators_stopped: u32,
     workers_killed: u32,
     workers_stopped: u32,
+    servers_killed: u32,
+    servers_stopped: u32,
 }
 
-/// Runs a seed's program to its end, whatever it takes; gives its outcome.
-fn torment(seed: u64, folder: &Path, counts: &mut Counts) -> Result<Vec<u8>, TaskError> {
+/// Runs a seed's program to its end, whatever it takes; gives its outcome. Of two servers one is killed and started again, and the other one only stopped: what is
+/// left must have everything.
+fn torment(
+    seed: u64,
+    state: &str,
+    mut servers: Option<&mut Servers>,
+    counts: &mut Counts,
+) -> Result<Vec<u8>, TaskError> {
     let mut random = SmallRng::seed_from_u64(seed);
     let mut seen = BTreeSet::new();
     let mut left = 14;
     let outcome = 'lives: loop {
-        let coordinator = Coordinator::start(folder, seed);
+        let coordinator = Coordinator::start(state, seed);
+        if servers.is_some() {
+            // Whoever has left its lease behind is watched for some seconds.
+            coordinator.until_begun();
+        }
         loop {
             let pause = match left {
                 0 => Duration::from_secs(60),
@@ -200,7 +228,8 @@ fn torment(seed: u64, folder: &Path, counts: &mut Counts) -> Result<Vec<u8>, Tas
             let workers = coordinator.workers();
             seen.extend(identified(&workers));
             let worker = (!workers.is_empty()).then(|| workers[random.random_range(0..workers.len())]);
-            match (random.random_range(0..6), worker) {
+            let kinds = if servers.is_some() { 9 } else { 6 };
+            match (random.random_range(0..kinds), worker) {
                 (0, _) => {
                     counts.coordinators_killed += 1;
                     coordinator.kill();
@@ -215,6 +244,24 @@ fn torment(seed: u64, folder: &Path, counts: &mut Counts) -> Result<Vec<u8>, Tas
                 (2 | 3, Some(worker)) => {
                     counts.workers_killed += 1;
                     send(worker, Signal::SIGKILL);
+                }
+                (6 | 7, _) => {
+                    let Some(server) = servers.as_mut().map(|servers| &mut servers.0[0]) else {
+                        continue;
+                    };
+                    counts.servers_killed += 1;
+                    server.kill();
+                    std::thread::sleep(Duration::from_millis(random.random_range(1..500)));
+                    server.restart();
+                }
+                (8, _) => {
+                    let Some(server) = servers.as_ref().map(|servers| &servers.0[1]) else {
+                        continue;
+                    };
+                    counts.servers_stopped += 1;
+                    server.pause();
+                    std::thread::sleep(Duration::from_millis(random.random_range(1..500)));
+                    server.go_on();
                 }
                 (_, Some(worker)) => {
                     counts.workers_stopped += 1;
@@ -263,7 +310,8 @@ fn programs_whose_processes_are_killed_and_stopped_have_the_models_result_and_le
     let seeds = std::env::var("KAPPA_SEEDS").ok().and_then(|count| count.parse().ok());
     for seed in 0..seeds.unwrap_or(12) {
         let folder = tempfile::tempdir().expect("a folder");
-        let outcome = torment(seed, folder.path(), &mut counts).map(Into::into);
+        let state = folder.path().to_str().expect("text");
+        let outcome = torment(seed, state, None, &mut counts).map(Into::into);
         assert_eq!(verdict(&world::for_processes(seed), &outcome), None, "seed {seed}");
         let left = files(&folder.path().join("store/runs"));
         assert_eq!(left, 0, "seed {seed}: objects are left");
@@ -271,6 +319,26 @@ fn programs_whose_processes_are_killed_and_stopped_have_the_models_result_and_le
     println!("{counts:?}");
     assert!(
         counts.coordinators_killed > 5 && counts.workers_killed > 10,
+        "{counts:?}"
+    );
+}
+
+#[test]
+fn so_have_those_whose_state_is_on_redis_servers_that_are_killed_and_stopped_as_well() {
+    let mut counts = Counts::default();
+    let seeds = std::env::var("KAPPA_SEEDS").ok().and_then(|count| count.parse().ok());
+    for seed in 100..100 + seeds.unwrap_or(40) {
+        let mut servers = Servers::start(2);
+        let url = servers.url();
+        let outcome = torment(seed, &url, Some(&mut servers), &mut counts).map(Into::into);
+        assert_eq!(verdict(&world::for_processes(seed), &outcome), None, "seed {seed}");
+        let mut left = servers.0[1].values();
+        left.retain(|key| key.starts_with("kappa:o:runs/"));
+        assert_eq!(left, Vec::<String>::new(), "seed {seed}: objects are left");
+    }
+    println!("{counts:?}");
+    assert!(
+        counts.coordinators_killed > 2 && counts.workers_killed > 4 && counts.servers_killed > 4,
         "{counts:?}"
     );
 }
