@@ -159,7 +159,7 @@ impl Coordinator {
             tuning,
             environment,
         };
-        coordinator.shared.pass(Milestone::First, started).await;
+        coordinator.shared.pass(Milestone::Recorded, started).await;
         match coordinator.shared.failure() {
             Some(error) => Err(error),
             None => Ok(coordinator),
@@ -269,7 +269,7 @@ impl Coordinator {
 
     /// Hands over the coordinator once its first event is durable.
     async fn begin(self, event: Event) -> Result<Self, RunError> {
-        self.shared.pass(Milestone::First, event).await;
+        self.shared.pass(Milestone::Recorded, event).await;
         match self.shared.failure() {
             Some(error) => Err(error),
             None => Ok(self),

@@ -184,11 +184,7 @@ async fn a_run_with_a_state_directory_is_interrupted_resumed_listed_asked_again_
 #[tokio::test]
 async fn the_result_of_another_program_is_an_error_that_says_so() {
     let folder = tempfile::tempdir().expect("a folder");
-    let kappa = Kappa::builder()
-        .state_dir(folder.path())
-        .build()
-        .await
-        .expect("a place");
+    let kappa = kappa_in(folder.path()).await;
     let handle = kappa.start(square(3)).await.expect("a run");
     let run = handle.id();
     assert_eq!(handle.wait().await.expect("a result"), 9);
@@ -212,11 +208,7 @@ async fn a_state_directory_that_cannot_be_made_is_named() {
 #[tokio::test]
 async fn dropping_a_handle_stops_the_run() {
     let folder = tempfile::tempdir().expect("a folder");
-    let kappa = Kappa::builder()
-        .state_dir(folder.path())
-        .build()
-        .await
-        .expect("a place");
+    let kappa = kappa_in(folder.path()).await;
     let handle = kappa.start(sleepy()).await.expect("a run");
     let run = handle.id();
     tokio::time::sleep(Duration::from_millis(20)).await;

@@ -8,24 +8,10 @@ use kappa::runtime::{Observation, Observer, RunEnd, RunEvent, RunStats};
 use std::io;
 use std::sync::{Arc, Mutex};
 
-#[kappa::task]
-async fn counts(cx: &mut kappa::Context, to: u64) -> u64 {
-    let mut n = 0;
-    while n < to {
-        n += 1;
-        cx.checkpoint().await;
-    }
-    n
-}
-
 #[tokio::test]
 async fn the_record_of_a_run_adds_up_to_what_its_coordinator_counted() {
     let folder = tempfile::tempdir().expect("a folder");
-    let kappa = Kappa::builder()
-        .state_dir(folder.path())
-        .build()
-        .await
-        .expect("a place");
+    let kappa = kappa_in(folder.path()).await;
     let handle = kappa.start(long(3, 40)).await.expect("a run");
     let value: u64 = handle.wait().await.expect("a result");
     assert_eq!(value, expected_long(3, 40));
@@ -55,11 +41,7 @@ async fn the_record_of_a_run_adds_up_to_what_its_coordinator_counted() {
 #[tokio::test]
 async fn r17_the_record_of_a_task_with_a_hundred_thousand_checkpoints_stays_short() {
     let folder = tempfile::tempdir().expect("a folder");
-    let kappa = Kappa::builder()
-        .state_dir(folder.path())
-        .build()
-        .await
-        .expect("a place");
+    let kappa = kappa_in(folder.path()).await;
     let mut lengths = Vec::new();
     for checkpoints in [1000, 100_000] {
         let handle = kappa.start(counts(checkpoints)).await.expect("a run");

@@ -60,24 +60,10 @@ fn bytes_below(folder: &Path) -> u64 {
         .sum()
 }
 
-#[kappa::task]
-async fn counts(cx: &mut kappa::Context, to: u64) -> u64 {
-    let mut sum = 0;
-    for _ in 0..to {
-        sum += 1;
-        cx.checkpoint().await;
-    }
-    sum
-}
-
 #[tokio::test]
 async fn r17_a_task_that_checkpoints_a_hundred_thousand_times_leaves_the_disk_as_it_was() {
     let folder = tempfile::tempdir().expect("a folder");
-    let kappa = Kappa::builder()
-        .state_dir(folder.path())
-        .build()
-        .await
-        .expect("a place");
+    let kappa = kappa_in(folder.path()).await;
     let handle = kappa.start(counts(100_000)).await.expect("a run");
     let waiting = handle.wait();
     tokio::pin!(waiting);

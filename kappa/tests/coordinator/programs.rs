@@ -1,5 +1,6 @@
 //! Small programs for these tests.
 
+use kappa::Kappa;
 use kappa::prelude::*;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -129,6 +130,22 @@ pub async fn long(cx: &mut Context, parts: u64, each: u64) -> Result<u64> {
 
 pub(crate) fn expected_long(parts: u64, each: u64) -> u64 {
     (0..parts * each).sum::<u64>() + (0..3 * each).sum::<u64>()
+}
+
+/// A place whose state is in this folder.
+pub(crate) async fn kappa_in(folder: &Path) -> Kappa {
+    Kappa::builder().state_dir(folder).build().await.expect("a place")
+}
+
+/// Counts, with a checkpoint after every step.
+#[kappa::task]
+pub async fn counts(cx: &mut Context, to: u64) -> u64 {
+    let mut n = 0;
+    while n < to {
+        n += 1;
+        cx.checkpoint().await;
+    }
+    n
 }
 
 /// Sums up, with a checkpoint in the background after every step.

@@ -27,8 +27,8 @@ pub(super) enum Input {
 /// An event that somebody waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Milestone {
-    /// Everything up to here: of a run that begins, that it can be resumed from now on; later, that it is still this coordinator's.
-    First,
+    /// It is in the journal: a run that begins can be resumed from now on, and one that goes on is still this coordinator's.
+    Recorded,
     /// Nothing but the result is needed any more.
     Last,
 }

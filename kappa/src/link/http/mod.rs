@@ -50,6 +50,8 @@ mod stalled;
 #[cfg(test)]
 mod tests;
 
+#[cfg(test)]
+pub(crate) use client::HttpLink;
 pub(crate) use client::{HttpClient, Left, with_causes};
 pub use secret::Secret;
 pub use server::{HttpOptions, HttpServer, Opened};

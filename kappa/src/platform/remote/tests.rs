@@ -5,7 +5,7 @@ use super::worker::Stuck;
 use super::*;
 use crate::ids::{RunId, TaskId};
 use crate::link::Link;
-use crate::link::http::{Access, HttpClient, HttpOptions, HttpServer, Opened};
+use crate::link::http::{Access, HttpClient, HttpLink, HttpOptions, HttpServer, Left, Opened};
 use crate::prelude::*;
 use crate::protocol::{Answer, Call, Invocation, InvocationOutcome, Payload, Reply, Request, Start};
 use crate::store::{FileStore, Store};
@@ -16,6 +16,7 @@ use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
+use tokio::sync::oneshot;
 
 #[kappa::task]
 async fn counting(cx: &mut Context, to: u64) -> u64 {
@@ -377,14 +378,18 @@ fn checkpoint(sequence: u64) -> Request {
     }
 }
 
+/// The ways of two workers that were given the same order.
+fn twins(invocation: &Invocation, opened: &Opened) -> [(Arc<HttpLink>, oneshot::Receiver<Left>); 2] {
+    let client = Arc::new(HttpClient::new());
+    [(); 2].map(|()| client.link(invocation, opened.access()).unwrap())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a03_what_another_worker_reports_than_the_one_that_is_heard_is_not_believed() {
     let place = Place::new();
     let invocation = invocation(resting());
     let opened = place.server.open(&invocation, place.link.clone()).unwrap();
-    let client = Arc::new(HttpClient::new());
-    let (first, _left) = client.link(&invocation, opened.access()).unwrap();
-    let (twin, _also) = client.link(&invocation, opened.access()).unwrap();
+    let [(first, _left), (twin, _also)] = twins(&invocation, &opened);
     assert_eq!(first.send(checkpoint(1)).await, Reply::Answer(Answer::Done));
     for (delivery, end) in [
         (Some(twin.delivery()), End::Unlinked(Box::new(checkpoint(6)))),
@@ -407,9 +412,7 @@ async fn a03_once_a_worker_has_reported_no_other_is_heard() {
     let place = Place::new();
     let invocation = invocation(resting());
     let opened = place.server.open(&invocation, place.link.clone()).unwrap();
-    let client = Arc::new(HttpClient::new());
-    let (first, _left) = client.link(&invocation, opened.access()).unwrap();
-    let (twin, _also) = client.link(&invocation, opened.access()).unwrap();
+    let [(first, _left), (twin, _also)] = twins(&invocation, &opened);
     let end = Part::Here(End::Unlinked(Box::new(checkpoint(6))));
     let outcome = read_of(&place, invocation.clone(), end, Some(first.delivery()), Some(&opened)).await;
     assert_eq!(outcome, InvocationOutcome::Unlinked(Box::new(checkpoint(6))));

@@ -192,7 +192,7 @@ impl Journey {
 
     /// Whether nobody else goes on with the run: only its coordinator can record something in the journal. Timers that are due are served by it.
     async fn is_still_ours(&self) -> bool {
-        self.shared.pass(Milestone::First, Event::Ticked).await
+        self.shared.pass(Milestone::Recorded, Event::Ticked).await
     }
 
     /// Uploads all parts and completes the object.
