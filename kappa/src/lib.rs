@@ -123,6 +123,7 @@ pub use task::{Queue, Task, TaskCall};
 pub mod __private {
     pub use crate::context::{Context, Kind, Operation, Shared};
     pub use crate::continuation::generated::{Witness, in_place};
+    pub use crate::continuation::held::{self, Held};
     pub use crate::continuation::{
         CopyOperand, Entry, Frame, Function, IntoResumable, Operand, Pending, PlaceOperand, Reader, ResumableIterator, Save, SaveInLoop, Unsaved, Writer,
     };

@@ -11,6 +11,8 @@
 mod frame;
 #[doc(hidden)]
 pub mod generated;
+#[doc(hidden)]
+pub mod held;
 mod iterate;
 mod operand;
 mod pending;
