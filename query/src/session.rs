@@ -199,7 +199,10 @@ impl Session {
         let context = Session::new(options.clone())?.task_context();
         let here = self.context.copied_config().options().entries();
         let there = context.session_config().options().entries();
-        let changed = here.into_iter().zip(there).find(|(here, there)| here.value != there.value);
+        let changed = here
+            .into_iter()
+            .zip(there)
+            .find(|(here, there)| here.value != there.value);
         if let Some((setting, _)) = changed {
             return Err(QueryError::unsupported(
                 format!("the setting {} = {}", setting.key, setting.value.unwrap_or_default()),

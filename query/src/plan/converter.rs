@@ -172,7 +172,10 @@ impl PhysicalProtoConverterExtension for Decoder {
 }
 
 /// A node that DataFusion has no message for.
-fn extension(node: wire::Node, inputs: Vec<protobuf::PhysicalPlanNode>) -> DataFusionResult<protobuf::PhysicalPlanNode> {
+fn extension(
+    node: wire::Node,
+    inputs: Vec<protobuf::PhysicalPlanNode>,
+) -> DataFusionResult<protobuf::PhysicalPlanNode> {
     let node = wire::Extension { node: Some(node) }.encode_to_vec();
     let extension = protobuf::PhysicalExtensionNode { node, inputs };
     Ok(protobuf::PhysicalPlanNode {
@@ -210,7 +213,7 @@ fn check_limits(plan: &Arc<dyn ExecutionPlan>) -> DataFusionResult<()> {
 
 /// A union's input without the projections that only adapt names and nullability to the union's: whoever reads the union
 /// makes them again. The union takes its names from the first input, which therefore keeps them.
-fn without_coercions(mut input: &Arc<dyn ExecutionPlan>, keep_names: bool) -> &Arc<dyn ExecutionPlan> {
+pub(super) fn without_coercions(mut input: &Arc<dyn ExecutionPlan>, keep_names: bool) -> &Arc<dyn ExecutionPlan> {
     while let Some(projection) = input.downcast_ref::<ProjectionExec>() {
         let schema = projection.input().schema();
         let is_coercion = projection.expr().len() == schema.fields().len()

@@ -6,13 +6,13 @@
 //!
 //! | of | compared |
 //! |---|---|
-//! | every node | schema with metadata, partitioning, order, `fetch` |
+//! | every node | schema with metadata, partitioning, `fetch` |
 //! | scans of files | every field of the scan and of each file, the options of the format |
 //! | functions | the functions themselves, not their names |
 //! | hash joins | whether they know about NULL |
 //!
-//! Not compared is what has a meaning for planning, or in one process, only: properties that follow from the rest, statistics, metrics,
-//! dynamic filters. (Values that are displayed shortened are compared by the bytes, in the validator.)
+//! Not compared is what has a meaning for planning, or in one process, only: properties that follow from the rest (that orders suffice is
+//! proved anew of what was read), statistics, metrics, dynamic filters. (Values that are displayed shortened are compared by the bytes, in the validator.)
 
 use std::fmt::{Debug, Write};
 use std::sync::Arc;
@@ -31,21 +31,31 @@ use datafusion::physical_plan::execution_plan::ChildrenPropertiesMode;
 use datafusion::physical_plan::joins::HashJoinExec;
 use datafusion::physical_plan::scalar_subquery::ScalarSubqueryExec;
 use datafusion::physical_plan::sorts::sort::SortExec;
+use datafusion::physical_plan::union::{InterleaveExec, UnionExec};
 use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PlanProperties, ReplaceChildrenOptions,
 };
 
 use super::ShuffleReaderExec;
+use super::converter::without_coercions;
 use super::scans::{file_scan, is_json_array};
+use super::windows::window_exprs;
 
 /// The first difference in meaning between a plan and what it is said to be; `None` if there is none.
 ///
 /// # Errors
 /// If a plan cannot be taken apart.
 pub(crate) fn difference(plan: &Arc<dyn ExecutionPlan>, other: &Arc<dyn ExecutionPlan>) -> Result<Option<String>> {
+    if plan.schema() != other.schema() {
+        return Ok(Some(format!(
+            "its columns {:?} become {:?}",
+            plan.schema(),
+            other.schema()
+        )));
+    }
     let mut pending = vec![(plan, other)];
     while let Some((plan, other)) = pending.pop() {
-        let (children, others) = (plan.children(), other.children());
+        let (children, others) = (inputs_of(plan), inputs_of(other));
         if plan.name() != other.name() || children.len() != others.len() {
             return Ok(Some(format!("{} is {}", plan.name(), other.name())));
         }
@@ -78,6 +88,17 @@ fn difference_of_nodes(plan: &Arc<dyn ExecutionPlan>, other: &Arc<dyn ExecutionP
     Ok(None)
 }
 
+/// The inputs of a node; of a union's, those that it does not adapt to its own columns, which whoever reads it does again.
+fn inputs_of(plan: &Arc<dyn ExecutionPlan>) -> Vec<&Arc<dyn ExecutionPlan>> {
+    let inputs = plan.children().into_iter().enumerate();
+    match plan.is::<UnionExec>() || plan.is::<InterleaveExec>() {
+        true => inputs
+            .map(|(position, input)| without_coercions(input, position == 0))
+            .collect(),
+        false => inputs.map(|(_, input)| input).collect(),
+    }
+}
+
 /// The place where two texts begin to differ, with what stands around it.
 fn in_short(what: &str, fact: &str, other: &str) -> String {
     const AROUND: usize = 60;
@@ -88,12 +109,9 @@ fn in_short(what: &str, fact: &str, other: &str) -> String {
 
 /// What a node means, without its inputs, by name.
 fn facts_of(plan: &Arc<dyn ExecutionPlan>) -> Result<Vec<(&'static str, String)>> {
-    let partitioning = plan.output_partitioning().to_string();
-    let ordering = plan.output_ordering().map(ToString::to_string).unwrap_or_default();
     let mut facts = vec![
         ("schema", schema_text(&plan.schema())),
-        ("partitioning", partitioning),
-        ("order", ordering),
+        ("partitioning", plan.output_partitioning().to_string()),
         ("fetch", format!("{:?}", plan.fetch())),
     ];
     if let Some(config) = file_scan(plan) {
@@ -125,12 +143,51 @@ fn facts_of(plan: &Arc<dyn ExecutionPlan>) -> Result<Vec<(&'static str, String)>
         Some(at) => text.replace_range(at..at + properties.len(), ""),
         None => {}
     }
-    facts.push(("fields", sorted_metadata(&text)));
+    if let Some(exprs) = window_exprs(plan) {
+        // With or without the window's own columns, which none of its expressions read.
+        text = without_schemas(&text);
+        if exprs.first().is_some_and(|expr| expr.partition_by().is_empty()) {
+            // Without keys there is nothing to partition by.
+            text = text.replace(", can_repartition: true", ", can_repartition: false");
+        }
+    }
+    facts.push(("fields", normal(&text)));
     Ok(facts)
 }
 
 fn schema_text(schema: &SchemaRef) -> String {
-    sorted_metadata(&format!("{schema:?}"))
+    normal(&format!("{schema:?}"))
+}
+
+/// Debug output without what may be another there, and does not change any row:
+///
+/// * whether a column may be NULL, which casts forget (what a fragment puts out is compared with it);
+/// * how a cast names its column, if it says no more of it than that;
+/// * whether an aggregate relies on the order of its input: one that does not, sorts.
+fn normal(text: &str) -> String {
+    let text = text.replace(", nullable: true", "");
+    let text = text.replace("is_input_pre_ordered: true", "is_input_pre_ordered: false");
+    let text = without_names_of_casts(&text).replace("explicit_target: true", "explicit_target: false");
+    sorted_metadata(&text)
+}
+
+fn without_names_of_casts(text: &str) -> String {
+    const MARK: &str = "target_field: Field { name: \"";
+    let mut without = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find(MARK) {
+        let (before, name) = rest.split_at(at + MARK.len());
+        without.push_str(before);
+        let mut is_escaped = false;
+        let end = name.bytes().position(|byte| {
+            let is_end = byte == b'"' && !is_escaped;
+            is_escaped = byte == b'\\' && !is_escaped;
+            is_end
+        });
+        rest = &name[end.unwrap_or(name.len())..];
+    }
+    without.push_str(rest);
+    without
 }
 
 fn add_scan_facts(config: &FileScanConfig, facts: &mut Vec<(&'static str, String)>) -> Result<()> {
@@ -165,7 +222,10 @@ fn add_scan_facts(config: &FileScanConfig, facts: &mut Vec<(&'static str, String
                 table_reference: _,
                 arrow_schema,
             } = file;
-            let _ = write!(files, "{object_meta:?} {partition_values:?} {range:?} {arrow_schema:?}; ");
+            let _ = write!(
+                files,
+                "{object_meta:?} {partition_values:?} {range:?} {arrow_schema:?}; "
+            );
         }
     }
     let of_format = if let Some(csv) = file_source.downcast_ref::<CsvSource>() {
@@ -187,7 +247,7 @@ fn add_scan_facts(config: &FileScanConfig, facts: &mut Vec<(&'static str, String
         format!("{}", is_json_array(config)?)
     };
     let add = |facts: &mut Vec<(&'static str, String)>, what: &'static str, fact: &dyn Debug| {
-        facts.push((what, sorted_metadata(&format!("{fact:?}"))));
+        facts.push((what, normal(&format!("{fact:?}"))));
     };
     add(facts, "place", object_store_url);
     facts.push(("files", sorted_metadata(&files)));
@@ -246,6 +306,35 @@ fn functions_of(plan: &Arc<dyn ExecutionPlan>) -> Result<Vec<Function>> {
         })
     })?;
     Ok(functions)
+}
+
+/// Debug output without schemas.
+fn without_schemas(text: &str) -> String {
+    const MARK: &str = "schema: Schema {";
+    let mut without = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find(MARK) {
+        without.push_str(&rest[..at]);
+        let (mut depth, mut is_quoted, mut is_escaped) = (0, false, false);
+        // Schemas derive what they print: quotes come in pairs, and brackets too.
+        let end = rest[at..].bytes().position(|byte| {
+            match byte {
+                _ if is_escaped => is_escaped = false,
+                b'\\' if is_quoted => is_escaped = true,
+                b'"' => is_quoted = !is_quoted,
+                b'{' if !is_quoted => depth += 1,
+                b'}' if !is_quoted => {
+                    depth -= 1;
+                    return depth == 0;
+                }
+                _ => {}
+            }
+            false
+        });
+        rest = end.map_or("", |end| &rest[at + end + 1..]);
+    }
+    without.push_str(rest);
+    without
 }
 
 /// Debug output with the entries of each `metadata: {..}`, which come in any order, sorted.
@@ -362,8 +451,24 @@ mod tests {
     use super::*;
 
     #[test]
+    fn schemas_are_taken_out_whole() {
+        let text = "A { schema: Schema { fields: [Field { name: \"}\\\"\" }], metadata: {} }, b: 1 }";
+        assert_eq!(without_schemas(text), "A { , b: 1 }");
+    }
+
+    #[test]
+    fn the_name_of_a_cast_is_taken_out_and_what_else_it_says_is_not() {
+        let cast = |field: &str| format!("Cast {{ target_field: Field {{ name: {field} }}, b }}");
+        let (named, other) = (cast(r#""a\\\"", data_type: Utf8"#), cast(r#""", data_type: Utf8"#));
+        assert_eq!(normal(&named), normal(&other));
+        let told = cast(r#""a", data_type: Utf8, metadata: {"k": "v"}"#);
+        assert_ne!(normal(&told), normal(&other));
+    }
+
+    #[test]
     fn entries_of_metadata_are_compared_in_any_order() {
-        let text = |entries: &str| format!("Field {{ name: \"a\", metadata: {{{entries}}} }}, Field {{ metadata: {{}} }}");
+        let text =
+            |entries: &str| format!("Field {{ name: \"a\", metadata: {{{entries}}} }}, Field {{ metadata: {{}} }}");
         let one = text(r#""k": "v, \"}", "a": "b""#);
         let other = text(r#""a": "b", "k": "v, \"}""#);
         assert_eq!(sorted_metadata(&one), sorted_metadata(&other));

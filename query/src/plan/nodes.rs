@@ -57,9 +57,14 @@ impl PhysicalExtensionCodec for KappaCodec {
                     return plan_err!("a scan without its node");
                 };
                 let decode_context = PhysicalPlanDecodeContext::new(context, &KappaCodec);
-                scans::from_wire(&scan, &node.try_into_physical_plan_with_context(&decode_context, converter)?)
+                scans::from_wire(
+                    &scan,
+                    &node.try_into_physical_plan_with_context(&decode_context, converter)?,
+                )
             }
-            Some(wire::Node::Window(_)) | None => plan_err!("a plan node of unknown kind: was it written by a newer version?"),
+            Some(wire::Node::Window(_)) | None => {
+                plan_err!("a plan node of unknown kind: was it written by a newer version?")
+            }
         }
     }
 

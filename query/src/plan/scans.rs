@@ -108,9 +108,8 @@ pub(super) fn is_json_array(config: &FileScanConfig) -> Result<bool> {
     if !config.file_source().is::<JsonSource>() {
         return Ok(false);
     }
-    let opener = config
-        .file_source()
-        .create_file_opener(Arc::new(InMemory::new()), config, 0)?;
+    let source = config.file_source().with_batch_size(1);
+    let opener = source.create_file_opener(Arc::new(InMemory::new()), config, 0)?;
     let part = PartitionedFile::new("part", 2).with_range(0, 1);
     Ok(opener.open(part).is_err())
 }

@@ -150,7 +150,9 @@ fn marks_of_function(function: &WindowUDFExpr) -> Result<WindowMarks> {
     let text = format!("{function:?}");
     for is_reversed in [false, true] {
         for ignores_nulls in [false, true] {
-            if text.ends_with(&format!(", is_reversed: {is_reversed}, ignore_nulls: {ignores_nulls} }}")) {
+            if text.ends_with(&format!(
+                ", is_reversed: {is_reversed}, ignore_nulls: {ignores_nulls} }}"
+            )) {
                 return Ok(WindowMarks {
                     is_reversed,
                     ignores_nulls,

@@ -66,7 +66,10 @@ pub(super) fn validate_read(graph: &StageGraph, bytes: &[u8], read: &StageGraph)
         return Err(QueryError::invalid(StageId(0), "the graph has no stages"));
     };
     if graph.stages.len() != read.stages.len() {
-        return Err(QueryError::invalid(root.id, "as bytes and back the graph has other stages"));
+        return Err(QueryError::invalid(
+            root.id,
+            "as bytes and back the graph has other stages",
+        ));
     }
     for (position, (stage, read_stage)) in graph.stages.iter().zip(&read.stages).enumerate() {
         let found = check_meaning(stage, read_stage)
@@ -78,7 +81,10 @@ pub(super) fn validate_read(graph: &StageGraph, bytes: &[u8], read: &StageGraph)
     }
     // What is displayed shortened, a long list for example, is written whole.
     if read.to_bytes()? != bytes {
-        return Err(QueryError::invalid(root.id, "written, read and written again, the graph has other bytes"));
+        return Err(QueryError::invalid(
+            root.id,
+            "written, read and written again, the graph has other bytes",
+        ));
     }
     let matches = read.schema.fields().len() == root.fragment.schema().fields().len();
     if !matches {

@@ -96,7 +96,9 @@ fn without_filter(expr: &Expr, config: &dyn OptimizerConfig) -> Result<Expr> {
         return Err(unfilterable());
     };
     let registry = config.function_registry().ok_or_else(unfilterable)?;
-    let filtered = registry.udaf(&filtered_name(inner.name())).map_err(|_| unfilterable())?;
+    let filtered = registry
+        .udaf(&filtered_name(inner.name()))
+        .map_err(|_| unfilterable())?;
     function.fun = WindowFunctionDefinition::AggregateUDF(filtered);
     function.params.args.insert(0, *condition);
     Ok(Expr::WindowFunction(Box::new(function)).alias_qualified(relation, name))
