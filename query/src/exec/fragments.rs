@@ -147,7 +147,8 @@ async fn decode(store: &Arc<dyn Store>, work: &StageWork) -> Result<Arc<Fragment
     for (stage, key) in &work.inputs {
         manifests.push((*stage, Manifest::read(store.as_ref(), key).await?));
     }
-    let source = StoreShuffle::new(store.clone(), manifests)?;
+    let pool = session(&work.options)?.context().runtime_env().memory_pool.clone();
+    let source = StoreShuffle::new(store.clone(), manifests, pool)?;
     // The fragment outlives the invocation that decodes it.
     let files = Arc::new(PlannedFiles::default());
     let context = task_context(&work.options, source.through(innermost(store).clone()), &files)?;
@@ -229,7 +230,8 @@ pub(crate) async fn read_output(
     id: StageId,
     manifest: Manifest,
 ) -> Result<(SchemaRef, Vec<RecordBatch>), QueryError> {
-    let source = StoreShuffle::new(store.clone(), [(id, manifest)])?;
+    let pool = session(options)?.context().runtime_env().memory_pool.clone();
+    let source = StoreShuffle::new(store.clone(), [(id, manifest)], pool)?;
     let streams = source.read(id, Bucket::All)?;
     let context = task_context(options, source, &Arc::default())?;
     let stage = Stage::from_bytes(&get_sealed(store.as_ref(), fragment).await?, &context)?;
