@@ -65,6 +65,12 @@ impl PhysicalExtensionCodec for KappaCodec {
                     &node.try_into_physical_plan_with_context(&decode_context, converter)?,
                 )
             }
+            Some(wire::Node::Nested(nested)) => {
+                let node = protobuf::PhysicalPlanNode::decode(nested.node.as_slice());
+                let node = node.map_err(|e| internal_datafusion_err!("{e}"))?;
+                let decode_context = PhysicalPlanDecodeContext::new(context, &KappaCodec);
+                converter.proto_to_execution_plan(&node, &decode_context)
+            }
             Some(wire::Node::Window(_)) | None => {
                 plan_err!("a plan node of unknown kind: was it written by a newer version?")
             }
