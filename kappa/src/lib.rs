@@ -124,9 +124,10 @@ pub mod __private {
     pub use crate::context::{Context, Kind, Operation, Shared};
     pub use crate::continuation::generated::{Witness, in_place};
     pub use crate::continuation::{
-        Entry, Frame, Function, IntoResumable, Pending, Reader, ResumableIterator, Save, SaveInLoop, Unsaved, Writer,
+        CopyOperand, Entry, Frame, Function, IntoResumable, Operand, Pending, PlaceOperand, Reader, ResumableIterator, Save, SaveInLoop, Unsaved, Writer,
     };
     pub use crate::error::Failed;
+    pub use kappa_macros::{ConfiguredTask, removed};
     pub use crate::task::{Registration, Returned, Sendable, TaskCall, TaskFunction};
     pub use inventory;
 

@@ -111,6 +111,9 @@ pub(crate) fn expand(function: ItemFn, auto: bool) -> Result<TokenStream> {
 
             ::kappa::__private::inventory::submit! { ::kappa::__private::Registration::of::<#task>() }
 
+            #[allow(unused_imports)]
+            use ::kappa::__private::{CopyOperand as _, PlaceOperand as _};
+
             #(#lints)*
             #[allow(
                 clippy::all,

@@ -12,10 +12,13 @@ mod frame;
 #[doc(hidden)]
 pub mod generated;
 mod iterate;
+mod operand;
 mod pending;
 mod save;
 
 pub use frame::{Continuation, Entry, Frame, Function, Live, SavedFrame, encode};
+#[doc(hidden)]
+pub use operand::{CopyOperand, Operand, PlaceOperand};
 #[doc(hidden)]
 pub use pending::Pending;
 pub use iterate::{IntoResumable, Items, ResumableIterator, Step, Steps, StepsFrom, Strides};

@@ -107,7 +107,31 @@ impl Lower<'_> {
         }
     }
 
-    pub(super) fn match_into(&mut self, choice: ExprMatch, dest: Dest) {
+    /// A guard is tried for each alternative of its pattern: one that is taken apart gets an arm for each.
+    fn split_alternatives(&mut self, arms: Vec<syn::Arm>) -> Vec<syn::Arm> {
+        let mut split = Vec::with_capacity(arms.len());
+        for arm in arms {
+            let is_split = matches!(&arm.guard, Some((_, guard)) if must_split(guard, self.rules));
+            let cases: Vec<Pat> = match &arm.pat {
+                Pat::Or(alternatives) if is_split => alternatives.cases.iter().cloned().collect(),
+                _ => vec![arm.pat.clone()],
+            };
+            for pat in cases {
+                if is_split && let Some(span) = nested_alternatives(&pat) {
+                    self.error(
+                        span,
+                        "the guard of this arm holds a suspension point and would have to be tried for each of these alternatives; write the arm \
+                         once for each of them",
+                    );
+                }
+                split.push(syn::Arm { pat, ..arm.clone() });
+            }
+        }
+        split
+    }
+
+    pub(super) fn match_into(&mut self, mut choice: ExprMatch, dest: Dest) {
+        choice.arms = self.split_alternatives(choice.arms);
         let after = self.block(Some(self.current));
         let mut scrutinee = self.value(*choice.expr);
         let has_guard = |arm: &syn::Arm| {
@@ -402,6 +426,19 @@ impl Lower<'_> {
         }
         self.dead();
     }
+}
+
+/// Where a pattern has alternatives inside.
+fn nested_alternatives(pattern: &Pat) -> Option<proc_macro2::Span> {
+    struct Search(Option<proc_macro2::Span>);
+    impl<'ast> syn::visit::Visit<'ast> for Search {
+        fn visit_pat_or(&mut self, pattern: &'ast syn::PatOr) {
+            self.0.get_or_insert(pattern.span());
+        }
+    }
+    let mut search = Search(None);
+    syn::visit::Visit::visit_pat(&mut search, pattern);
+    search.0
 }
 
 /// Whether a pattern is a new variable for the whole value. (One that begins with a capital letter may be a constant.)

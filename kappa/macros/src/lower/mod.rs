@@ -11,12 +11,11 @@ mod operands;
 
 use crate::graph::{Atom, Block, BlockId, End};
 use crate::names::{Found, Names, Var, Vars};
-use crate::points::{Finder, Rules, must_split, never_returns};
+use crate::points::{Rules, must_split, never_returns};
 use proc_macro2::{Ident, Span, TokenStream, TokenTree};
 use quote::{ToTokens, quote, quote_spanned};
 use std::collections::HashMap;
 use syn::spanned::Spanned;
-use syn::visit::Visit;
 use syn::{Expr, Item, Lifetime, Local, Pat, Stmt, Type};
 
 /// Where the value of an expression goes.
@@ -49,6 +48,8 @@ pub(crate) struct Lower<'a> {
     pub(crate) points: Vec<BlockId>,
     pub(crate) errors: Vec<syn::Error>,
     started: usize,
+    /// How many blocks of the user are open.
+    depth: usize,
     /// What is being taken apart will be evaluated more than once.
     repeated: bool,
     /// How often each identifier occurs in the function.
@@ -68,6 +69,7 @@ impl<'a> Lower<'a> {
             points: Vec::new(),
             errors: Vec::new(),
             started: 0,
+            depth: 0,
             repeated: false,
             occurrences: HashMap::new(),
         };
@@ -245,6 +247,7 @@ impl<'a> Lower<'a> {
     /// The statements of a block, its value going to `dest`.
     fn block_into(&mut self, block: syn::Block, dest: Dest) {
         self.names.enter();
+        self.depth += 1;
         self.refuse_hiding_items(&block);
         let mut stmts = block.stmts;
         // Items are visible in the whole block: they come first.
@@ -259,7 +262,6 @@ impl<'a> Lower<'a> {
         let mut has_value = false;
         for (at, stmt) in stmts.into_iter().enumerate() {
             let is_last = at + 1 == count;
-            self.refuse_conditional(&stmt);
             match stmt {
                 Stmt::Local(local) => self.local(local),
                 Stmt::Expr(expr, semi) => {
@@ -287,6 +289,7 @@ impl<'a> Lower<'a> {
             }
         }
         let vars = self.names.leave();
+        self.depth -= 1;
         self.scope_ends(vars);
         if !has_value {
             self.unit(dest);
@@ -297,8 +300,25 @@ impl<'a> Lower<'a> {
     fn refuse_hiding_items(&mut self, block: &syn::Block) {
         let mut names = Vec::new();
         for stmt in &block.stmts {
-            if let Stmt::Item(item) = stmt {
-                item_names(item, &mut names);
+            let Stmt::Item(item) = stmt else { continue };
+            item_names(item, &mut names);
+            match item {
+                Item::Use(item) if self.depth > 1 && has_glob(&item.tree) => self.error(
+                    item.span(),
+                    "in a block that holds a suspension point, this would bring names into the whole function; name what you use, or write the `use` \
+                     outside of the function",
+                ),
+                Item::Macro(item) => {
+                    let inside = occurrences(item.mac.tokens.clone());
+                    if let Some(name) = inside.keys().find(|name| self.names.lookup(name).is_some()) {
+                        let message = format!(
+                            "this macro mentions the variable `{name}`, but it is put at the function's beginning, because the block holds a suspension \
+                             point; pass the variable as an argument, or use a closure"
+                        );
+                        self.error(item.span(), &message);
+                    }
+                }
+                _ => {}
             }
         }
         if names.is_empty() {
@@ -313,29 +333,6 @@ impl<'a> Lower<'a> {
                      it another name, or declare it outside of the function"
                 );
                 self.error(name.span(), &message);
-            }
-        }
-    }
-
-    /// What is taken apart must be there: `#[cfg]` on it would be forgotten.
-    fn refuse_conditional(&mut self, stmt: &Stmt) {
-        struct Search(Option<Span>);
-        impl<'ast> Visit<'ast> for Search {
-            fn visit_attribute(&mut self, attribute: &'ast syn::Attribute) {
-                if attribute.path().is_ident("cfg") || attribute.path().is_ident("cfg_attr") {
-                    self.0 = self.0.or(Some(attribute.span()));
-                }
-            }
-            // Its statements are looked at one by one.
-            fn visit_block(&mut self, _: &'ast syn::Block) {}
-        }
-        let mut finder = Finder::new(self.rules);
-        finder.visit_stmt(stmt);
-        if finder.point.is_some() || finder.escapes {
-            let mut search = Search(None);
-            search.visit_stmt(stmt);
-            if let Some(span) = search.0 {
-                self.error(span, "a statement with a suspension point cannot be conditional; put `#[cfg]` on a whole task, or use `if cfg!(..)`");
             }
         }
     }
@@ -476,6 +473,16 @@ fn item_names(item: &Item, into: &mut Vec<Ident>) {
         Item::Union(item) => into.push(item.ident.clone()),
         Item::Use(item) => in_use(&item.tree, into),
         _ => {}
+    }
+}
+
+/// Whether a `use` brings in names that are not written there.
+fn has_glob(tree: &syn::UseTree) -> bool {
+    match tree {
+        syn::UseTree::Glob(_) => true,
+        syn::UseTree::Path(path) => has_glob(&path.tree),
+        syn::UseTree::Group(group) => group.items.iter().any(has_glob),
+        syn::UseTree::Name(_) | syn::UseTree::Rename(_) => false,
     }
 }
 
