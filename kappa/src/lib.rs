@@ -123,6 +123,7 @@ pub use task::{Queue, Task, TaskCall};
 pub mod __private {
     pub use crate::context::{Context, Kind, Operation, Shared};
     pub use crate::continuation::generated::{Witness, in_place};
+    use crate::continuation::save_and_read_back;
     pub use crate::continuation::{
         Entry, Frame, Function, IntoResumable, Reader, ResumableIterator, Save, SaveInLoop, Unsaved, Writer,
     };
@@ -154,8 +155,8 @@ pub mod __private {
 
     /// As [`save`], at a suspension point that `auto` has made.
     #[inline]
-    pub fn save_in_loop<T: SaveInLoop>(slot: &Option<T>, to: &mut Writer) -> Result<(), Unsaved> {
-        save(slot, to)
+    pub fn save_in_loop<T: SaveInLoop>(slot: &Option<T>, name: &str, to: &mut Writer) -> Result<(), Unsaved> {
+        save(slot, name, to)
     }
 
     /// Says at the right place if a type cannot be sent.
@@ -163,9 +164,11 @@ pub mod __private {
 
     /// Writes a live variable that is in its slot. It has a value: what is live at a suspension point is put into its slot before it.
     #[inline]
-    pub fn save<T: Save>(slot: &Option<T>, to: &mut Writer) -> Result<(), Unsaved> {
+    pub fn save<T: Save>(slot: &Option<T>, name: &str, to: &mut Writer) -> Result<(), Unsaved> {
         match slot {
-            Some(value) => value.save(to),
+            Some(value) => {
+                save_and_read_back(value, to).map_err(|cause| cause.at(&format_args!("the variable `{name}`")))
+            }
             None => unreachable!("the compiler has made code in which a live variable has no value"),
         }
     }

@@ -307,7 +307,8 @@ impl<'a> Emitter<'a> {
         let save = stored.iter().map(|&var| {
             let (slot, span) = self.spanned_slot(var);
             let save = Ident::new(if auto { "save_in_loop" } else { "save" }, span);
-            quote_spanned!(span=> ::kappa::__private::#save(&#slot, __to)?;)
+            let name = self.bindings[var].ident.to_string();
+            quote_spanned!(span=> ::kappa::__private::#save(&#slot, #name, __to)?;)
         });
         let restore = stored.iter().map(|&var| {
             let (slot, span) = self.spanned_slot(var);

@@ -1,6 +1,7 @@
 //! A task function with its arguments, not yet running.
 
-use super::TaskFunction;
+use super::{Arguments, TaskFunction};
+use crate::continuation::Writer;
 use std::fmt;
 use std::pin::Pin;
 
@@ -16,14 +17,16 @@ impl<F: TaskFunction> TaskCall<F> {
         TaskCall { arguments }
     }
 
-    /// The function's full name and the arguments as `postcard`.
+    /// The function's full name and the arguments as bytes.
     ///
     /// # Errors
-    /// An argument whose `Serialize` fails; the message says which type and why.
+    /// An argument that cannot be written, or does not come back as it was; the message says which and why.
     pub fn into_spec_bytes(self) -> Result<(&'static str, Vec<u8>), String> {
-        let bytes = postcard::to_stdvec(&self.arguments)
-            .map_err(|cause| format!("the arguments of {} cannot be serialised: {cause}", F::NAME))?;
-        Ok((F::NAME, bytes))
+        let mut writer = Writer::default();
+        self.arguments
+            .write(F::PARAMETERS, &mut writer)
+            .map_err(|cause| format!("{}: {cause}", F::NAME))?;
+        Ok((F::NAME, writer.bytes))
     }
 
     /// Reads the arguments from JSON: an object with the parameters' names, or an array in their order.
