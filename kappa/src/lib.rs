@@ -63,8 +63,8 @@ pub use error::{Culprit, Error, Failure, Result, TaskError};
 /// At a suspension point (`cx.<operation>(..).await`) the variables that are needed later are stored; each must be
 /// `Serialize + DeserializeOwned + Send + Sync`, and rustc says so at the variable if one is not. Two things are worth knowing:
 ///
-/// * A `&'static str` is a reference like any other. The compiler's words for it are "implementation of `Deserialize` is not general enough"; use a
-///   `String`, or make the text again after the suspension point.
+/// * A `&'static str` is a reference like any other: use a `String`, or make the text again after the suspension point. (Of a type of your own that
+///   borrows text, rustc says that an "implementation of `Deserialize` is not general enough".)
 /// * A value is stored by what it holds. Two `Arc`s of one mutex are two mutexes after a resume: share between tasks with queues, and make what must
 ///   be shared inside a task with `cx.shared(|| ..)`.
 ///
@@ -122,6 +122,7 @@ pub use task::{Queue, Task, TaskCall};
 #[doc(hidden)]
 pub mod __private {
     pub use crate::context::{Context, Kind, Operation, Shared};
+    pub use crate::continuation::borrowed::{NotBorrowed, probe};
     pub use crate::continuation::generated::{Witness, in_place};
     use crate::continuation::save_and_read_back;
     pub use crate::continuation::{

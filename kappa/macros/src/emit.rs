@@ -179,6 +179,7 @@ impl<'a> Emitter<'a> {
             quote!(#slot = ::core::option::Option::Some(#ident);)
         });
         let last_point = self.points as u32;
+        let probes = self.probes(&slots);
         let cx = self.cx;
         let mut arms: Vec<(usize, TokenStream)> = Vec::new();
         for (&arm, number) in &self.arms {
@@ -218,7 +219,29 @@ impl<'a> Emitter<'a> {
                 }
             };
             #[allow(unreachable_code)]
-            match __never {}
+            {
+                #probes
+                match __never {}
+            }
+        }
+    }
+
+    /// Code that is never reached, and does not compile if a variable that is saved borrows text. It stands at the end, where its type is known.
+    fn probes(&self, slots: &Vars) -> TokenStream {
+        let saved = slots.iter().filter(|&&var| self.bindings[var].shared.is_none());
+        let probes = saved.map(|&var| {
+            let (slot, span) = self.spanned_slot(var);
+            quote_spanned! {span=>
+                let __probe = ::kappa::__private::probe(&#slot);
+                __probe.itself();
+                __probe.first();
+                __probe.second();
+            }
+        });
+        quote! {
+            #[allow(unused_imports)]
+            use ::kappa::__private::NotBorrowed as _;
+            #(#probes)*
         }
     }
 

@@ -19,6 +19,7 @@ pub(crate) struct Parameter {
 }
 
 pub(crate) fn expand(function: ItemFn, auto: bool) -> Result<TokenStream> {
+    check::attributes(&function.attrs)?;
     let (cx, context, parameters) = check::signature(&function.sig)?;
     let checked = check::body(&function.block, &cx);
     let rules = Rules { cx: &cx, auto };
@@ -55,12 +56,34 @@ pub(crate) fn expand(function: ItemFn, auto: bool) -> Result<TokenStream> {
     };
     let arguments_span = types.first().map_or(name.span(), |ty| ty.span());
     let arguments = quote_spanned!(arguments_span=> (#(#types,)*));
+    // An error of this type alone, say that it is private, belongs to the parameters.
+    let arguments_type = quote_spanned!(arguments_span=> type Arguments = #arguments;);
     // A body with errors leaves a function that can be named, so that nothing else fails because of it.
+    let is_whole = checked.is_ok() && !points::suspends(&block, rules);
     let body = match checked.and_then(|()| body(*block, rules, &parameters)) {
         Ok(body) => body,
         Err(error) => {
             let error = error.into_compile_error();
             quote!(#error ::core::unreachable!())
+        }
+    };
+    // Lints see a body that is not taken apart as it was written.
+    let taken_apart = if is_whole {
+        quote!(#[allow(clippy::needless_pass_by_ref_mut, clippy::too_many_arguments, clippy::unused_async)])
+    } else {
+        quote! {
+            #[allow(
+                clippy::all,
+                clippy::pedantic,
+                path_statements,
+                unreachable_code,
+                unused_assignments,
+                unused_braces,
+                unused_labels,
+                unused_mut,
+                unused_parens,
+                unused_variables
+            )]
         }
     };
     let sent = types
@@ -86,7 +109,7 @@ pub(crate) fn expand(function: ItemFn, auto: bool) -> Result<TokenStream> {
             const __FUNCTION: ::kappa::__private::Function = <#task as ::kappa::__private::TaskFunction>::FUNCTION;
 
             impl ::kappa::__private::TaskFunction for #task {
-                type Arguments = #arguments;
+                #arguments_type
                 type Output = #output;
                 type Value = #value;
 
@@ -110,18 +133,7 @@ pub(crate) fn expand(function: ItemFn, auto: bool) -> Result<TokenStream> {
             ::kappa::__private::inventory::submit! { ::kappa::__private::Registration::of::<#task>() }
 
             #(#lints)*
-            #[allow(
-                clippy::all,
-                clippy::pedantic,
-                path_statements,
-                unreachable_code,
-                unused_assignments,
-                unused_braces,
-                unused_labels,
-                unused_mut,
-                unused_parens,
-                unused_variables
-            )]
+            #taken_apart
             async fn __body(
                 #cx: #context,
                 __caller: ::core::option::Option<&::kappa::__private::Frame<'_>>,

@@ -8,6 +8,8 @@
 //! of them into one buffer ([`encode`]); nothing is unwound and nothing runs twice. To resume, [`Continuation::decode`] cuts the buffer into
 //! [`SavedFrame`]s, and each function takes its own.
 
+#[doc(hidden)]
+pub mod borrowed;
 mod encoding;
 mod frame;
 #[doc(hidden)]

@@ -9,9 +9,12 @@ use std::fmt;
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is live across a suspension point, but it cannot be saved",
     label = "this variable is needed after a suspension point",
-    note = "what is live across a `cx.<operation>(..).await` is stored, so it must be `Serialize + DeserializeOwned + Send + Sync`",
+    note = "what is live across a `cx.<operation>(..).await` is stored, so it must be `Serialize + DeserializeOwned + Send + Sync`; for a type of your own: \
+            `#[derive(serde::Serialize, serde::Deserialize)]`",
     note = "a reference: keep an index or a clone instead; a lock guard: end its scope before the suspension point; a file or connection: \
-            open it again afterwards, or make it with `cx.shared(|| ..)`; a closure: write it after the suspension point"
+            open it again afterwards, or make it with `cx.shared(|| ..)`; a closure: write it after the suspension point",
+    note = "an `Rc`: `Arc`; an array of more than 32: `Vec`; an `Instant`: `SystemTime`; an error: `error.to_string()`; an iterator: collect it, or go over \
+            it by `for`; a timer: `cx.sleep`; a thread or tokio's task: `cx.spawn`"
 )]
 pub trait Save: Sized {
     /// Appends the value.

@@ -64,18 +64,19 @@ impl<F: TaskFunction> TaskCall<F> {
     }
 }
 
-/// Says at compile time what to do with a call. Nothing implements it.
+/// Says at compile time what to do with a call. Nothing implements it; it is asked of the function, so that its words come before those of `Future`.
 #[doc(hidden)]
 #[diagnostic::on_unimplemented(
     message = "calling a task function only describes the call",
     label = "nobody makes this call",
-    note = "in a task, write `cx.call(f(..)).await` to run it here or `cx.spawn(f(..)).await` to run it in parallel; elsewhere, `kappa.run(f(..)).await`"
+    note = "in a task, write `cx.call(f(..)).await` to run it here or `cx.spawn(f(..)).await` to run it in parallel; elsewhere, `kappa.run(f(..)).await`",
+    note = "do not remove the `.await`: without it, nothing is run"
 )]
 pub trait MadeByItself {}
 
 impl<F: TaskFunction> Future for TaskCall<F>
 where
-    Self: MadeByItself,
+    F: MadeByItself,
 {
     type Output = F::Output;
 

@@ -32,7 +32,6 @@ pub trait Arguments: Sendable {
 
 macro_rules! arguments {
     ($(($($argument:ident $index:tt),*))*) => {$(
-        #[diagnostic::do_not_recommend]
         impl<$($argument: Sendable),*> Arguments for ($($argument,)*) {
             fn write(&self, _names: &[&str], _to: &mut Writer) -> Result<(), Unsaved> {
                 $(
@@ -89,6 +88,18 @@ pub trait TaskFunction: Sized + Send + Sync + 'static {
     fn conclude(output: Self::Output) -> Result<Self::Value, Failed>;
 }
 
+/// What `?` turns into a [`crate::Error`].
+#[diagnostic::on_unimplemented(
+    message = "a task cannot fail with `{Self}`",
+    label = "a task's error is one that `?` turns into a `kappa::Error`",
+    note = "write `kappa::Result<..>`, and `.map_err(kappa::Error::msg)` where the error is made (`|error| kappa::Error::msg(error.to_string())` for a \
+            `Box<dyn Error>`); or let your type be a `std::error::Error` that is `Send + Sync`"
+)]
+pub trait TurnedIntoError: Into<crate::Error> {}
+
+#[diagnostic::do_not_recommend]
+impl<E: Into<crate::Error>> TurnedIntoError for E {}
+
 /// A `Result` that a task's body can return: an error is reported with its chain of causes.
 pub trait Returned {
     /// The `Ok` type.
@@ -97,7 +108,7 @@ pub trait Returned {
     fn conclude(self) -> Result<Self::Value, Failed>;
 }
 
-impl<T, E: Into<crate::Error>> Returned for Result<T, E> {
+impl<T, E: TurnedIntoError> Returned for Result<T, E> {
     type Value = T;
 
     fn conclude(self) -> Result<T, Failed> {

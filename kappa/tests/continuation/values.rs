@@ -105,11 +105,12 @@ fn path(bytes: &[u8]) -> PathBuf {
 
 #[kappa::task]
 async fn lengths(cx: &mut Context, first: PathBuf, job: Value, ids: RangeInclusive<u8>) -> Vec<usize> {
-    let paths = vec![first, path(b"/\xfe")];
+    let mut paths = vec![first, path(b"/\xfe")];
     let last = Some(path(b"\xff\xff\xff"));
     cx.checkpoint().await;
     let mut lengths = vec![ids.count(), job.to_string().len()];
-    for path in paths.into_iter().chain(last) {
+    paths.extend(last);
+    for path in paths {
         cx.checkpoint().await;
         lengths.push(path.as_os_str().as_bytes().len());
     }
@@ -229,14 +230,13 @@ async fn given(_cx: &mut Context, _n: u8, value: Skips) -> Skips {
 
 #[kappa::task]
 async fn sends(cx: &mut Context, what: u8) -> Result<()> {
-    let skips = Skips { a: None, b: vec![] };
     match what {
         0 => {
-            cx.spawn(given(1, skips)).await;
+            cx.spawn(given(1, Skips { a: None, b: vec![] })).await;
         }
         1 => {
             let queue = cx.queue(1).await;
-            cx.enqueue(&queue, skips).await;
+            cx.enqueue(&queue, Skips { a: None, b: vec![] }).await;
         }
         _ => {
             let task = cx.spawn(makes()).await;

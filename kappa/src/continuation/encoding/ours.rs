@@ -33,7 +33,8 @@ pub(super) fn write<T: 'static>(value: &T, to: &mut Vec<u8>, canonical: bool) ->
         write_entries(entries.into_iter(), to);
         return true;
     }
-    try_all!(Vec<u8> PathBuf Option<PathBuf> Vec<PathBuf> Value Option<Value> Vec<Value> Map<String, Value> BTreeMap<String, Value>);
+    try_all!(Vec<u8> PathBuf Option<PathBuf> Vec<PathBuf> Value Option<Value> Vec<Value> Map<String, Value> Option<Map<String, Value>> Vec<Map<String, Value>>
+        BTreeMap<String, Value>);
     false
 }
 
@@ -55,8 +56,8 @@ pub(super) fn read<T: 'static>(from: &mut &[u8]) -> Option<Result<T, String>> {
             }
         )*};
     }
-    try_all!(Vec<u8> PathBuf Option<PathBuf> Vec<PathBuf> Value Option<Value> Vec<Value> Map<String, Value> BTreeMap<String, Value>
-        HashMap<String, Value>);
+    try_all!(Vec<u8> PathBuf Option<PathBuf> Vec<PathBuf> Value Option<Value> Vec<Value> Map<String, Value> Option<Map<String, Value>> Vec<Map<String, Value>>
+        BTreeMap<String, Value> HashMap<String, Value>);
     None
 }
 
@@ -266,7 +267,7 @@ macro_rules! in_collections {
     )*};
 }
 
-in_collections!(PathBuf Value);
+in_collections!(PathBuf Value Map<String, Value>);
 
 #[cfg(test)]
 mod tests {
@@ -305,6 +306,7 @@ mod tests {
         comes_back(vec![value.clone(), json!(3)]);
         comes_back(Some(value.clone()));
         comes_back(value.as_object().unwrap().clone());
+        comes_back(value.as_object().cloned());
         comes_back(BTreeMap::from([("k".to_string(), value.clone())]));
         comes_back(HashMap::from([("k".to_string(), value)]));
     }
