@@ -25,7 +25,13 @@ pub(crate) fn expand(function: ItemFn, auto: bool) -> Result<TokenStream> {
     let rules = Rules { cx: &cx, auto };
     let fingerprint = fingerprint(function.to_token_stream(), auto);
 
-    let ItemFn { attrs, vis, sig, block } = function;
+    let ItemFn {
+        attrs,
+        vis,
+        sig,
+        mut block,
+    } = function;
+    check::pass_awaits(&mut block, &cx);
     let name = &sig.ident;
     let task = format_ident!("__{}", name, span = name.span());
     let configured: Vec<_> = attrs.iter().filter(|attr| attr.path().is_ident("cfg")).collect();
@@ -89,7 +95,8 @@ pub(crate) fn expand(function: ItemFn, auto: bool) -> Result<TokenStream> {
     let sent = types
         .iter()
         .copied()
-        .map(|ty| quote_spanned!(ty.span()=> ::kappa::__private::sendable::<#ty>();));
+        .map(|ty| quote_spanned!(ty.span()=> ::kappa::__private::sendable::<#ty>();))
+        .chain([quote_spanned!(output_span=> ::kappa::__private::sendable::<#value>();)]);
 
     Ok(quote! {
         #(#attrs)*
