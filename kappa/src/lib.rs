@@ -126,7 +126,7 @@ pub mod __private {
     pub use crate::continuation::generated::{Witness, in_place};
     use crate::continuation::save_and_read_back;
     pub use crate::continuation::{
-        Entry, Frame, Function, IntoResumable, Reader, ResumableIterator, Save, SaveInLoop, Unsaved, Writer,
+        Entry, Frame, Function, IntoResumable, Pending, Reader, ResumableIterator, Save, SaveInLoop, Unsaved, Writer,
     };
     pub use crate::error::Failed;
     pub use crate::task::{Registration, Returned, Sendable, TaskCall, TaskFunction};
@@ -156,8 +156,8 @@ pub mod __private {
 
     /// As [`save`], at a suspension point that `auto` has made.
     #[inline]
-    pub fn save_in_loop<T: SaveInLoop>(slot: &Option<T>, name: &str, to: &mut Writer) -> Result<(), Unsaved> {
-        save(slot, name, to)
+    pub fn save_in_loop<T: SaveInLoop>(slot: &Option<T>, to: &mut Writer, what: &str) -> Result<(), Unsaved> {
+        save(slot, to, what)
     }
 
     /// What an ordinary `.await` waits for passes here, so that the words for what is no future are ours.
@@ -176,11 +176,9 @@ pub mod __private {
 
     /// Writes a live variable that is in its slot. It has a value: what is live at a suspension point is put into its slot before it.
     #[inline]
-    pub fn save<T: Save>(slot: &Option<T>, name: &str, to: &mut Writer) -> Result<(), Unsaved> {
+    pub fn save<T: Save>(slot: &Option<T>, to: &mut Writer, what: &str) -> Result<(), Unsaved> {
         match slot {
-            Some(value) => {
-                save_and_read_back(value, to).map_err(|cause| cause.at(&format_args!("the variable `{name}`")))
-            }
+            Some(value) => save_and_read_back(value, to).map_err(|cause| cause.at(&what)),
             None => unreachable!("the compiler has made code in which a live variable has no value"),
         }
     }

@@ -15,11 +15,14 @@ mod frame;
 #[doc(hidden)]
 pub mod generated;
 mod iterate;
+mod pending;
 mod read_back;
 mod save;
 
 pub(crate) use encoding::read_all;
 pub use frame::{Continuation, Entry, Frame, Function, Live, SavedFrame, encode};
+#[doc(hidden)]
+pub use pending::Pending;
 pub use iterate::{IntoResumable, Items, ResumableIterator, Step, Steps, StepsFrom, Strides};
 pub(crate) use read_back::save as save_and_read_back;
 #[doc(hidden)]
