@@ -135,6 +135,7 @@ impl Process {
                 Ok(Ok(Some(FromWorker::Ready))) => busy.is_new = false,
                 Ok(Ok(Some(FromWorker::Unusable(cause)))) => return InvocationOutcome::Unstartable(cause),
                 Ok(Ok(Some(FromWorker::NotNow(cause)))) => return InvocationOutcome::StoreAway(cause),
+                Ok(Ok(Some(FromWorker::NeedsRepair(cause)))) => return InvocationOutcome::NeedsRepair(cause),
                 Ok(Ok(Some(_))) => {
                     return InvocationOutcome::Crashed("the worker process did not begin with `ready`".into());
                 }
@@ -302,7 +303,10 @@ async fn exchange(
                     end => End::Left(end.into()),
                 });
             }
-            (Some(FromWorker::Ready | FromWorker::Unusable(_) | FromWorker::NotNow(_)), _) => {
+            (
+                Some(FromWorker::Ready | FromWorker::Unusable(_) | FromWorker::NotNow(_) | FromWorker::NeedsRepair(_)),
+                _,
+            ) => {
                 return Err(nonsense("`ready` in the middle of a task"));
             }
             (Some(FromWorker::Report(_)), _) => return Err(nonsense("a report on what was not ordered")),

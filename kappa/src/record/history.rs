@@ -327,6 +327,7 @@ impl History {
                 | InvocationOutcome::OutOfMemory(said)
                 | InvocationOutcome::Unstartable(said)
                 | InvocationOutcome::WrongProgram(said)
+                | InvocationOutcome::NeedsRepair(said)
                 | InvocationOutcome::StoreAway(said) => (2, said.as_str()),
                 InvocationOutcome::Returned | InvocationOutcome::Unlinked(_) => return None,
             };

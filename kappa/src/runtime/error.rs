@@ -51,6 +51,17 @@ pub enum RunError {
         /// Whether the run can be resumed.
         resumable: bool,
     },
+    /// Somebody has to mend something before anybody can go on with the run: a store or a disk that is full, not to be written, or damaged. Nothing
+    /// of the run has failed.
+    #[error("run {run} stopped: {cause}; {}", when_it_is_mended(*run, *resumable))]
+    NeedsRepair {
+        /// The run.
+        run: RunId,
+        /// What is to be mended.
+        cause: String,
+        /// Whether the run can be resumed.
+        resumable: bool,
+    },
     /// It was stopped from outside before its end.
     #[error("run {run} was interrupted; {}", how_to_go_on(*run, *resumable))]
     Interrupted {
@@ -82,6 +93,15 @@ pub enum RunError {
 fn how_to_go_on(run: RunId, resumable: bool) -> String {
     match resumable {
         true => format!("go on with it by `resume {run}`"),
+        false => "it had no state directory, so it cannot be resumed".to_string(),
+    }
+}
+
+fn when_it_is_mended(run: RunId, resumable: bool) -> String {
+    match resumable {
+        true => {
+            format!("nothing of the run has failed or is lost: when that is mended, go on with it by `resume {run}`")
+        }
         false => "it had no state directory, so it cannot be resumed".to_string(),
     }
 }

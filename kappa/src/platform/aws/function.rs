@@ -113,6 +113,7 @@ impl Function {
                 | InvocationOutcome::OutOfMemory(cause)
                 | InvocationOutcome::StoreAway(cause)
                 | InvocationOutcome::WrongProgram(cause)
+                | InvocationOutcome::NeedsRepair(cause)
                 | InvocationOutcome::Unstartable(cause) => return cannot(&cause),
                 InvocationOutcome::Returned | InvocationOutcome::Unlinked(_) => {
                     return cannot("it answered a greeting by a report");

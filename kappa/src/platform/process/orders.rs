@@ -54,6 +54,7 @@ impl OrderPool {
             Err(InvocationOutcome::TimedOut) => End::OutOfTime,
             Err(InvocationOutcome::StoreAway(cause)) => End::StoreAway(cause),
             Err(InvocationOutcome::WrongProgram(cause)) => End::WrongProgram(cause),
+            Err(InvocationOutcome::NeedsRepair(cause)) => End::NeedsRepair(cause),
             // Only a report says so.
             Err(InvocationOutcome::Returned | InvocationOutcome::Unlinked(_)) => End::Broken("no report".into()),
         };

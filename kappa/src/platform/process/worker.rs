@@ -139,9 +139,12 @@ fn prepare(configuration: &Configuration) -> Result<Arc<dyn Store>, Box<FromWork
             .map_err(|cause| FromWorker::Unusable(format!("cannot limit the memory to {limit} bytes: {cause}")))?;
     }
     let opened = crate::store::open(&configuration.store);
-    opened.map_err(|cause| match cause.is_retryable() {
-        true => Box::new(FromWorker::NotNow(cause.to_string())),
-        false => Box::new(FromWorker::Unusable(cause.to_string())),
+    opened.map_err(|cause| {
+        Box::new(match () {
+            () if cause.is_retryable() => FromWorker::NotNow(cause.to_string()),
+            () if cause.needs_repair() => FromWorker::NeedsRepair(cause.to_string()),
+            () => FromWorker::Unusable(cause.to_string()),
+        })
     })
 }
 
