@@ -507,6 +507,7 @@ pub(crate) mod tests {
             run: run.to_string(),
             function: "a::root".to_string(),
             origin: Origin::default(),
+            state: None,
             store: "memory:".to_string(),
             platform: "custom".to_string(),
             concurrency: 1,

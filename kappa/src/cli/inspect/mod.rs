@@ -11,6 +11,7 @@ mod show;
 pub(super) mod table;
 mod timeline;
 
+use super::parse;
 use super::run::{End, say};
 use crate::ids::RunId;
 use crate::record::about::About;
@@ -54,7 +55,7 @@ pub(super) enum Inspect {
 #[derive(Debug, Args)]
 pub(super) struct State {
     /// Where the runs are recorded: the folder, or the URL of Redis servers, that was given to `run --state`
-    #[arg(long, value_name = "DIR|URL")]
+    #[arg(long, value_name = "DIR|URL", value_parser = parse::state)]
     state: PathBuf,
 }
 
@@ -91,9 +92,9 @@ impl Which {
     }
 }
 
-/// The store that a run uses, for somebody who is none of its workers.
-fn open_store(about: &About) -> Result<Arc<dyn Store>, StoreError> {
-    store::open(&about.store)
+/// The store that a run of these records uses, for somebody who is none of its workers.
+fn open_store(records: &dyn Records, about: &About) -> Result<Arc<dyn Store>, StoreError> {
+    store::open(&about.store_in(&records.place()))
 }
 
 /// Does what was asked, and prints it.
