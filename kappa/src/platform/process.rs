@@ -177,6 +177,9 @@ impl Process {
     /// A worker that ended before it was ready.
     async fn stillborn(&self, busy: Busy) -> InvocationOutcome {
         let death = busy.autopsy().await;
+        if let Some(outcome) = self.pool.too_little_memory(&death) {
+            return outcome;
+        }
         match death.status.and_then(|status| status.code()) {
             None => death.outcome(),
             Some(code) => self.not_serving(&format!("it left with exit code {code} ({})", death.lines.join(" | "))),

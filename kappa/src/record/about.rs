@@ -175,7 +175,13 @@ mod tests {
         let (from, to) = (Path::new("/a/state"), Path::new("/b"));
         assert_eq!(moved("file:/a/state/store", from, to), "file:/b/store");
         assert_eq!(moved("file+sync:/a/state/x/y", from, to), "file+sync:/b/x/y");
-        for other in ["file:/a/state-of-others", "file:/a", "s3://a/state", "redis://a", "memory:"] {
+        for other in [
+            "file:/a/state-of-others",
+            "file:/a",
+            "s3://a/state",
+            "redis://a",
+            "memory:",
+        ] {
             assert_eq!(moved(other, from, to), other);
         }
     }

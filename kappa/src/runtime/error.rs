@@ -90,6 +90,25 @@ pub enum RunError {
     },
 }
 
+impl RunError {
+    /// What happened, for those who say themselves how to go on.
+    pub(crate) fn without_advice(&self) -> String {
+        match self {
+            RunError::Journal { run, cause } => format!("run {run} stopped: {cause}"),
+            RunError::Store { run, cause } => format!("run {run} stopped: {cause}"),
+            RunError::NeedsRepair { run, cause, .. } => format!("run {run} stopped: {cause}"),
+            RunError::WrongProgram { run, task, cause, .. } => {
+                format!("run {run} stopped, because this program cannot go on with {task}: {cause}")
+            }
+            RunError::Interrupted { run, .. } => format!("run {run} was interrupted"),
+            RunError::Failed(_)
+            | RunError::Platform { .. }
+            | RunError::Unknown { .. }
+            | RunError::Undecodable { .. } => self.to_string(),
+        }
+    }
+}
+
 fn how_to_go_on(run: RunId, resumable: bool) -> String {
     match resumable {
         true => format!("go on with it by `resume {run}`"),

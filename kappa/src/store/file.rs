@@ -308,6 +308,9 @@ fn remove_if_there(file: &Path) -> io::Result<()> {
 
 /// What the system said, and what can be done about it.
 fn with_advice(cause: &io::Error) -> String {
+    if cause.raw_os_error() == Some(nix::errno::Errno::EMFILE as i32) {
+        return format!("{cause}; raise the limit of open files (ulimit -n)");
+    }
     let advice = match cause.kind() {
         ErrorKind::StorageFull => "make room on the disk",
         ErrorKind::QuotaExceeded => "make room within the quota, or have it raised",

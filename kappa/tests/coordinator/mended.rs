@@ -2,9 +2,9 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use kappa::ids::RunId;
 use kappa::prelude::*;
 use kappa::store::{FileStore, Store, StoreError};
-use kappa::ids::RunId;
 use kappa::{Kappa, RunError};
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -57,7 +57,11 @@ async fn holds_everything(cx: &mut Context, gate: PathBuf, target: PathBuf) -> R
     let mut total = sum(&saved) + cx.wait(&summed).await? + sum(&cx.wait(&made).await?);
     let item: Option<Vec<u8>> = cx.dequeue(&queue).await;
     total += sum(&item.unwrap_or_default());
-    let own = cx.store().get_ranges(&key, &[0..10_000, 10_000..LENGTH]).await?.concat();
+    let own = cx
+        .store()
+        .get_ranges(&key, &[0..10_000, 10_000..LENGTH])
+        .await?
+        .concat();
     total += sum(&own);
     cx.put_object(&format!("file:{}", target.display()), own).await;
     Ok(total)
@@ -103,9 +107,13 @@ async fn interrupted(state: &Path, gate: &Path, target: &Path) -> RunId {
         .await
         .expect("a run");
     let deadline = Instant::now() + Duration::from_secs(60);
-    let kinds = ["checkpoint", "result", "item", "argument", "own"];
+    let kinds = ["checkpoint", "result", "items", "arguments", "own"];
     let has_all = |objects: &BTreeMap<PathBuf, u64>| {
-        let has = |kind: &str| objects.keys().any(|path| path.components().any(|part| part.as_os_str() == kind));
+        let has = |kind: &str| {
+            objects
+                .keys()
+                .any(|path| path.components().any(|part| part.as_os_str() == kind))
+        };
         kinds.iter().all(|kind| has(kind))
     };
     while !has_all(&objects(&state.join("store"))) {
@@ -149,7 +157,11 @@ async fn a_changed_bit_of_anything_that_is_stored_is_never_a_wrong_answer_and_me
                 assert!(said.contains(part), "{said}: {part}");
             }
             assert!(!said.contains("this program cannot"), "{said}");
-            assert!(!target.exists(), "{}: the damaged object is at its place", object.display());
+            assert!(
+                !target.exists(),
+                "{}: the damaged object is at its place",
+                object.display()
+            );
             drop((handle, kappa));
 
             std::fs::write(&file, whole).expect("mended");
@@ -172,7 +184,9 @@ async fn an_object_that_is_lost_stops_the_run_and_brought_back_it_goes_on() {
     std::fs::write(&gate, "").expect("the gate is opened");
     let stored = objects(&original.join("store"));
     // What a task has put into the store itself, it may also look for in vain.
-    let of_run = stored.keys().filter(|path| !path.components().any(|part| part.as_os_str() == "own"));
+    let of_run = stored
+        .keys()
+        .filter(|path| !path.components().any(|part| part.as_os_str() == "own"));
     for (trial, object) in of_run.enumerate() {
         let state = folder.path().join(format!("state-{trial}"));
         copy(&original, &state);
@@ -182,7 +196,10 @@ async fn an_object_that_is_lost_stops_the_run_and_brought_back_it_goes_on() {
         let kappa = place(&state).await;
         let handle = kappa.resume::<u64>(run).await.expect("resumed");
         let error = handle.wait().await.expect_err("something is lost");
-        assert!(matches!(error, RunError::NeedsRepair { resumable: true, .. }), "{error}");
+        assert!(
+            matches!(error, RunError::NeedsRepair { resumable: true, .. }),
+            "{error}"
+        );
         assert!(error.to_string().contains("no object runs/"), "{error}");
         drop((handle, kappa));
 
@@ -270,7 +287,9 @@ async fn a_store_that_is_full_stops_the_run_each_time_and_with_room_it_ends() {
         is_full: AtomicBool::new(false),
     });
     let place = async || {
-        let builder = Kappa::builder().store(store.clone()).state_dir(folder.path().join("state"));
+        let builder = Kappa::builder()
+            .store(store.clone())
+            .state_dir(folder.path().join("state"));
         builder.build().await.expect("a place")
     };
     let kappa = place().await;

@@ -28,7 +28,9 @@ fn go_on_in(arguments: &mut [String], state: &Path) {
         let at = arguments.iter().position(|word| word == name)? + 1;
         (at < arguments.len()).then_some(at)
     };
-    let Some(at) = value_of(arguments, "--state") else { return };
+    let Some(at) = value_of(arguments, "--state") else {
+        return;
+    };
     let before = std::mem::replace(&mut arguments[at], state.to_string_lossy().into_owned());
     if let Some(at) = value_of(arguments, "--store") {
         arguments[at] = moved(&arguments[at], Path::new(&before), state);
