@@ -363,14 +363,14 @@ pub(super) struct Signals {
 
 impl Signals {
     pub(super) fn catch() -> io::Result<Self> {
-        let caught = |kind| match terminal::is_ignored(kind) {
+        let caught = |kind: SignalKind| match terminal::is_ignored(kind.as_raw_value()) {
             true => Ok(None),
-            false => signal(SignalKind::from_raw(kind as i32)).map(Some),
+            false => signal(kind).map(Some),
         };
         Ok(Signals {
-            interrupt: caught(nix::sys::signal::Signal::SIGINT)?,
-            terminate: caught(nix::sys::signal::Signal::SIGTERM)?,
-            hang_up: caught(nix::sys::signal::Signal::SIGHUP)?,
+            interrupt: caught(SignalKind::interrupt())?,
+            terminate: caught(SignalKind::terminate())?,
+            hang_up: caught(SignalKind::hangup())?,
         })
     }
 

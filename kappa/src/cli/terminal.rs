@@ -4,20 +4,20 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::AsFd;
 
-/// Whether this process was started with this signal ignored, as `nohup` and shells without job control do it. It should stay ignored then: whoever
+/// Whether this process was started with the signal of this number ignored, as `nohup` and shells without job control do it. It should stay ignored then: whoever
 /// catches it would be ended by what was not meant for it.
 ///
 /// Only Linux tells.
-pub fn is_ignored(signal: nix::sys::signal::Signal) -> bool {
+pub fn is_ignored(signal: i32) -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    ignores(&status, signal as u32)
+    u32::try_from(signal).is_ok_and(|signal| ignores(&status, signal))
 }
 
 /// By the line `SigIgn` of proc(5): a bit for each signal, the lowest for number 1.
 fn ignores(status: &str, signal: u32) -> bool {
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
-    mask.is_some_and(|mask| mask >> (signal - 1) & 1 == 1)
+    mask.is_some_and(|mask| (1..=64).contains(&signal) && mask >> (signal - 1) & 1 == 1)
 }
 
 /// A text without what could move a terminal's cursor, change its colours or its title: such characters are written as Rust writes them. Lines stay.

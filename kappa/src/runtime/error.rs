@@ -91,8 +91,22 @@ pub enum RunError {
 }
 
 impl RunError {
+    /// Whether the run has only stopped, and can be gone on with.
+    pub fn is_resumable(&self) -> bool {
+        match self {
+            RunError::Journal { .. } | RunError::Store { .. } => true,
+            RunError::WrongProgram { resumable, .. }
+            | RunError::NeedsRepair { resumable, .. }
+            | RunError::Interrupted { resumable, .. } => *resumable,
+            RunError::Failed(_)
+            | RunError::Platform { .. }
+            | RunError::Unknown { .. }
+            | RunError::Undecodable { .. } => false,
+        }
+    }
+
     /// What happened, for those who say themselves how to go on.
-    pub(crate) fn without_advice(&self) -> String {
+    pub fn without_advice(&self) -> String {
         match self {
             RunError::Journal { run, cause } => format!("run {run} stopped: {cause}"),
             RunError::Store { run, cause } => format!("run {run} stopped: {cause}"),

@@ -335,3 +335,47 @@ async fn a_store_that_is_full_stops_the_run_each_time_and_with_room_it_ends() {
     let all: Vec<u8> = (0..12).flat_map(large).collect();
     assert_eq!(end, Some(sum(&all)));
 }
+
+/// Needs room for temporary files, of which there is none while this file exists.
+#[kappa::task]
+async fn spills(cx: &mut Context, full: PathBuf) -> Result<u64> {
+    cx.checkpoint().await;
+    if full.exists() {
+        // As a disk says it, with what a library says around it.
+        return Err(Error::from(std::io::Error::from_raw_os_error(28)).context("cannot spill rows"));
+    }
+    Ok(7)
+}
+
+#[kappa::task]
+async fn handles(cx: &mut Context, full: PathBuf) -> Result<u64> {
+    let task = cx.spawn(spills(full)).await;
+    // It fails only if its own program is to blame.
+    Ok(cx.wait(&task).await.unwrap_or(0))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_whose_disk_is_full_does_not_fail_and_goes_on_when_there_is_room() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let full = folder.path().join("full");
+    std::fs::write(&full, "").expect("it is full");
+    let state = folder.path().join("state");
+    let kappa = place(&state).await;
+    let handle = kappa.start(handles(full.clone())).await.expect("a run");
+    let run = handle.id();
+    let error = handle.wait().await.expect_err("it is full");
+    assert!(
+        matches!(error, RunError::NeedsRepair { resumable: true, .. }),
+        "{error}"
+    );
+    let said = error.to_string();
+    assert!(
+        said.contains("cannot spill rows") && said.contains("No space left"),
+        "{said}"
+    );
+    drop((handle, kappa));
+    std::fs::remove_file(&full).expect("there is room");
+    let kappa = place(&state).await;
+    let handle = kappa.resume::<u64>(run).await.expect("resumed");
+    assert_eq!(handle.wait().await.expect("the result"), 7);
+}

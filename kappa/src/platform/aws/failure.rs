@@ -228,7 +228,11 @@ mod tests {
                 "{message}: {outcome:?}"
             );
         }
-        crash("Runtime.ExitError", "function exited during init with code 9", "");
+        crash(
+            "Runtime.ExitError",
+            "function exited during init with code 9",
+            "it said why",
+        );
     }
 
     #[test]
