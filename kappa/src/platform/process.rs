@@ -140,7 +140,15 @@ impl Process {
                     return InvocationOutcome::Crashed("the worker process did not begin with `ready`".into());
                 }
                 Ok(Ok(None) | Err(_)) => return self.stillborn(busy).await,
-                Err(_) => return self.not_serving("it did not serve within a minute"),
+                Err(_) => {
+                    let limit = self.pool.configuration().memory_limit;
+                    return match limit {
+                        Some(limit) => InvocationOutcome::NeedsRepair(format!(
+                            "no worker process served within a minute with the memory limit of {limit} bytes; raise --memory-limit"
+                        )),
+                        None => self.not_serving("it did not serve within a minute"),
+                    };
+                }
             }
         }
         let time_limit = invocation.time_limit.unwrap_or(Duration::MAX);
