@@ -243,6 +243,7 @@ impl Kappa {
             run: run.to_string(),
             function: function.to_string(),
             origin: Origin::here(self.inner.resume_arguments.clone()),
+            state: self.inner.state.as_ref().and_then(State::folder),
             // By which somebody who is no worker opens it, to remove what is left.
             store: address::without_role(&self.inner.store.url()).to_string(),
             platform: self.inner.platform.name(),

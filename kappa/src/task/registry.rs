@@ -155,7 +155,7 @@ fn begin<'a, F: TaskFunction>(cx: &'a mut Context, arguments: &'a [u8]) -> Runni
         let arguments = F::Arguments::read(&mut reader)
             .and_then(|arguments| reader.end().map(|()| arguments))
             .map_err(|cause| Stop::WrongProgram(format!("the arguments of {}: {cause}", F::NAME)))?;
-        finish::<F>(F::run(cx, None, Entry::Begin(arguments)).await).map_err(Stop::Fail)
+        finish::<F>(F::run(cx, None, Entry::Begin(arguments)).await).map_err(stop)
     })
 }
 
@@ -164,8 +164,16 @@ fn resume<'a, F: TaskFunction>(cx: &'a mut Context) -> Running<'a> {
         if let Some(frame) = cx.next_frame() {
             check::<F>(frame).map_err(Stop::WrongProgram)?;
         }
-        finish::<F>(F::run(cx, None, Entry::Resume).await).map_err(Stop::Fail)
+        finish::<F>(F::run(cx, None, Entry::Resume).await).map_err(stop)
     })
+}
+
+/// The end of an invocation whose task has returned an error.
+fn stop(failed: Failed) -> Stop {
+    match failed.needs_repair {
+        Some(cause) => Stop::NeedsRepair(cause),
+        None => Stop::Fail(failed),
+    }
 }
 
 fn finish<F: TaskFunction>(output: F::Output) -> Result<Vec<u8>, Failed> {
