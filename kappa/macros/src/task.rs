@@ -143,6 +143,10 @@ pub(crate) fn expand(function: ItemFn, auto: bool) -> Result<TokenStream> {
 
             #[allow(unused_imports)]
             use ::kappa::__private::{CopyOperand as _, PlaceOperand as _};
+            #[allow(unused_imports)]
+            use ::kappa::__private::held::{
+                OfCollection as _, OfCopy as _, OfDrop as _, OfFree as _, OfKept as _, OfKeptParts as _, OfOther as _, OfParts as _,
+            };
 
             #(#lints)*
             #taken_apart
@@ -194,9 +198,7 @@ fn body(block: syn::Block, rules: Rules<'_>, parameters: &[Parameter]) -> Result
     }) {
         return Err(error);
     }
-    let mut blocks = blocks;
-    crate::graph::hold(&mut blocks);
-    let graph = Graph::new(blocks, &names.bindings);
+    let graph = Graph::new(blocks, &names, &variables);
     let emitter = Emitter::new(&graph, &names, cx, &points);
     let machine = emitter.body(&variables, &quote!(__FUNCTION.name));
     Ok(quote!(#(#items)* #machine))

@@ -14,6 +14,8 @@ mod encoding;
 mod frame;
 #[doc(hidden)]
 pub mod generated;
+#[doc(hidden)]
+pub mod held;
 mod iterate;
 mod operand;
 mod pending;
