@@ -167,9 +167,8 @@ impl<'a> Emitter<'a> {
             if self.graph.dominator[at].is_none() {
                 declared.extend(&self.graph.live_in[at]);
             }
-            let is_closed = |&var: &Var| {
-                (at == dominator || self.in_scope(var, dominator)) && !self.in_scope(var, block)
-            };
+            let is_closed =
+                |&var: &Var| (at == dominator || self.in_scope(var, dominator)) && !self.in_scope(var, block);
             if declared.iter().any(is_closed) {
                 found = Some(at);
             }
@@ -307,6 +306,7 @@ impl<'a> Emitter<'a> {
             quote!((&&&&&&&&#witness.probe()).kind().hold(#ident, #number, &mut #held);)
         });
         let last_point = self.points as u32;
+        let probes = self.probes();
         let cx = self.cx;
         let mut arms: Vec<(usize, TokenStream)> = Vec::new();
         for (&arm, number) in &self.arms {
@@ -355,7 +355,10 @@ impl<'a> Emitter<'a> {
                 #suspended
             };
             #[allow(unreachable_code)]
-            match __never {}
+            {
+                #probes
+                match __never {}
+            }
         }
     }
 

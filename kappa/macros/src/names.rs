@@ -32,6 +32,17 @@ pub(crate) struct Binding {
     pub(crate) shared: Option<(TokenStream, Vars)>,
 }
 
+impl Binding {
+    /// What an error at run time calls it.
+    pub(crate) fn shown(&self) -> String {
+        if self.temporary {
+            "a value that is kept while the rest of its expression is evaluated".to_string()
+        } else {
+            format!("the variable `{}`", self.ident)
+        }
+    }
+}
+
 /// Bindings and the scopes in which their names are visible.
 pub(crate) struct Names {
     pub(crate) bindings: Vec<Binding>,

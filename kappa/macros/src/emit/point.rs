@@ -13,8 +13,13 @@ impl Emitter<'_> {
         let cx = self.cx;
         let live = self.live_at_points();
         let stored = || live.iter().filter(|&(&var, _)| self.bindings[var].shared.is_none());
-        let save = stored().map(|(&var, at)| self.saved(var, at, "save", &quote!(&), &quote!(__to)));
-        let restore = stored().map(|(&var, at)| self.saved(var, at, "restore", &quote!(&mut), &quote!(__from)));
+        let to = Ident::new("__to", here());
+        let from = Ident::new("__from", here());
+        let save = stored().map(|(&var, at)| {
+            let name = self.bindings[var].shown();
+            self.saved(var, at, "save", &quote!(&), &quote!(#to, #name))
+        });
+        let restore = stored().map(|(&var, at)| self.saved(var, at, "restore", &quote!(&mut), &quote!(#from)));
         let rebuild = live.iter().filter_map(|(&var, at)| self.rebuild(var, at));
         let at_points: std::collections::BTreeSet<Var> = self
             .points_in_order()
@@ -82,16 +87,45 @@ impl Emitter<'_> {
     }
 
     /// Saves or restores a variable at the points where it is live.
-    fn saved(&self, var: Var, at: &BTreeSet<u32>, what: &str, reference: &TokenStream, with: &TokenStream) -> TokenStream {
+    fn saved(
+        &self,
+        var: Var,
+        at: &BTreeSet<u32>,
+        what: &str,
+        reference: &TokenStream,
+        with: &TokenStream,
+    ) -> TokenStream {
         let (slot, span) = self.spanned_slot(var);
         let is_auto = |&point: &BlockId| matches!(self.graph.blocks[point].end, End::Point { auto: true, .. });
         // Points of the user need it anyway.
-        let only_auto = self.points_in_order().filter(|point| at.contains(&self.arms[point])).all(|point| is_auto(&point));
+        let only_auto = self
+            .points_in_order()
+            .filter(|point| at.contains(&self.arms[point]))
+            .all(|point| is_auto(&point));
         let function = Ident::new(&format!("{what}{}", if only_auto { "_in_loop" } else { "" }), span);
-        let with = Ident::new(&with.to_string(), here());
         let pattern = numbers(at);
         let number = Ident::new("__at", here());
         quote_spanned!(span=> if let #pattern = #number { ::kappa::__private::#function(#reference #slot, #with)?; })
+    }
+
+    /// Code that is never reached, and does not compile if a variable that is saved borrows text. It stands at the end, where the types are known.
+    pub(super) fn probes(&self) -> TokenStream {
+        let live = self.live_at_points();
+        let saved = live.keys().filter(|&&var| self.bindings[var].shared.is_none());
+        let probes = saved.map(|&var| {
+            let (slot, span) = self.spanned_slot(var);
+            quote_spanned! {span=>
+                let __probe = ::kappa::__private::probe(&#slot);
+                __probe.itself();
+                __probe.first();
+                __probe.second();
+            }
+        });
+        quote_spanned! {here()=>
+            #[allow(unused_imports)]
+            use ::kappa::__private::NotBorrowed as _;
+            #(#probes)*
+        }
     }
 
     /// Makes a value of `cx.shared(..)` again.
