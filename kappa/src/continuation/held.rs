@@ -143,6 +143,14 @@ pub trait EndsBefore {}
 )]
 pub trait IsMoved {}
 
+/// Nothing implements it for what has a destructor and is a temporary value.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` has a destructor, which would run at the suspension point and not at the end of the `match`",
+    label = "this temporary value lives until the end of the `match`, which holds a suspension point",
+    note = "put what is matched into a variable before: `let value = ..; match value {{ .. }}`"
+)]
+pub trait IsNoTemporary {}
+
 /// A type whose destructor nobody can see: it frees memory, or does nothing.
 pub trait FreeToGo {}
 
@@ -179,6 +187,9 @@ impl Go {
     /// Nobody can see whether it has been moved.
     pub fn unclear<T>(self, _probe: &Probe<T>) {}
 
+    /// Nobody can see when it is dropped.
+    pub fn temporary<T>(self, _probe: &Probe<T>) {}
+
     /// No checkpoint holds one.
     ///
     /// # Errors
@@ -200,6 +211,9 @@ impl Keep {
 
     /// It would have to be known whether it has been moved.
     pub fn unclear<T: IsMoved>(self, _probe: &Probe<T>) {}
+
+    /// Does not compile: it would have to be held.
+    pub fn temporary<T: IsNoTemporary>(self, _probe: &Probe<T>) {}
 
     /// Reads a held value.
     ///
@@ -229,6 +243,9 @@ impl Refuse {
 
     /// Does not compile.
     pub fn unclear<T: IsMoved>(self, _probe: &Probe<T>) {}
+
+    /// Does not compile: it would have to be held.
+    pub fn temporary<T: IsNoTemporary>(self, _probe: &Probe<T>) {}
 
     /// No checkpoint holds one.
     ///
