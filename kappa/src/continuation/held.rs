@@ -5,6 +5,7 @@
 //! destructor is that of a part of it, goes at the suspension point. Which it is, generated code finds out by the order of traits below: a method
 //! called on `&&&&&&&&probe` is that of the first trait that the type fits.
 
+use super::read_back;
 use super::save::{Reader, Save, Unsaved, Writer};
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, HashSet, LinkedList, VecDeque};
 use std::fmt;
@@ -18,7 +19,7 @@ trait HeldValue: Send + Sync {
 
 impl<T: Save + Send + Sync> HeldValue for T {
     fn write(&self, to: &mut Writer) -> Result<(), Unsaved> {
-        self.save(to)
+        read_back::save(self, to).map_err(|cause| cause.at(&"a variable that is kept to the end of its scope"))
     }
 }
 
@@ -335,7 +336,13 @@ mod tests {
     #[test]
     fn what_has_a_destructor_is_held_saved_and_dropped_in_reverse_order() {
         let mut held = Held::new();
-        let values = (7_u8, "text".to_string(), vec!["a".to_string()], Noisy(1), Some(Noisy(2)));
+        let values = (
+            7_u8,
+            "text".to_string(),
+            vec!["a".to_string()],
+            Noisy(1),
+            Some(Noisy(2)),
+        );
         (&&&&&&&&Probe::of(&values.0)).kind().hold(values.0, 0, &mut held);
         (&&&&&&&&Probe::of(&values.1)).kind().hold(values.1, 1, &mut held);
         (&&&&&&&&Probe::of(&values.2)).kind().hold(values.2, 2, &mut held);
