@@ -159,6 +159,14 @@ impl End {
         }
     }
 
+    /// A signal has ended it before a run went on.
+    fn before_it_began(code: u8) -> Self {
+        End {
+            message: "interrupted while the run's state was being opened".to_string(),
+            code,
+        }
+    }
+
     pub(super) fn failed(message: impl std::fmt::Display) -> Self {
         End {
             message: format!("error: {message}"),
@@ -218,16 +226,20 @@ async fn perform<F: TaskFunction>(job: Job<F>, common: &Common) -> Result<Vec<u8
         OptionsError::Conflict(_) => End::usage(error),
         error => End::failed(error),
     };
-    let builder = common.options.builder().await.map_err(cannot)?;
-    let resume = ["resume".to_string(), Origin::RUN.to_string()].into_iter();
-    let builder = builder.resume_arguments(resume.chain(common.options.to_arguments()).collect());
-    let kappa = builder.build().await.map_err(|error| cannot(error.into()))?;
-    // Signals are caught from here on, because from here on there is something to clean up.
-    let signals = Signals::catch().map_err(|cause| End::failed(format!("cannot wait for signals: {cause}")));
-    let end = match signals {
-        Ok(signals) => drive(&kappa, job, common, signals).await,
-        Err(end) => Err(end),
+    let mut signals =
+        Signals::catch().map_err(|cause| End::failed(format!("cannot wait for signals: {cause}")))?;
+    let place = async {
+        let builder = common.options.builder().await.map_err(cannot)?;
+        let resume = ["resume".to_string(), Origin::RUN.to_string()].into_iter();
+        let builder = builder.resume_arguments(resume.chain(common.options.to_arguments()).collect());
+        builder.build().await.map_err(|error| cannot(error.into()))
     };
+    // What is opened may wait for others: for servers that are away, for a process that has a lock.
+    let kappa = tokio::select! {
+        kappa = place => kappa?,
+        code = signals.next() => return Err(End::before_it_began(code)),
+    };
+    let end = drive(&kappa, job, common, signals).await;
     kappa.shutdown().await;
     end
 }
@@ -238,9 +250,15 @@ async fn drive<F: TaskFunction>(
     common: &Common,
     mut signals: Signals,
 ) -> Result<Vec<u8>, End> {
-    let started = match job {
-        Job::Start(call) => kappa.start(call).await,
-        Job::Resume(run) => kappa.resume::<F::Value>(run).await,
+    let starting = async {
+        match job {
+            Job::Start(call) => kappa.start(call).await,
+            Job::Resume(run) => kappa.resume::<F::Value>(run).await,
+        }
+    };
+    let started = tokio::select! {
+        started = starting => started,
+        code = signals.next() => return Err(End::before_it_began(code)),
     };
     let handle = started.map_err(|error| End::failed(with_known_runs(kappa, error)))?;
     if let (Some(how), false) = (how_to_resume(&handle, common), common.quiet) {

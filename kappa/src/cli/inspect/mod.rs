@@ -15,10 +15,11 @@ use super::run::{End, say};
 use crate::ids::RunId;
 use crate::record::about::About;
 use crate::record::{Records, records};
+use crate::replicas::address;
 use crate::store::{self, Store, StoreError};
 use clap::{Args, Subcommand};
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub(super) use resume::Resume;
@@ -92,8 +93,12 @@ impl Which {
 }
 
 /// The store that a run uses, for somebody who is none of its workers.
-fn open_store(about: &About) -> Result<Arc<dyn Store>, StoreError> {
-    store::open(&about.store)
+fn open_store(about: &About, state: &Path) -> Result<Arc<dyn Store>, StoreError> {
+    // The password that was given for the state is not written down with the run.
+    match state.to_str().filter(|state| address::are_the_same(state, &about.store)) {
+        Some(state) => store::open(state),
+        None => store::open(&about.store),
+    }
 }
 
 /// Does what was asked, and prints it.

@@ -3,6 +3,7 @@
 use super::{End, Which};
 use crate::cli::run::say;
 use crate::record::folder::{Standing, is_folder};
+use crate::replicas::address;
 use clap::Args;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
@@ -36,18 +37,24 @@ impl Resume {
                 about.origin.program.display()
             )));
         };
-        // Servers may be reached by another URL by now.
+        // Servers may be reached by another URL by now. A password in it is passed on where `ps` does not show it.
+        let mut passwords = None;
         if !is_folder(&records.place())
             && let Some(at) = arguments.iter().position(|word| word == "--state")
             && let Some(state) = arguments.get_mut(at + 1)
         {
-            *state = records.place().to_string_lossy().into_owned();
+            let url = records.place().to_string_lossy().into_owned();
+            passwords = address::passwords_in(&url);
+            *state = address::for_a_moment(&url);
         }
         // It gives back what it has taken before the program takes it.
         drop(records);
         let program = self.program.as_ref().unwrap_or(&about.origin.program);
         let mut command = Command::new(program);
         command.args(arguments).args(self.more);
+        if let Some(passwords) = passwords {
+            command.env(address::PASSWORD_VARIABLE, passwords);
+        }
         // What its tasks were given may be relative to it.
         if about.origin.folder.is_dir() {
             command.current_dir(&about.origin.folder);

@@ -14,6 +14,7 @@ use super::worker::WORKER_VARIABLE;
 use super::{ProcessOptions, exit};
 use crate::platform::http::SECRET_VARIABLE;
 use crate::protocol::InvocationOutcome;
+use crate::replicas::address::PASSWORD_VARIABLE;
 use parking_lot::Mutex;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -187,6 +188,8 @@ impl Pool {
             .env("TMPDIR", folder.path())
             // What lets others in is not for tasks to see.
             .env_remove(SECRET_VARIABLE)
+            // It is told by a message what it needs.
+            .env_remove(PASSWORD_VARIABLE)
             // Ctrl-C on the terminal is for the coordinator.
             .process_group(0);
         if let Some(name) = std::env::args_os().next() {
