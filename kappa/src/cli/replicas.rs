@@ -61,7 +61,10 @@ mod tests {
         let mut silent = status(Condition::Serving);
         silent[0].warning = Some("it does not say".into());
         let mut told = Told::default();
-        assert_eq!(told.news(silent.clone()), ["warning: the Redis server b:1: it does not say"]);
+        assert_eq!(
+            told.news(silent.clone()),
+            ["warning: the Redis server b:1: it does not say"]
+        );
         assert!(told.news(silent).is_empty());
     }
 

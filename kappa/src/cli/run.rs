@@ -226,8 +226,7 @@ async fn perform<F: TaskFunction>(job: Job<F>, common: &Common) -> Result<Vec<u8
         OptionsError::Conflict(_) => End::usage(error),
         error => End::failed(error),
     };
-    let mut signals =
-        Signals::catch().map_err(|cause| End::failed(format!("cannot wait for signals: {cause}")))?;
+    let mut signals = Signals::catch().map_err(|cause| End::failed(format!("cannot wait for signals: {cause}")))?;
     let place = async {
         let builder = common.options.builder().await.map_err(cannot)?;
         let resume = ["resume".to_string(), Origin::RUN.to_string()].into_iter();

@@ -152,7 +152,11 @@ impl Addresses {
         let passwords = match password_file.filter(|_| !options.is_worker) {
             Some(file) => match std::fs::read_to_string(file) {
                 Ok(text) => lines_of(&text),
-                Err(cause) => return wrong(&format!("names a file of passwords, {file}, that cannot be read: {cause}")),
+                Err(cause) => {
+                    return wrong(&format!(
+                        "names a file of passwords, {file}, that cannot be read: {cause}"
+                    ));
+                }
             },
             None => from_environment
                 .filter(|_| !options.is_worker)
@@ -162,7 +166,9 @@ impl Addresses {
             return wrong("names a file of passwords in which there is none");
         }
         if passwords.len() > 1 && passwords.len() != parts.len() {
-            return wrong("comes with passwords in several lines: there must be one for all servers, or a line for each");
+            return wrong(
+                "comes with passwords in several lines: there must be one for all servers, or a line for each",
+            );
         }
         // What a part leaves out: the first one has the credentials for all, the last one the database.
         let (_, common_credentials) = split_credentials(parts[0]);
@@ -318,7 +324,9 @@ pub(crate) fn recorded(url: &str) -> String {
     let Some(scheme) = [SCHEME, TLS_SCHEME].into_iter().find(|scheme| url.starts_with(scheme)) else {
         return shown(url);
     };
-    let (hosts, query) = url[scheme.len()..].split_once('?').unwrap_or((&url[scheme.len()..], ""));
+    let (hosts, query) = url[scheme.len()..]
+        .split_once('?')
+        .unwrap_or((&url[scheme.len()..], ""));
     // Whoever mistypes a password so that it looks like the options is told so before anything is recorded.
     let hosts = hosts.split(',').map(|part| {
         let part = part.strip_prefix(scheme).unwrap_or(part);
@@ -526,7 +534,8 @@ mod tests {
         assert_eq!(passwords(&addresses), ["for all", "for all"]);
         let addresses = Addresses::parse_with("redis://a,b", Some("one\ntwo\n")).expect("a URL");
         assert_eq!(passwords(&addresses), ["one", "two"]);
-        let refused = Addresses::parse_with("redis://a,b,c", Some("secret-one\nsecret-two")).expect_err("two for three");
+        let refused =
+            Addresses::parse_with("redis://a,b,c", Some("secret-one\nsecret-two")).expect_err("two for three");
         assert!(!refused.contains("secret"), "{refused}");
         std::fs::write(&file, "\n").expect("written");
         assert!(Addresses::parse_with(&url, None).is_err(), "there is none in the file");
@@ -546,10 +555,20 @@ mod tests {
 
     #[test]
     fn half_a_password_is_not_shown_either() {
-        for url in ["redis://:hid,den@a", "redis://me:hid,den@a,b", "redis://:hid/den@a", "redis://:hid?den@a"] {
+        for url in [
+            "redis://:hid,den@a",
+            "redis://me:hid,den@a,b",
+            "redis://:hid/den@a",
+            "redis://:hid?den@a",
+        ] {
             let shown = shown(url);
             assert!(!shown.contains("hid") && !shown.contains("den"), "{shown}");
-            assert!(!Addresses::parse_with(url, None).err().unwrap_or_default().contains("hid"));
+            assert!(
+                !Addresses::parse_with(url, None)
+                    .err()
+                    .unwrap_or_default()
+                    .contains("hid")
+            );
         }
         for url in ["redis://a:1,b", "redis://[::1]:7,c/3?missing=lost", "redis://a"] {
             assert_eq!(shown(url), url);

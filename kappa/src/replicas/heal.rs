@@ -108,7 +108,10 @@ impl Replicas {
             let without = serving.view.next(serving.view.members.clone(), Vec::new());
             match self.decide(&serving, &without).await {
                 Ok(()) => self.unsettle(&serving),
-                Err(trouble) => tracing::debug!(?trouble, "a Redis server that was returning cannot be left out; this is tried again"),
+                Err(trouble) => tracing::debug!(
+                    ?trouble,
+                    "a Redis server that was returning cannot be left out; this is tried again"
+                ),
             }
         } else if let Some(candidate) = candidate {
             let server = candidate.name.clone();
@@ -174,24 +177,25 @@ impl Replicas {
         let mut taken = take_what_is_gone(first, newcomer, &learning.token).await?;
 
         self.decide(serving, &learning).await?;
-        self.adopt(serving, &learning.token).await?;
+        self.adopt(&learning.token).await?;
         let given = give_what_lacks(first, newcomer, &learning.token, true).await?;
         // Only now does every deletion reach the newcomer too, so only now is what has gone without it gone for certain.
         taken += take_what_is_gone(first, newcomer, &learning.token).await?;
 
-        let learnt = self.present().ok_or_else(changed)?;
+        // Many views may have been published meanwhile, of this one or of others.
+        let learnt = self.adopt(&learning.token).await?;
         let everyone = members.into_iter().chain([newcomer.member.clone()]).collect();
         let whole = learning.next(everyone, Vec::new());
         self.decide(&learnt, &whole).await?;
-        self.adopt(&learnt, &whole.token).await?;
+        self.adopt(&whole.token).await?;
         Ok(Healed { given, taken })
     }
 
     /// Lets everyone hear of a view that has just been decided.
-    async fn adopt(&self, before: &Arc<Serving>, token: &str) -> Result<(), Trouble> {
-        self.unsettle(before);
+    async fn adopt(&self, token: &str) -> Result<Arc<Serving>, Trouble> {
+        self.unsettle_unless(token);
         match self.settle().await {
-            Ok(serving) if serving.view.token == token => Ok(()),
+            Ok(serving) if serving.view.token == token => Ok(serving),
             Ok(_) => Err(Trouble::Gone("the view has changed".to_string())),
             Err(problem) => Err(Trouble::Gone(problem.to_string())),
         }

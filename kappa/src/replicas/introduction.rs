@@ -40,10 +40,9 @@ impl Told {
             ("", _, _) => Some(lost(scripts::SERVER)),
             (_, "", Some(_)) => Some(lost(scripts::TOKEN)),
             (_, _, None) => Some(lost(scripts::VIEW)),
-            (_, token, Some(view)) if view.token != token => Some(format!(
-                "has another value of `{}` than it was given",
-                scripts::TOKEN
-            )),
+            (_, token, Some(view)) if view.token != token => {
+                Some(format!("has another value of `{}` than it was given", scripts::TOKEN))
+            }
             _ => None,
         };
         Ok((server, Told { token, view, damage }))
@@ -142,7 +141,10 @@ fn field(info: &Value, name: &str) -> Option<String> {
     let Value::BulkString(info) = info else { return None };
     let info = String::from_utf8_lossy(info);
     let value = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-    value.map(str::trim).filter(|value| !value.is_empty()).map(str::to_string)
+    value
+        .map(str::trim)
+        .filter(|value| !value.is_empty())
+        .map(str::to_string)
 }
 
 /// The value of the one setting that CONFIG GET was asked for.
@@ -194,7 +196,14 @@ mod tests {
     fn only_a_server_that_never_evicts_is_taken_and_one_that_does_not_say_is_mentioned() {
         assert!(matches!(judge_policy(Some("noeviction")), Ok(None)));
         assert!(matches!(judge_policy(None), Ok(Some(_))));
-        for policy in ["allkeys-lru", "allkeys-lfu", "allkeys-random", "volatile-lru", "volatile-ttl", "of-tomorrow"] {
+        for policy in [
+            "allkeys-lru",
+            "allkeys-lfu",
+            "allkeys-random",
+            "volatile-lru",
+            "volatile-ttl",
+            "of-tomorrow",
+        ] {
             let Err(Trouble::Unwilling(refused)) = judge_policy(Some(policy)) else {
                 panic!("{policy}")
             };

@@ -23,7 +23,10 @@ impl Line {
         match self {
             Line::Redis(connection) => connection.clone().send_packed_command(cmd).await,
             #[cfg(test)]
-            Line::Simulated(connection) => connection.ask(cmd).await,
+            Line::Simulated(connection) => connection
+                .ask_all(vec![cmd.clone()])
+                .await
+                .map(|mut answers| answers.remove(0)),
         }
     }
 
@@ -35,13 +38,7 @@ impl Line {
                 connection.send_packed_commands(pipeline, 0, pipeline.len()).await
             }
             #[cfg(test)]
-            Line::Simulated(connection) => {
-                let mut answers = Vec::new();
-                for cmd in pipeline.cmd_iter() {
-                    answers.push(connection.ask(cmd).await?);
-                }
-                Ok(answers)
-            }
+            Line::Simulated(connection) => connection.ask_all(pipeline.cmd_iter().cloned().collect()).await,
         }
     }
 }

@@ -1,12 +1,12 @@
 //! Bringing the view up to date: connecting, judging what is seen, asking for votes, and telling the servers what follows.
 
+use super::clock;
 use super::heal::Scan;
 use super::introduction::Told;
 use super::sabotage::{self, Sabotage};
 use super::server::{Connected, Trouble, Vote};
 use super::values::PATTERN;
 use super::view::{Asker, Member, Verdict, View, Votes, judge, new_token, to_be_voted_for};
-use super::clock;
 use super::{Condition, PATIENCE, Problem, Replicas, Serving};
 use futures::future::join_all;
 use std::sync::Arc;
@@ -199,12 +199,7 @@ impl Replicas {
 
     /// Lets servers vote on a view, each on what comes after the view with this token that it has. Tells them of the view that was chosen, which may be another
     /// one: somebody else's.
-    async fn change(
-        &self,
-        voters: Vec<(String, Arc<Connected>)>,
-        needed: usize,
-        own: View,
-    ) -> Result<View, Hitch> {
+    async fn change(&self, voters: Vec<(String, Arc<Connected>)>, needed: usize, own: View) -> Result<View, Hitch> {
         let view = match sabotage::is(Sabotage::NoVote) {
             true => own,
             false => self.vote(&voters, needed, own).await?,
@@ -223,17 +218,15 @@ impl Replicas {
         let promises = voters.iter().map(|(after, voter)| voter.vote(after, &ballot, None));
         let before = self.given(join_all(promises).await, needed)?;
         let view = to_be_voted_for(before.into_iter().flatten(), own);
-        let votes = voters.iter().map(|(after, voter)| voter.vote(after, &ballot, Some(&view)));
+        let votes = voters
+            .iter()
+            .map(|(after, voter)| voter.vote(after, &ballot, Some(&view)));
         self.given(join_all(votes).await, needed)?;
         Ok(view)
     }
 
     /// What was given, if enough have.
-    fn given(
-        &self,
-        votes: Vec<Result<Vote, Trouble>>,
-        needed: usize,
-    ) -> Result<Vec<Option<(String, View)>>, Hitch> {
+    fn given(&self, votes: Vec<Result<Vote, Trouble>>, needed: usize) -> Result<Vec<Option<(String, View)>>, Hitch> {
         let mut given = Vec::with_capacity(votes.len());
         for vote in votes {
             match vote {
@@ -258,7 +251,9 @@ impl Replicas {
     pub(super) async fn decide(&self, serving: &Serving, next: &View) -> Result<(), Trouble> {
         let Votes { needed, .. } = Votes::of_members(&serving.view.members);
         let voters = serving.members().iter();
-        let voters = voters.map(|member| (serving.view.token.clone(), member.clone())).collect();
+        let voters = voters
+            .map(|member| (serving.view.token.clone(), member.clone()))
+            .collect();
         match self.change(voters, needed, next.clone()).await {
             Ok(chosen) if chosen.token == next.token => Ok(()),
             Ok(_) | Err(Hitch::Again) => Err(Trouble::Gone("the view has changed".to_string())),

@@ -290,10 +290,7 @@ impl Replicas {
     /// Sleeps, wherever it is awaited.
     pub(crate) async fn sleep(&self, duration: Duration) {
         // The thread has ended: then there is nothing to wait for.
-        let _ = self
-            .runtime
-            .spawn(clock::sleep(duration))
-            .await;
+        let _ = self.runtime.spawn(clock::sleep(duration)).await;
     }
 
     /// That of the servers' own thread.
@@ -351,6 +348,14 @@ impl Replicas {
     fn unsettle(&self, serving: &Arc<Serving>) {
         let mut present = self.serving.write();
         if present.as_ref().is_some_and(|present| Arc::ptr_eq(present, serving)) {
+            *present = None;
+        }
+    }
+
+    /// Whatever is worked with, unless it is the view with this token, is not to be worked with any more.
+    fn unsettle_unless(&self, token: &str) {
+        let mut present = self.serving.write();
+        if present.as_ref().is_some_and(|present| present.view.token != token) {
             *present = None;
         }
     }

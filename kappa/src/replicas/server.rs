@@ -83,7 +83,10 @@ impl From<RedisError> for Trouble {
         let is_gone = match error.kind() {
             ErrorKind::Io | ErrorKind::Parse => true,
             ErrorKind::AuthenticationFailed => false,
-            ErrorKind::Server(kind) => matches!(kind, ServerErrorKind::NoScript | ServerErrorKind::BusyLoading | ServerErrorKind::MasterDown),
+            ErrorKind::Server(kind) => matches!(
+                kind,
+                ServerErrorKind::NoScript | ServerErrorKind::BusyLoading | ServerErrorKind::MasterDown
+            ),
             // Somebody's script takes its time.
             ErrorKind::Extension => error.code() == Some("BUSY"),
             _ => error.is_unrecoverable_error(),
@@ -119,7 +122,10 @@ impl Connected {
         let mut drivers = Vec::new();
         let opened = timeout(CONNECT_LIMIT, Self::connect_all(address, &mut drivers)).await;
         let introduced = match opened.map_err(late) {
-            Ok(Ok(lanes)) => match timeout(CONNECT_LIMIT, introduce(&lanes[0], is_worker)).await.map_err(late) {
+            Ok(Ok(lanes)) => match timeout(CONNECT_LIMIT, introduce(&lanes[0], is_worker))
+                .await
+                .map_err(late)
+            {
                 Ok(Ok(introduced)) => Ok((lanes, introduced)),
                 Ok(Err(trouble)) | Err(trouble) => Err(trouble),
             },
@@ -164,7 +170,9 @@ impl Connected {
 
     pub(super) async fn ask(&self, lane: Lane, cmd: &Cmd) -> Result<Value, Trouble> {
         let answer = self.lanes[lane as usize].ask(cmd).await;
-        answer.and_then(Value::extract_error).map_err(|error| self.trouble(error))
+        answer
+            .and_then(Value::extract_error)
+            .map_err(|error| self.trouble(error))
     }
 
     pub(super) async fn ask_all(&self, lane: Lane, pipeline: &redis::Pipeline) -> Result<Vec<Value>, Trouble> {
@@ -259,7 +267,10 @@ impl Connected {
     /// Takes its name and what it was told from a server that has lost a part of that, so that it counts as one that was emptied.
     pub(super) async fn forget(&self) -> Result<(), Trouble> {
         let mut del = redis::cmd("DEL");
-        del.arg(scripts::SERVER).arg(scripts::TOKEN).arg(scripts::VIEW).arg(scripts::VOTE);
+        del.arg(scripts::SERVER)
+            .arg(scripts::TOKEN)
+            .arg(scripts::VIEW)
+            .arg(scripts::VOTE);
         self.in_time(&del).await?;
         self.cut();
         Ok(())

@@ -1,9 +1,9 @@
 //! Reading and writing: each operation is tried under one view after the other until all servers of one have done it.
 
+use super::clock;
 use super::heal::{Scan, drop_all, give, ids};
 use super::scripts::{self, Guard, ID_BYTES, Prepared, Put, PutId, Said};
 use super::server::{Connected, Lane, Trouble};
-use super::clock;
 use super::{PERSISTENCE, Pending, Problem, Replicas, Serving};
 use bytes::Bytes;
 use futures::future::join_all;

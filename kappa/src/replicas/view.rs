@@ -397,7 +397,11 @@ impl Parted<'_> {
         if !self.staying.is_empty() && self.staying.iter().all(is_vouched) && !(are_many && self.is_split) {
             return Some(Votes::of_all(voters));
         }
-        let left = if self.staying.is_empty() { self.there } else { self.staying };
+        let left = if self.staying.is_empty() {
+            self.there
+        } else {
+            self.staying
+        };
         asker.missing_is_lost.then(|| Votes::of_all(left.to_vec()))
     }
 
@@ -412,9 +416,8 @@ impl Parted<'_> {
 
     /// Whether all members' servers are there and it is known what they were told.
     fn all_can_be_asked(&self) -> bool {
-        let knows = |server: &Seen| {
-            server.damage.is_none() || server.view.is_some() || knows_of(self.newest, &server.token)
-        };
+        let knows =
+            |server: &Seen| server.damage.is_none() || server.view.is_some() || knows_of(self.newest, &server.token);
         let can_be_asked = |member: &Member| {
             let mut seen = self.seen.iter();
             seen.any(|server| is_of(server, member) && knows(server))
@@ -671,7 +674,10 @@ mod tests {
         };
         let alone = [seen("a", 0, Some(&view), true)];
         let verdict = judge(&alone, &THREE, working);
-        assert!(matches!(&verdict, Verdict::Wait(message) if message.contains("cannot reach b, c")), "{verdict:?}");
+        assert!(
+            matches!(&verdict, Verdict::Wait(message) if message.contains("cannot reach b, c")),
+            "{verdict:?}"
+        );
         let one_has_ended = Asker {
             ended: &["b"],
             ..working
@@ -690,7 +696,10 @@ mod tests {
         let Verdict::Shrink { to, votes, .. } = judge(&two, &THREE, NEW) else {
             panic!("a majority")
         };
-        assert_eq!((members(&to), voters(&votes), votes.needed), (vec!["a0", "c0"], vec!["a0", "c0"], 2));
+        assert_eq!(
+            (members(&to), voters(&votes), votes.needed),
+            (vec!["a0", "c0"], vec!["a0", "c0"], 2)
+        );
     }
 
     #[test]
@@ -705,17 +714,17 @@ mod tests {
         let Verdict::Shrink { to, votes, .. } = judge(&with_third, &THREE, working) else {
             panic!("a majority")
         };
-        assert_eq!((members(&to), voters(&votes), votes.needed), (vec!["b0"], vec!["b0", "c0"], 2));
+        assert_eq!(
+            (members(&to), voters(&votes), votes.needed),
+            (vec!["b0"], vec!["b0", "c0"], 2)
+        );
         let verdict = judge(&with_third[..1], &THREE, working);
         assert!(matches!(verdict, Verdict::Wait(_)), "{verdict:?}");
     }
 
     #[test]
     fn a_begin_with_some_of_three_servers_needs_a_majority_too() {
-        let tired = Asker {
-            is_tired: true,
-            ..NEW
-        };
+        let tired = Asker { is_tired: true, ..NEW };
         let one = [seen("a", 0, None, false)];
         assert!(matches!(judge(&one, &THREE, tired), Verdict::Wait(_)));
         let two = [seen("a", 0, None, false), seen("b", 0, None, false)];
@@ -735,7 +744,10 @@ mod tests {
             &NAMED,
             NEW,
         );
-        assert!(matches!(&verdict, Verdict::Refuse(message) if message.contains("3 servers, of which 2")), "{verdict:?}");
+        assert!(
+            matches!(&verdict, Verdict::Refuse(message) if message.contains("3 servers, of which 2")),
+            "{verdict:?}"
+        );
     }
 
     #[test]
@@ -770,7 +782,10 @@ mod tests {
                 );
             }
             let view = both();
-            let with_other = [damaged(seen("a", 0, Some(&view), true), lost), seen("b", 0, Some(&view), false)];
+            let with_other = [
+                damaged(seen("a", 0, Some(&view), true), lost),
+                seen("b", 0, Some(&view), false),
+            ];
             let Verdict::Shrink { to, .. } = judge(&with_other, &NAMED, NEW) else {
                 panic!("b has everything, and a can still be asked")
             };

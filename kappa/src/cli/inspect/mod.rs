@@ -95,7 +95,10 @@ impl Which {
 /// The store that a run uses, for somebody who is none of its workers.
 fn open_store(about: &About, state: &Path) -> Result<Arc<dyn Store>, StoreError> {
     // The password that was given for the state is not written down with the run.
-    match state.to_str().filter(|state| address::are_the_same(state, &about.store)) {
+    match state
+        .to_str()
+        .filter(|state| address::are_the_same(state, &about.store))
+    {
         Some(state) => store::open(state),
         None => store::open(&about.store),
     }

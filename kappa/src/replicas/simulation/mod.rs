@@ -61,13 +61,17 @@ pub(super) struct Network {
 /// One connection of a client to a process of a server. It ends with that process.
 #[derive(Clone)]
 pub(super) struct Connection {
-    requests: mpsc::UnboundedSender<(Cmd, oneshot::Sender<Result<Value, RedisError>>)>,
+    requests: mpsc::UnboundedSender<(Vec<Cmd>, Reply)>,
 }
 
+/// Where the answers go.
+type Reply = oneshot::Sender<Result<Vec<Value>, RedisError>>;
+
 impl Connection {
-    pub(super) async fn ask(&self, cmd: &Cmd) -> Result<Value, RedisError> {
+    /// Sends commands in one message, which are answered in one.
+    pub(super) async fn ask_all(&self, cmds: Vec<Cmd>) -> Result<Vec<Value>, RedisError> {
         let (sender, receiver) = oneshot::channel();
-        self.requests.send((cmd.clone(), sender)).map_err(|_| broken())?;
+        self.requests.send((cmds, sender)).map_err(|_| broken())?;
         receiver.await.unwrap_or_else(|_| Err(broken()))
     }
 }
@@ -95,13 +99,13 @@ impl Network {
                 None => return Err(Trouble::Ended("connection refused".to_string())),
             }
         };
-        let (sender, mut receiver) = mpsc::unbounded_channel::<(Cmd, oneshot::Sender<_>)>();
+        let (sender, mut receiver) = mpsc::unbounded_channel::<(Vec<Cmd>, Reply)>();
         let network = self.clone();
         let driver = tokio::spawn(async move {
-            while let Some((cmd, reply)) = receiver.recv().await {
+            while let Some((cmds, reply)) = receiver.recv().await {
                 let (network, process) = (network.clone(), process.clone());
                 // What is on its way arrives, whether or not somebody still waits for the answer.
-                let carried = tokio::spawn(async move { network.carry(server, &process, &cmd).await });
+                let carried = tokio::spawn(async move { network.carry(server, &process, &cmds).await });
                 match carried.await {
                     Ok(Some(answer)) => drop(reply.send(answer)),
                     _ => return,
@@ -113,11 +117,14 @@ impl Network {
     }
 
     /// Brings a request to the server and its answer back; nothing if that process has ended.
-    async fn carry(&self, server: usize, process: &str, cmd: &Cmd) -> Option<Result<Value, RedisError>> {
+    async fn carry(&self, server: usize, process: &str, cmds: &[Cmd]) -> Option<Result<Vec<Value>, RedisError>> {
         self.pass(server, process).await?;
-        let answer = self.shared.lock().servers[server].answer(cmd);
+        let answers = {
+            let mut shared = self.shared.lock();
+            cmds.iter().map(|cmd| shared.servers[server].answer(cmd)).collect()
+        };
         self.pass(server, process).await?;
-        Some(answer)
+        Some(answers)
     }
 
     async fn pass(&self, server: usize, process: &str) -> Option<()> {

@@ -125,8 +125,14 @@ impl Server {
                 Value::Okay
             }
             ["SCAN", _, "MATCH", pattern, ..] => {
-                let keys = self.texts.keys().filter(|key| matches(pattern, key) && self.get(key).is_some());
-                Value::Array(vec![bulk("0"), Value::Array(keys.map(|key| bulk(key.as_str())).collect())])
+                let keys = self
+                    .texts
+                    .keys()
+                    .filter(|key| matches(pattern, key) && self.get(key).is_some());
+                Value::Array(vec![
+                    bulk("0"),
+                    Value::Array(keys.map(|key| bulk(key.as_str())).collect()),
+                ])
             }
             ["EVALSHA", hash, count, ..] => {
                 let count: usize = count.parse().unwrap_or(0);
@@ -251,7 +257,8 @@ impl Server {
         }
         let [after, ballot, view] = [1, 2, 3].map(|index: usize| text(&arguments[index]));
         let before = self.vote.take().filter(|vote| vote[0] == after);
-        let [_, promised, voted, chosen] = before.unwrap_or([after.clone(), String::new(), String::new(), String::new()]);
+        let [_, promised, voted, chosen] =
+            before.unwrap_or([after.clone(), String::new(), String::new(), String::new()]);
         if promised > ballot {
             self.vote = Some([after, promised.clone(), voted, chosen]);
             return Value::Array(vec![Value::Int(2), bulk(promised)]);
@@ -270,10 +277,15 @@ fn matches(pattern: &str, key: &str) -> bool {
     let Some(beginning) = pattern.strip_suffix('*') else {
         return pattern == key;
     };
-    match beginning.split_once('[').and_then(|(start, rest)| Some((start, rest.split_once(']')?))) {
+    match beginning
+        .split_once('[')
+        .and_then(|(start, rest)| Some((start, rest.split_once(']')?)))
+    {
         None => key.starts_with(beginning),
         Some((start, (choice, end))) => {
-            let rest = key.strip_prefix(start).and_then(|rest| rest.strip_prefix(|c| choice.contains(c)));
+            let rest = key
+                .strip_prefix(start)
+                .and_then(|rest| rest.strip_prefix(|c| choice.contains(c)));
             rest.is_some_and(|rest| rest.starts_with(end))
         }
     }

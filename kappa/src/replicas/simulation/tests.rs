@@ -9,7 +9,10 @@ fn noticed(broken: Option<Sabotage>) -> Option<(u64, String)> {
     sabotage::set(broken);
     let found = (0..SEEDS).find_map(|seed| {
         let told = tell(seed);
-        assert!(told.acknowledged > 20 || !told.violations.is_empty(), "seed {seed}: nothing was done");
+        assert!(
+            told.acknowledged > 20 || !told.violations.is_empty(),
+            "seed {seed}: nothing was done"
+        );
         let first = told.violations.into_iter().next()?;
         Some((seed, format!("{first}; {:?}", told.faults)))
     });
@@ -54,7 +57,9 @@ fn a_simulation_notices_a_server_that_returns_without_what_it_lacks() {
 #[ignore = "tells the story of one seed, with all that is said in it"]
 fn one_story() {
     let seed = std::env::var("KAPPA_SEED").ok().and_then(|seed| seed.parse().ok());
-    let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::DEBUG).without_time();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::DEBUG)
+        .without_time();
     tracing::subscriber::with_default(subscriber.finish(), || {
         println!("{:#?}", tell(seed.unwrap_or(0)));
     });

@@ -81,7 +81,11 @@ impl World {
             let mut names = names.clone();
             names.rotate_left(client % count);
             let (stop, _) = oneshot::channel();
-            Replicas::on(Addresses::simulated(&names, &network), tokio::runtime::Handle::current(), stop)
+            Replicas::on(
+                Addresses::simulated(&names, &network),
+                tokio::runtime::Handle::current(),
+                stop,
+            )
         });
         World {
             clients: clients.collect(),
@@ -104,7 +108,10 @@ impl World {
         for client in &self.clients {
             for (key, value) in &all {
                 match client.get(key).await {
-                    Ok(found) => self.history.lock().read(key, Some(*value), found.as_deref().and_then(number)),
+                    Ok(found) => self
+                        .history
+                        .lock()
+                        .read(key, Some(*value), found.as_deref().and_then(number)),
                     Err(problem) => self.violated(format!("{key} cannot be read at the end: {problem}")),
                 }
             }
@@ -192,7 +199,14 @@ impl World {
                 let done = match dice.random_range(0..3) {
                     0 => put_once(&replicas, &history, &once, value).await,
                     1 => replace(&replicas, &history, &again, value).await,
-                    _ => read(&replicas, &history, &format!("kappa:o:{}", dice.random_range(0..=round / 2))).await,
+                    _ => {
+                        read(
+                            &replicas,
+                            &history,
+                            &format!("kappa:o:{}", dice.random_range(0..=round / 2)),
+                        )
+                        .await
+                    }
                 };
                 if let Err(Problem::Refused(cause)) = done {
                     history.lock().refused(&cause);
@@ -217,12 +231,7 @@ fn new<'a>(key: &'a str, value: &'a [u8], replaces: Option<super::super::PutId>)
     }
 }
 
-async fn put_once(
-    replicas: &Replicas,
-    history: &Mutex<History>,
-    key: &str,
-    value: u64,
-) -> Result<(), Problem> {
+async fn put_once(replicas: &Replicas, history: &Mutex<History>, key: &str, value: u64) -> Result<(), Problem> {
     if let Outcome::Done(_) = replicas.put(new(key, &value.to_be_bytes(), None)).await? {
         history.lock().put_once(key, value);
     }
