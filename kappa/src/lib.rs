@@ -124,7 +124,7 @@ pub mod __private {
     pub use crate::context::{Context, Kind, Operation, Shared};
     pub use crate::continuation::generated::{Witness, in_place};
     pub use crate::continuation::{
-        Entry, Frame, Function, IntoResumable, Reader, ResumableIterator, Save, SaveInLoop, Unsaved, Writer,
+        Entry, Frame, Function, IntoResumable, Pending, Reader, ResumableIterator, Save, SaveInLoop, Unsaved, Writer,
     };
     pub use crate::error::Failed;
     pub use crate::task::{Registration, Returned, Sendable, TaskCall, TaskFunction};

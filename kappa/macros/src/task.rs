@@ -1,6 +1,6 @@
 //! What a task function becomes: its call constructor, its type, its registration, and its body as a state machine.
 
-use crate::emit::Emitter;
+use crate::emit::{Emitter, here};
 use crate::graph::Graph;
 use crate::lower::Lower;
 use crate::names::Names;
@@ -68,6 +68,8 @@ pub(crate) fn expand(function: ItemFn, auto: bool) -> Result<TokenStream> {
         .copied()
         .map(|ty| quote_spanned!(ty.span()=> ::kappa::__private::sendable::<#ty>();));
 
+    // Names of the compiler: a variable of the user never means one of them.
+    let (caller, entry) = (Ident::new("__caller", here()), Ident::new("__entry", here()));
     Ok(quote! {
         #(#attrs)*
         #[allow(clippy::too_many_arguments)]
@@ -124,8 +126,8 @@ pub(crate) fn expand(function: ItemFn, auto: bool) -> Result<TokenStream> {
             )]
             async fn __body(
                 #cx: #context,
-                __caller: ::core::option::Option<&::kappa::__private::Frame<'_>>,
-                __entry: ::kappa::__private::Entry<#arguments>,
+                #caller: ::core::option::Option<&::kappa::__private::Frame<'_>>,
+                #entry: ::kappa::__private::Entry<#arguments>,
             ) -> #output {
                 #body
             }
@@ -140,7 +142,7 @@ fn body(block: syn::Block, rules: Rules<'_>, parameters: &[Parameter]) -> Result
             let mutable = mutable.then(|| quote!(mut));
             quote!(#mutable #ident)
         });
-        return Ok(quote! {
+        return Ok(quote_spanned! {here()=>
             let (#(#parameters,)*) = match __entry {
                 ::kappa::__private::Entry::Begin(__arguments) => __arguments,
                 ::kappa::__private::Entry::Resume => {
@@ -150,12 +152,7 @@ fn body(block: syn::Block, rules: Rules<'_>, parameters: &[Parameter]) -> Result
             #block
         });
     }
-    let idents: Vec<Ident> = parameters
-        .iter()
-        .map(|parameter| parameter.ident.clone())
-        .chain([cx.clone()])
-        .collect();
-    let mut lower = Lower::new(rules, Names::new(&block, &idents));
+    let mut lower = Lower::new(rules, Names::new());
     let variables: Vec<_> = parameters
         .iter()
         .map(|parameter| lower.names.declare(&parameter.ident, parameter.mutable))
@@ -178,7 +175,7 @@ fn body(block: syn::Block, rules: Rules<'_>, parameters: &[Parameter]) -> Result
     let mut blocks = blocks;
     crate::graph::hold(&mut blocks);
     let graph = Graph::new(blocks, &names.bindings);
-    let emitter = Emitter::new(&graph, &names.bindings, cx, &points);
+    let emitter = Emitter::new(&graph, &names, cx, &points);
     let machine = emitter.body(&variables, &quote!(__FUNCTION.name));
     Ok(quote!(#(#items)* #machine))
 }
@@ -207,7 +204,7 @@ pub(crate) fn plain_type(ty: &Type) -> &Type {
 }
 
 /// The version of what the compiler makes of a text. It goes up whenever the same text gets other suspension points or other frames.
-const COMPILER: u64 = 2;
+const COMPILER: u64 = 3;
 
 /// FNV-1a over the function's tokens, and whatever else decides about the layout of its frames. White space, comments and the place in the file do
 /// not count.

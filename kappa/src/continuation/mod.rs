@@ -12,9 +12,12 @@ mod frame;
 #[doc(hidden)]
 pub mod generated;
 mod iterate;
+mod pending;
 mod save;
 
 pub use frame::{Continuation, Entry, Frame, Function, Live, SavedFrame, encode};
+#[doc(hidden)]
+pub use pending::Pending;
 pub use iterate::{IntoResumable, Items, ResumableIterator, Step, Steps, StepsFrom, Strides};
 #[doc(hidden)]
 pub use save::SaveInLoop;

@@ -10,6 +10,7 @@ use crate::exec::progress::{Progress, StageTotals};
 use crate::exec::stage_task::{StageWork, run_units};
 use crate::session::SessionOptions;
 use crate::shuffle::object::{Manifest, UnitOutput};
+use crate::shuffle::sealed::{get_sealed, sealed};
 use crate::stage::StageId;
 use bytes::Bytes;
 use kappa::prelude::*;
@@ -113,9 +114,9 @@ async fn write_manifest(
     stage: StageId,
     outputs: &[UnitOutput],
 ) -> Result<String> {
-    let schema = store.get(&schema_key(&program.stages[stage.index()].fragment)).await?;
+    let schema = get_sealed(store, &schema_key(&program.stages[stage.index()].fragment)).await?;
     let manifest = Manifest::new(&schema, outputs.to_vec());
     let key = Program::unique_key(&program.prefix, stage, "manifest");
-    store.put(&key, Bytes::from(manifest.to_bytes()?)).await?;
+    store.put(&key, sealed(manifest.to_bytes()?)).await?;
     Ok(key)
 }

@@ -4,8 +4,10 @@
 //! files and stages there are (TRAPS q19).
 
 use crate::error::QueryError;
+use crate::exec::version;
 use crate::session::SessionOptions;
 use crate::shuffle::object::encode_schema;
+use crate::shuffle::sealed::sealed;
 use crate::stage::{StageGraph, StageId};
 use bytes::Bytes;
 use datafusion::error::DataFusionError;
@@ -53,12 +55,13 @@ impl Program {
         options: SessionOptions,
         workers: usize,
     ) -> Result<Self, QueryError> {
+        version::record(store, &prefix).await?;
         let mut stages = Vec::with_capacity(graph.stages.len());
         for stage in &graph.stages {
             let fragment = format!("{prefix}/fragments/{}", stage.id);
-            store.put(&fragment, Bytes::from(stage.to_bytes()?)).await?;
+            store.put(&fragment, sealed(stage.to_bytes()?)).await?;
             let schema = encode_schema(&stage.fragment.schema()).map_err(DataFusionError::from)?;
-            store.put(&schema_key(&fragment), Bytes::from(schema)).await?;
+            store.put(&schema_key(&fragment), sealed(schema)).await?;
             let units = stage.units as u32;
             stages.push(StageProgram {
                 fragment,

@@ -7,7 +7,7 @@ use crate::exec::unreadable::with_files;
 use crate::shuffle::object::{ObjectWriter, UnitOutput};
 use crate::shuffle::partition::HashPartitioner;
 use crate::stage::Exchange;
-use datafusion::common::Result;
+use datafusion::common::{DataFusionError, Result};
 use futures::StreamExt;
 use kappa::store::Store;
 use std::sync::Arc;
@@ -17,7 +17,9 @@ use std::sync::Arc;
 /// # Errors
 /// Whatever the fragment, the shuffle or the store reports.
 pub async fn run_unit(store: &Arc<dyn Store>, fragment: &Fragment, work: &StageWork, unit: u32) -> Result<UnitOutput> {
-    let mut rows = fragment.execute(unit, store)?;
+    let mut rows = fragment
+        .execute(unit, store)
+        .map_err(|error| explained(error, fragment, unit))?;
     let exchange = &fragment.stage.output;
     let mut writer = ObjectWriter::new(fragment.stage.fragment.schema(), exchange.buckets());
     let mut partitioner = match exchange {
@@ -25,7 +27,7 @@ pub async fn run_unit(store: &Arc<dyn Store>, fragment: &Fragment, work: &StageW
         Exchange::Broadcast | Exchange::Gather | Exchange::Merge { .. } => None,
     };
     while let Some(batch) = rows.next().await {
-        let batch = batch.map_err(|error| with_files(error, fragment.stage.fragment.as_ref(), unit as usize))?;
+        let batch = batch.map_err(|error| explained(error, fragment, unit))?;
         match &mut partitioner {
             None => writer.push(0, batch)?,
             Some(partitioner) => {
@@ -51,4 +53,12 @@ pub async fn run_unit(store: &Arc<dyn Store>, fragment: &Fragment, work: &StageW
         Some(key)
     };
     Ok(UnitOutput { unit, object, buckets })
+}
+
+/// The error in the words of who has to do something about it.
+fn explained(error: DataFusionError, fragment: &Fragment, unit: u32) -> DataFusionError {
+    match fragment.changed_file() {
+        Some(changed) => DataFusionError::Execution(changed),
+        None => with_files(error, fragment.stage.fragment.as_ref(), unit as usize),
+    }
 }

@@ -27,6 +27,10 @@ use datafusion_proto::physical_plan::{
 };
 use datafusion_proto::protobuf;
 use datafusion_proto::protobuf::physical_plan_node::PhysicalPlanType;
+use prost::Message;
+
+use super::nodes::leaf_to_wire;
+use super::{scans, windows, wire};
 
 /// Writes plans, and notes what passes by. Every node and every expression of a plan goes through it.
 #[derive(Default)]
@@ -46,12 +50,7 @@ impl PhysicalProtoConverterExtension for Encoder {
         check_limits(plan)?;
         let is_constant_leaf = plan.is::<EmptyExec>() || plan.is::<PlaceholderRowExec>();
         if is_constant_leaf && plan.output_partitioning().partition_count() == 0 {
-            let mut node = Vec::new();
-            codec.try_encode(Arc::clone(plan), &mut node, self)?;
-            let extension = protobuf::PhysicalExtensionNode { node, inputs: vec![] };
-            return Ok(protobuf::PhysicalPlanNode {
-                physical_plan_type: Some(PhysicalPlanType::Extension(extension)),
-            });
+            return extension(leaf_to_wire(plan)?, vec![]);
         }
         if plan.is::<UnionExec>() || plan.is::<InterleaveExec>() {
             let inputs =
@@ -70,6 +69,14 @@ impl PhysicalProtoConverterExtension for Encoder {
         let mut node =
             protobuf::PhysicalPlanNode::try_from_physical_plan_with_converter(Arc::clone(plan), codec, self)?;
         leave_out_local_state(&mut node);
+        if let Some(config) = scans::file_scan(plan) {
+            let scan = scans::to_wire(config, node)?;
+            return extension(wire::Node::Scan(Box::new(scan)), vec![]);
+        }
+        if let Some(PhysicalPlanType::Window(window)) = node.physical_plan_type {
+            let (window, input) = windows::to_wire(plan, *window)?;
+            return extension(wire::Node::Window(window), vec![input]);
+        }
         Ok(node)
     }
 
@@ -117,6 +124,24 @@ impl PhysicalProtoConverterExtension for Decoder {
         proto: &protobuf::PhysicalPlanNode,
         context: &PhysicalPlanDecodeContext<'_>,
     ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
+        // Here and not in the codec, which does not know the slots of scalar subqueries.
+        if let Some(PhysicalPlanType::Extension(extension)) = &proto.physical_plan_type
+            && let Ok(wire::Extension { node: Some(node) }) = wire::Extension::decode(extension.node.as_slice())
+        {
+            match (node, extension.inputs.as_slice()) {
+                (wire::Node::Window(window), [input]) => {
+                    let input = self.proto_to_execution_plan(input, context)?;
+                    return windows::from_wire(&window, input, context, self);
+                }
+                (wire::Node::Scan(scan), []) => {
+                    let Some(node) = &scan.node else {
+                        return plan_err!("a scan without its node");
+                    };
+                    return scans::from_wire(&scan, &node.try_into_physical_plan_with_context(context, self)?);
+                }
+                _ => {}
+            }
+        }
         proto.try_into_physical_plan_with_context(context, self)
     }
 
@@ -144,6 +169,18 @@ impl PhysicalProtoConverterExtension for Decoder {
     ) -> DataFusionResult<protobuf::PhysicalExprNode> {
         Encoder::default().physical_expr_to_proto(expr, codec)
     }
+}
+
+/// A node that DataFusion has no message for.
+fn extension(
+    node: wire::Node,
+    inputs: Vec<protobuf::PhysicalPlanNode>,
+) -> DataFusionResult<protobuf::PhysicalPlanNode> {
+    let node = wire::Extension { node: Some(node) }.encode_to_vec();
+    let extension = protobuf::PhysicalExtensionNode { node, inputs };
+    Ok(protobuf::PhysicalPlanNode {
+        physical_plan_type: Some(PhysicalPlanType::Extension(extension)),
+    })
 }
 
 /// Refuses numbers that DataFusion's protocol would cut to 32 bits.
@@ -176,7 +213,7 @@ fn check_limits(plan: &Arc<dyn ExecutionPlan>) -> DataFusionResult<()> {
 
 /// A union's input without the projections that only adapt names and nullability to the union's: whoever reads the union
 /// makes them again. The union takes its names from the first input, which therefore keeps them.
-fn without_coercions(mut input: &Arc<dyn ExecutionPlan>, keep_names: bool) -> &Arc<dyn ExecutionPlan> {
+pub(super) fn without_coercions(mut input: &Arc<dyn ExecutionPlan>, keep_names: bool) -> &Arc<dyn ExecutionPlan> {
     while let Some(projection) = input.downcast_ref::<ProjectionExec>() {
         let schema = projection.input().schema();
         let is_coercion = projection.expr().len() == schema.fields().len()

@@ -7,12 +7,14 @@
 //! 1. `supported`: refuses plans with nodes that cannot run in stages, before anything runs.
 //! 2. `local_exchanges`: takes out exchanges that only exist between threads.
 //! 3. `joins`: joins that keep a build side's flags in memory shared by partitions get partitions that share nothing.
-//! 4. `split_scans`: scans get small units.
-//! 5. `cut`: exchanges become stage boundaries (build sides and scalar subqueries too); orders lost there are restored.
-//! 6. `merge_equal`: stages that compute the same become one.
-//! 7. [`validate`]: proves that every stage is what it claims, or refuses the graph.
+//! 4. `shifts`: windows that DataFusion computes wrongly row by row are computed whole.
+//! 5. `split_scans`: scans get small units.
+//! 6. `cut`: exchanges become stage boundaries (build sides and scalar subqueries too); orders lost there are restored.
+//! 7. `merge_equal`: stages that compute the same become one.
+//! 8. [`validate`]: proves that every stage is what it claims, also as bytes and back, or refuses the graph.
 //!
-//! Before that, among DataFusion's own logical rules, `join_order` puts chains of joins in a better order.
+//! Before that, among DataFusion's own logical rules, `window_filters` makes conditions of window aggregates arguments, and `join_order`
+//! puts chains of joins in a better order.
 //!
 //! No rule of DataFusion runs on a fragment: its statistics describe whole files, and its filters are already pushed.
 
@@ -22,10 +24,12 @@ mod joins;
 mod local_exchanges;
 mod merge_equal;
 mod order;
+mod shifts;
 mod split_scans;
 mod statement;
 mod supported;
 pub mod validate;
+mod window_filters;
 
 use std::sync::Arc;
 
@@ -33,6 +37,7 @@ use datafusion::physical_plan::ExecutionPlan;
 
 pub(crate) use join_order::{JoinOrder, RowCounts};
 pub use statement::Prepared;
+pub(crate) use window_filters::WindowFilters;
 
 use crate::error::Result;
 use crate::session::Session;
@@ -46,12 +51,15 @@ pub fn stages(plan: Arc<dyn ExecutionPlan>, session: &Session) -> Result<StageGr
     supported::check(&plan)?;
     let plan = local_exchanges::remove(plan)?;
     let plan = joins::isolate(plan)?;
+    let plan = shifts::whole(plan)?;
     let plan = split_scans::split(plan, session.options())?;
     let graph = cut::cut(&plan)?;
     let graph = merge_equal::merge(graph)?;
     // Through bytes, so that stages share no state with one another, nor with the plan: what is checked and run
     // here is what a worker gets.
-    let graph = StageGraph::from_bytes(&graph.to_bytes()?, &session.task_context())?;
-    validate::validate(&graph, &session.task_context())?;
-    Ok(graph)
+    let bytes = graph.to_bytes()?;
+    let worker = session.worker_context()?;
+    let read = StageGraph::from_bytes(&bytes, &worker)?;
+    validate::validate_read(&graph, &bytes, &read)?;
+    Ok(read)
 }

@@ -8,6 +8,8 @@
 //! An object has a name of its own for each attempt, and exists for readers only if a committed checkpoint or result names it:
 //! nothing is overwritten, renamed or listed. The rows of a bucket keep the order in which the unit produced them.
 
+use crate::error::QueryError;
+use crate::shuffle::sealed::get_sealed;
 use bytes::Bytes;
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::buffer::Buffer;
@@ -16,6 +18,7 @@ use datafusion::arrow::datatypes::{Schema, SchemaRef};
 use datafusion::arrow::error::ArrowError;
 use datafusion::arrow::ipc::reader::{StreamDecoder, StreamReader};
 use datafusion::arrow::ipc::writer::StreamWriter;
+use kappa::store::Store;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
@@ -93,6 +96,14 @@ impl Manifest {
     /// If the bytes are not those of a manifest.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, postcard::Error> {
         postcard::from_bytes(bytes)
+    }
+
+    /// Reads the manifest that lies sealed under this key.
+    ///
+    /// # Errors
+    /// If the store fails, or its bytes are not those that were put there.
+    pub async fn read(store: &dyn Store, key: &str) -> Result<Self, QueryError> {
+        Ok(Self::from_bytes(&get_sealed(store, key).await?)?)
     }
 
     /// The schema of the rows.

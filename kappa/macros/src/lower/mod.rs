@@ -49,6 +49,8 @@ pub(crate) struct Lower<'a> {
     pub(crate) points: Vec<BlockId>,
     pub(crate) errors: Vec<syn::Error>,
     started: usize,
+    /// What is being taken apart will be evaluated more than once.
+    repeated: bool,
     /// How often each identifier occurs in the function.
     occurrences: HashMap<String, usize>,
 }
@@ -66,6 +68,7 @@ impl<'a> Lower<'a> {
             points: Vec::new(),
             errors: Vec::new(),
             started: 0,
+            repeated: false,
             occurrences: HashMap::new(),
         };
         let entry = lower.block(None);
@@ -126,6 +129,7 @@ impl<'a> Lower<'a> {
             end: End::Open,
             after,
             order: usize::MAX,
+            scope: 0,
         });
         self.blocks.len() - 1
     }
@@ -133,6 +137,7 @@ impl<'a> Lower<'a> {
     /// What follows goes into this block.
     fn start(&mut self, block: BlockId) {
         self.blocks[block].order = self.started;
+        self.blocks[block].scope = self.names.scope();
         self.started += 1;
         self.current = block;
     }
@@ -181,12 +186,21 @@ impl<'a> Lower<'a> {
     }
 
     /// `let temporary = value;`
-    fn temporary(&mut self, mut value: Expr) -> Expr {
-        let found = self.names.resolve_expr(&mut value);
+    fn temporary(&mut self, value: Expr) -> Var {
+        let found = self.names.resolve_expr(&value);
         let var = self.names.temporary(value.span());
         let ident = self.names.bindings[var].ident.clone();
         self.emit_let(quote!(let mut #ident = #value;), found, vec![var]);
-        self.path(var)
+        var
+    }
+
+    /// A temporary where it is used, once: it moves, so that it is dropped at the end of the statement as the value itself would be.
+    fn once(&self, var: Var) -> Expr {
+        if self.repeated {
+            return self.path(var);
+        }
+        let ident = &self.names.bindings[var].ident;
+        syn::parse_quote!(({ #ident }))
     }
 
     fn path(&self, var: Var) -> Expr {
@@ -199,12 +213,12 @@ impl<'a> Lower<'a> {
     }
 
     /// A native expression, evaluated here.
-    fn emit_value(&mut self, mut value: Expr, dest: Dest) {
+    fn emit_value(&mut self, value: Expr, dest: Dest) {
         let stops = stops(&value);
         if stops {
             self.scope_ends(self.names.visible());
         }
-        let mut found = self.names.resolve_expr(&mut value);
+        let mut found = self.names.resolve_expr(&value);
         match dest {
             Dest::Discard => self.emit(quote!(#value;), found),
             Dest::Temporary(var) => {
@@ -350,10 +364,10 @@ impl<'a> Lower<'a> {
 
     fn local(&mut self, local: Local) {
         let Local {
-            attrs, mut pat, init, ..
+            attrs, pat, init, ..
         } = local;
         let Some(init) = init else {
-            let declares = self.names.declare_pattern(&mut pat, true);
+            let declares = self.names.declare_pattern(&pat, true);
             let code = quote!(#(#attrs)* let #pat;);
             let atom = Atom {
                 declares,
@@ -373,8 +387,8 @@ impl<'a> Lower<'a> {
             if must_split(&value, self.rules) {
                 value = self.value_of_type(value, ty.as_ref());
             }
-            let found = self.names.resolve_expr(&mut value);
-            let declares = self.names.declare_pattern(&mut pat, true);
+            let found = self.names.resolve_expr(&value);
+            let declares = self.names.declare_pattern(&pat, true);
             if let (Some(shared), [var]) = (shared, declares.as_slice()) {
                 self.names.bindings[*var].shared = Some(shared);
             }
@@ -382,21 +396,21 @@ impl<'a> Lower<'a> {
             return;
         };
         if !must_split(&value, self.rules) && !must_split(&diverge, self.rules) {
-            let mut diverge = *diverge;
-            let mut otherwise = self.names.resolve_expr(&mut diverge);
+            let diverge = *diverge;
+            let mut otherwise = self.names.resolve_expr(&diverge);
             otherwise.assigned.clear();
-            let found = self.names.resolve_expr(&mut value).and(otherwise);
-            let declares = self.names.declare_pattern(&mut pat, false);
+            let found = self.names.resolve_expr(&value).and(otherwise);
+            let declares = self.names.declare_pattern(&pat, false);
             self.emit_let(quote!(#(#attrs)* let #pat = #value else #diverge;), found, declares);
             return;
         }
         value = self.value_of_type(value, ty.as_ref());
-        let found = self.names.resolve_expr(&mut value);
+        let found = self.names.resolve_expr(&value);
         let (next, other) = (self.block(None), self.block(None));
         let from = self.current;
         self.start(other);
         self.into(*diverge, Dest::Discard);
-        let binds = self.names.declare_pattern(&mut pat, false);
+        let binds = self.names.declare_pattern(&pat, false);
         self.blocks[from].end = End::LetElse {
             pattern: quote!(#pat),
             value: quote!(#value),
@@ -417,8 +431,7 @@ impl<'a> Lower<'a> {
         if !receiver.path.is_ident(self.cx) || call.method != "shared" || call.args.len() != 1 {
             return None;
         }
-        let mut value = value.clone();
-        let found = self.names.resolve_expr(&mut value);
+        let found = self.names.resolve_expr(value);
         Some((quote!(#value), found.mentions))
     }
 }

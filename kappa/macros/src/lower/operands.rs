@@ -1,6 +1,7 @@
 //! Operands in Rust's order: those before the last suspension point are evaluated before it.
 
 use super::Lower;
+use crate::names::is_temporary;
 use crate::points::{KnownMacro, must_split};
 use proc_macro2::{TokenStream, TokenTree};
 use quote::ToTokens;
@@ -44,6 +45,7 @@ impl Lower<'_> {
     fn fix(&mut self, operand: Expr, mode: Mode, later: &[Expr]) -> Expr {
         match operand {
             Expr::Lit(_) => operand,
+            Expr::Paren(inner) if is_once(&inner.expr) => Expr::Paren(inner),
             Expr::Closure(closure) if !copies_what_changes(&closure, later) => Expr::Closure(closure),
             Expr::Paren(inner) => self.fix(*inner.expr, mode, later),
             Expr::Group(inner) => self.fix(*inner.expr, mode, later),
@@ -87,21 +89,33 @@ impl Lower<'_> {
                 };
                 let is_copy = mode == Mode::Value && matches!(place, Expr::Index(_) | Expr::Unary(_));
                 if changed || is_copy {
-                    self.temporary(place)
+                    let var = self.temporary(place);
+                    self.once(var)
                 } else {
                     self.fix_place(place, later)
                 }
             }
-            value => self.temporary(value),
+            value => {
+                let var = self.temporary(value);
+                self.once(var)
+            }
         }
     }
 
     /// Takes the left side of an assignment or the scrutinee of a `match` as a place that can be evaluated more than once.
     pub(super) fn settle(&mut self, place: Expr, later: &[Expr]) -> Expr {
+        self.repeated = true;
+        let settled = self.fix_base_or(place, later);
+        self.repeated = false;
+        settled
+    }
+
+    fn fix_base_or(&mut self, place: Expr, later: &[Expr]) -> Expr {
         if is_place(&place) || is_projection(&place) {
             self.fix_place(place, later)
         } else {
-            self.temporary(place)
+            let var = self.temporary(place);
+            self.path(var)
         }
     }
 
@@ -199,6 +213,15 @@ fn is_constant(index: &Expr, other: &Expr) -> bool {
         Expr::Group(inner) => is_constant(&inner.expr, other),
         _ => false,
     }
+}
+
+/// Whether this is a temporary of the compiler where it is used: its value is there already.
+fn is_once(expr: &Expr) -> bool {
+    let Expr::Block(block) = expr else { return false };
+    let [syn::Stmt::Expr(Expr::Path(path), None)] = block.block.stmts.as_slice() else {
+        return false;
+    };
+    path.path.get_ident().is_some_and(is_temporary)
 }
 
 /// Whether a call is that of a tuple struct or variant, which does nothing but hold its arguments.
