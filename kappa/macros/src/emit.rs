@@ -154,9 +154,8 @@ impl<'a> Emitter<'a> {
             if self.graph.dominator[at].is_none() {
                 declared.extend(&self.graph.live_in[at]);
             }
-            let is_closed = |&var: &Var| {
-                (at == dominator || self.in_scope(var, dominator)) && !self.in_scope(var, block)
-            };
+            let is_closed =
+                |&var: &Var| (at == dominator || self.in_scope(var, dominator)) && !self.in_scope(var, block);
             if declared.iter().any(is_closed) {
                 found = Some(at);
             }

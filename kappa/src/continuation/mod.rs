@@ -16,9 +16,9 @@ mod pending;
 mod save;
 
 pub use frame::{Continuation, Entry, Frame, Function, Live, SavedFrame, encode};
+pub use iterate::{IntoResumable, Items, ResumableIterator, Step, Steps, StepsFrom, Strides};
 #[doc(hidden)]
 pub use pending::Pending;
-pub use iterate::{IntoResumable, Items, ResumableIterator, Step, Steps, StepsFrom, Strides};
 #[doc(hidden)]
 pub use save::SaveInLoop;
 pub use save::{Reader, Save, Unsaved, Writer};

@@ -49,7 +49,13 @@ impl Emitter<'_> {
     }
 
     /// The items and what is inside, followed by the hosted blocks.
-    fn wrapped(&self, place: &Place, items: Vec<Item>, hosted: &[BlockId], inside: impl FnOnce(&Place) -> TokenStream) -> TokenStream {
+    fn wrapped(
+        &self,
+        place: &Place,
+        items: Vec<Item>,
+        hosted: &[BlockId],
+        inside: impl FnOnce(&Place) -> TokenStream,
+    ) -> TokenStream {
         // Where the labelled block begins that each hosted block stands behind.
         let mut starts = Vec::new();
         let mut latest = items.len();
@@ -68,7 +74,12 @@ impl Emitter<'_> {
             place.breaks.extend(&hosted[inner..]);
             place
         };
-        let codes = |from: usize, to: usize| items[from..to].iter().map(|item| item.code.clone()).collect::<TokenStream>();
+        let codes = |from: usize, to: usize| {
+            items[from..to]
+                .iter()
+                .map(|item| item.code.clone())
+                .collect::<TokenStream>()
+        };
         let mut code = inside(&place_after(items.len(), 0));
         let mut end = items.len();
         for (at, (&block, &start)) in hosted.iter().zip(&starts).enumerate() {

@@ -62,11 +62,21 @@ impl Emitter<'_> {
     }
 
     /// Saves or restores a variable at the points where it is live.
-    fn saved(&self, var: Var, at: &BTreeSet<u32>, what: &str, reference: &TokenStream, with: &TokenStream) -> TokenStream {
+    fn saved(
+        &self,
+        var: Var,
+        at: &BTreeSet<u32>,
+        what: &str,
+        reference: &TokenStream,
+        with: &TokenStream,
+    ) -> TokenStream {
         let (slot, span) = self.spanned_slot(var);
         let is_auto = |&point: &BlockId| matches!(self.graph.blocks[point].end, End::Point { auto: true, .. });
         // Points of the user need it anyway.
-        let only_auto = self.points_in_order().filter(|point| at.contains(&self.arms[point])).all(|point| is_auto(&point));
+        let only_auto = self
+            .points_in_order()
+            .filter(|point| at.contains(&self.arms[point]))
+            .all(|point| is_auto(&point));
         let function = Ident::new(&format!("{what}{}", if only_auto { "_in_loop" } else { "" }), span);
         let with = Ident::new(&with.to_string(), here());
         let pattern = numbers(at);

@@ -33,7 +33,7 @@ impl Lower<'_> {
     /// Goes to `then` or `other`; the variables that the condition binds are declared for `then`.
     pub(super) fn condition(&mut self, condition: Expr, then: BlockId, other: BlockId) {
         if !must_split(&condition, self.rules) {
-                        let mut binds = Vec::new();
+            let mut binds = Vec::new();
             let found = self.native_condition(&condition, &mut binds);
             self.end(End::Branch {
                 condition: quote!(#condition),

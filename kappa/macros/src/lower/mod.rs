@@ -363,9 +363,7 @@ impl<'a> Lower<'a> {
     }
 
     fn local(&mut self, local: Local) {
-        let Local {
-            attrs, pat, init, ..
-        } = local;
+        let Local { attrs, pat, init, .. } = local;
         let Some(init) = init else {
             let declares = self.names.declare_pattern(&pat, true);
             let code = quote!(#(#attrs)* let #pat;);

@@ -2,7 +2,7 @@ use super::super::sabotage::{self, Sabotage};
 use super::world::tell;
 
 /// So many stories are told each time.
-const SEEDS: u64 = 150;
+const SEEDS: u64 = 60;
 
 /// The first seed whose story is wrong, and what is wrong with it.
 fn noticed(broken: Option<Sabotage>) -> Option<(u64, String)> {

@@ -122,12 +122,15 @@ impl World {
         self.history.lock().violations.push(what);
     }
 
-    /// Waits until all servers have everything, as all clients see it.
+    /// Waits until all servers have everything, as all clients see it and can vouch for.
     async fn until_well(&mut self, when: &str) {
         let started = clock::now();
         let is_well = |client: &Arc<Replicas>| {
             let status = client.status();
-            status.iter().all(|server| server.condition == Condition::Serving) && client.present().is_some()
+            status.iter().all(|server| server.condition == Condition::Serving)
+                && client
+                    .present()
+                    .is_some_and(|serving| serving.targets.iter().all(|target| target.is_vouched()))
         };
         while !self.clients.iter().all(is_well) {
             if clock::since(started) > RECOVERY {

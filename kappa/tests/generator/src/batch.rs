@@ -41,7 +41,16 @@ pub struct Toolchain {
 
 /// What programs mention by name.
 const EXTERNS: [&str; 10] = [
-    "kappa", "anyhow", "bytes", "futures", "postcard", "serde", "serde_json", "tokio", "tempfile", "tracing",
+    "kappa",
+    "anyhow",
+    "bytes",
+    "futures",
+    "postcard",
+    "serde",
+    "serde_json",
+    "tokio",
+    "tempfile",
+    "tracing",
 ];
 
 impl Toolchain {
@@ -64,7 +73,12 @@ impl Toolchain {
             })
             .max_by_key(|entry| entry.metadata().and_then(|metadata| metadata.modified()).ok());
         let library = newest
-            .ok_or_else(|| anyhow::anyhow!("{} has no libkappa_random_programs: run this by cargo", dependencies.display()))?
+            .ok_or_else(|| {
+                anyhow::anyhow!(
+                    "{} has no libkappa_random_programs: run this by cargo",
+                    dependencies.display()
+                )
+            })?
             .path();
         let mut toolchain = Toolchain {
             rustc: std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()).into(),
@@ -93,8 +107,15 @@ impl Toolchain {
         let mut found = BTreeMap::new();
         for word in String::from_utf8_lossy(&output.stdout).split('"') {
             let path = Path::new(word);
-            let name = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
-            let name = name.strip_prefix("lib").unwrap_or("").rsplit_once('-').map_or("", |(name, _)| name);
+            let name = path
+                .file_stem()
+                .map(|stem| stem.to_string_lossy().into_owned())
+                .unwrap_or_default();
+            let name = name
+                .strip_prefix("lib")
+                .unwrap_or("")
+                .rsplit_once('-')
+                .map_or("", |(name, _)| name);
             if EXTERNS.contains(&name) && path.extension().is_some_and(|extension| extension == "rlib") {
                 found.insert(name.to_string(), path.to_path_buf());
             }
@@ -106,9 +127,19 @@ impl Toolchain {
 
     fn rustc(&self, source: &Path, to: &Path) -> Command {
         let mut command = Command::new(&self.rustc);
-        command.args(["--edition", "2024", "--crate-name", "programs", "--cap-lints", "allow", "-Cdebug-assertions=on"]);
+        command.args([
+            "--edition",
+            "2024",
+            "--crate-name",
+            "programs",
+            "--cap-lints",
+            "allow",
+            "-Cdebug-assertions=on",
+        ]);
         command.arg(source).arg("-o").arg(to);
-        command.arg("-L").arg(format!("dependency={}", self.dependencies.display()));
+        command
+            .arg("-L")
+            .arg(format!("dependency={}", self.dependencies.display()));
         for (name, path) in &self.externs {
             command.arg("--extern").arg(format!("{name}={}", path.display()));
         }
@@ -133,7 +164,9 @@ pub fn run(toolchain: &Toolchain, folder: &Path, programs: &[Case]) -> anyhow::R
     let mut verdicts: Vec<Option<Verdict>> = vec![None; programs.len()];
     batch.compile_and_run((0..programs.len()).collect(), &mut verdicts)?;
     batch.blame(&mut verdicts)?;
-    let verdicts = verdicts.into_iter().map(|verdict| verdict.ok_or_else(|| anyhow::anyhow!("a program was not run")));
+    let verdicts = verdicts
+        .into_iter()
+        .map(|verdict| verdict.ok_or_else(|| anyhow::anyhow!("a program was not run")));
     verdicts.collect()
 }
 
@@ -155,17 +188,26 @@ impl Batch<'_> {
                 let _ = writeln!(root, "mod p{number};");
                 let _ = write!(list, "(\"{number}\", p{number}::check as fn()), ");
             }
-            let _ = writeln!(root, "fn main() {{ kappa_random_programs::support::report(&[{list}]) }}");
+            let _ = writeln!(
+                root,
+                "fn main() {{ kappa_random_programs::support::report(&[{list}]) }}"
+            );
             let (source, program) = (self.folder.join("main.rs"), self.folder.join("programs"));
             fs::write(&source, root)?;
-            let output = self.toolchain.rustc(&source, &program).arg("--error-format=json").output()?;
+            let output = self
+                .toolchain
+                .rustc(&source, &program)
+                .arg("--error-format=json")
+                .output()?;
             if output.status.success() {
                 let answer = self.execute(&program, &active, verdicts);
                 fs::remove_file(&program)?;
                 return answer;
             }
             let messages = String::from_utf8_lossy(&output.stderr);
-            let refused = diagnostics::by_file(&messages, |name| active.iter().copied().find(|number| file(*number) == name));
+            let refused = diagnostics::by_file(&messages, |name| {
+                active.iter().copied().find(|number| file(*number) == name)
+            });
             if refused.is_empty() {
                 // An error without a place in a program, such as one of the linker: the half that has it is looked for.
                 if let [single] = active[..] {
@@ -188,7 +230,11 @@ impl Batch<'_> {
     fn execute(&self, program: &Path, active: &[usize], verdicts: &mut [Option<Verdict>]) -> anyhow::Result<()> {
         let mut first = 0;
         while first < active.len() {
-            let mut child = Command::new(program).arg(first.to_string()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
+            let mut child = Command::new(program)
+                .arg(first.to_string())
+                .stdout(Stdio::piped())
+                .stderr(Stdio::null())
+                .spawn()?;
             let Some(stdout) = child.stdout.take() else {
                 anyhow::bail!("the process has no output");
             };
@@ -241,7 +287,9 @@ impl Batch<'_> {
     /// Which of those that do not compile are no Rust.
     fn blame(&self, verdicts: &mut [Option<Verdict>]) -> anyhow::Result<()> {
         let refused = |verdict: &Option<Verdict>| matches!(verdict, Some(Verdict::Refused(_)));
-        let numbers: Vec<usize> = (0..verdicts.len()).filter(|number| refused(&verdicts[*number])).collect();
+        let numbers: Vec<usize> = (0..verdicts.len())
+            .filter(|number| refused(&verdicts[*number]))
+            .collect();
         if numbers.is_empty() {
             return Ok(());
         }
@@ -261,9 +309,18 @@ impl Batch<'_> {
             return Ok(());
         }
         let messages = String::from_utf8_lossy(&output.stderr);
-        let of_file = |name: &str| numbers.iter().copied().find(|number| name == format!("plain_{}", file(*number)));
+        let of_file = |name: &str| {
+            numbers
+                .iter()
+                .copied()
+                .find(|number| name == format!("plain_{}", file(*number)))
+        };
         let invalid = diagnostics::by_file(&messages, of_file);
-        anyhow::ensure!(!invalid.is_empty(), "plain programs do not compile: {}", diagnostics::first(&messages));
+        anyhow::ensure!(
+            !invalid.is_empty(),
+            "plain programs do not compile: {}",
+            diagnostics::first(&messages)
+        );
         for (number, reason) in invalid {
             verdicts[number] = Some(Verdict::Invalid(reason));
         }

@@ -51,10 +51,16 @@ fn main() -> anyhow::Result<ExitCode> {
     }
     let programs = match &options.cases {
         Some(folder) => cases(folder)?,
-        None => (0..options.programs).map(|number| program(options.seed.wrapping_add(number as u64))).collect(),
+        None => (0..options.programs)
+            .map(|number| program(options.seed.wrapping_add(number as u64)))
+            .collect(),
     };
     let own = std::env::current_exe()?;
-    let scratch = own.parent().unwrap_or(Path::new(".")).join("random-programs").join(std::process::id().to_string());
+    let scratch = own
+        .parent()
+        .unwrap_or(Path::new("."))
+        .join("random-programs")
+        .join(std::process::id().to_string());
     let answer = run(&options, &programs, &scratch);
     // What is left is only in the way.
     let _ = std::fs::remove_dir_all(&scratch);
@@ -152,5 +158,9 @@ fn tell(
         "{} programs, {points} points, {checkpoints} checkpoints: {differ} differ; {all_refused} refused (reasons listed)",
         programs.len()
     );
-    Ok(if differ + invalid > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    Ok(if differ + invalid > 0 {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    })
 }

@@ -119,8 +119,13 @@ pub fn program(seed: u64) -> Case {
     }
     writer.body();
     let result = if fallible { "Result<Vec<i64>>" } else { "Vec<i64>" };
-    let (parameter, argument) = if token { (", mut given: Tok", ", Tok(77)") } else { ("", "") };
-    let mut tasks = format!("#[kappa::task{auto}] async fn {name}(cx: &mut Context, a: i64, b: i64{parameter}) -> {result} {{\n");
+    let (parameter, argument) = if token {
+        (", mut given: Tok", ", Tok(77)")
+    } else {
+        ("", "")
+    };
+    let mut tasks =
+        format!("#[kappa::task{auto}] async fn {name}(cx: &mut Context, a: i64, b: i64{parameter}) -> {result} {{\n");
     tasks.push_str(&writer.out);
     tasks.push_str("}\n");
     let same = if fallible { "same_result" } else { "same" };
@@ -145,7 +150,11 @@ impl Writer {
         self.line("let mut trace: Vec<i64> = vec![];");
         self.line("let mut fuel = 24_i64;");
         if self.recursive.is_some() {
-            let stop = if self.fallible { "return Ok(vec![b]);" } else { "return vec![b];" };
+            let stop = if self.fallible {
+                "return Ok(vec![b]);"
+            } else {
+                "return vec![b];"
+            };
             self.line(&format!("if a.rem_euclid(16) > 13 {{ {stop} }}"));
         }
         for name in ["v0", "v1"] {
@@ -195,7 +204,11 @@ impl Writer {
 
     /// The end of the function, with what it has found so far.
     fn give_up(&mut self) {
-        let value = if self.fallible { "return Ok(trace);" } else { "return trace;" };
+        let value = if self.fallible {
+            "return Ok(trace);"
+        } else {
+            "return trace;"
+        };
         self.line(value);
     }
 }
@@ -215,8 +228,29 @@ mod tests {
         let programs: Vec<Case> = (0..300).map(program).collect();
         let text: String = programs.iter().map(|program| program.tasks.clone()).collect();
         for part in [
-            ".bump()", "tok(", "match ", " | ", "break 'l", "|x", ".name", "skips(", "..=", "matches!(", "for ", "#[cfg(", "cx.spawn(", "else {",
-            "?;", "event!(", "consume(", "let _ =", "if let ", "while let ", "auto", "cx.queue", "move |",
+            ".bump()",
+            "tok(",
+            "match ",
+            " | ",
+            "break 'l",
+            "|x",
+            ".name",
+            "skips(",
+            "..=",
+            "matches!(",
+            "for ",
+            "#[cfg(",
+            "cx.spawn(",
+            "else {",
+            "?;",
+            "event!(",
+            "consume(",
+            "let _ =",
+            "if let ",
+            "while let ",
+            "auto",
+            "cx.queue",
+            "move |",
         ] {
             assert!(text.contains(part), "{part}");
         }
