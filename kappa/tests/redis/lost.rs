@@ -81,7 +81,7 @@ async fn a_server_that_has_lost_one_key_of_its_own_is_named_with_what_it_has_los
         let started = Instant::now();
         // Whoever works with it, and whoever begins to.
         wait_until("it is noticed", || {
-            let asked = futures::executor::block_on(store.get("not there"));
+            let asked = futures::executor::block_on(store.get("not-there"));
             asked.is_err_and(|error| error.to_string().contains(lost))
         });
         let refused = store
