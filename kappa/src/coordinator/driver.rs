@@ -432,10 +432,21 @@ impl Shared {
         }
     }
 
+    /// Why nobody can go on with the run before somebody has mended something.
+    fn needs_repair(&self, cause: String) -> RunError {
+        RunError::NeedsRepair {
+            run: self.setup.run,
+            cause,
+            resumable: self.setup.journal.is_some(),
+        }
+    }
+
     /// Why the run has been stopped, if it has.
     fn failure(&self) -> Option<RunError> {
         match &*self.outcome.borrow() {
-            Some(Err(error @ (RunError::Journal { .. } | RunError::Platform { .. }))) => Some(error.clone()),
+            Some(Err(
+                error @ (RunError::Journal { .. } | RunError::Platform { .. } | RunError::NeedsRepair { .. }),
+            )) => Some(error.clone()),
             _ => None,
         }
     }

@@ -51,6 +51,17 @@ pub enum RunError {
         /// Whether the run can be resumed.
         resumable: bool,
     },
+    /// Somebody has to mend something before anybody can go on with the run: a store or a disk that is full, not to be written, or damaged. Nothing
+    /// of the run has failed.
+    #[error("run {run} stopped: {cause}; {}", when_it_is_mended(*run, *resumable))]
+    NeedsRepair {
+        /// The run.
+        run: RunId,
+        /// What is to be mended.
+        cause: String,
+        /// Whether the run can be resumed.
+        resumable: bool,
+    },
     /// It was stopped from outside before its end.
     #[error("run {run} was interrupted; {}", how_to_go_on(*run, *resumable))]
     Interrupted {
@@ -79,9 +90,51 @@ pub enum RunError {
     },
 }
 
+impl RunError {
+    /// Whether the run has only stopped, and can be gone on with.
+    pub fn is_resumable(&self) -> bool {
+        match self {
+            RunError::Journal { .. } | RunError::Store { .. } => true,
+            RunError::WrongProgram { resumable, .. }
+            | RunError::NeedsRepair { resumable, .. }
+            | RunError::Interrupted { resumable, .. } => *resumable,
+            RunError::Failed(_)
+            | RunError::Platform { .. }
+            | RunError::Unknown { .. }
+            | RunError::Undecodable { .. } => false,
+        }
+    }
+
+    /// What happened, for those who say themselves how to go on.
+    pub fn without_advice(&self) -> String {
+        match self {
+            RunError::Journal { run, cause } => format!("run {run} stopped: {cause}"),
+            RunError::Store { run, cause } => format!("run {run} stopped: {cause}"),
+            RunError::NeedsRepair { run, cause, .. } => format!("run {run} stopped: {cause}"),
+            RunError::WrongProgram { run, task, cause, .. } => {
+                format!("run {run} stopped, because this program cannot go on with {task}: {cause}")
+            }
+            RunError::Interrupted { run, .. } => format!("run {run} was interrupted"),
+            RunError::Failed(_)
+            | RunError::Platform { .. }
+            | RunError::Unknown { .. }
+            | RunError::Undecodable { .. } => self.to_string(),
+        }
+    }
+}
+
 fn how_to_go_on(run: RunId, resumable: bool) -> String {
     match resumable {
         true => format!("go on with it by `resume {run}`"),
+        false => "it had no state directory, so it cannot be resumed".to_string(),
+    }
+}
+
+fn when_it_is_mended(run: RunId, resumable: bool) -> String {
+    match resumable {
+        true => {
+            format!("nothing of the run has failed or is lost: when that is mended, go on with it by `resume {run}`")
+        }
         false => "it had no state directory, so it cannot be resumed".to_string(),
     }
 }

@@ -5,7 +5,7 @@ use crate::ids::RunId;
 use crate::journal::file::private_folder;
 use crate::journal::redis::{self, RedisJournal};
 use crate::journal::{Durability, FileJournal, Journal, JournalError};
-use crate::record::folder::removed_name;
+use crate::record::folder::{named_state, removed_name};
 use crate::record::place::{InFolder, Place};
 use crate::record::servers::OnServers;
 use crate::replicas::{Addresses, ReplicaStatus, Replicas, address};
@@ -43,6 +43,10 @@ pub(super) enum Removing {
 impl State {
     /// The state in this folder, or on the servers of this URL.
     pub(crate) async fn open(place: PathBuf) -> Result<Self, BuildError> {
+        let place = named_state(&place).map_err(|cause| BuildError::NoState {
+            state: address::shown(&place.to_string_lossy()),
+            cause,
+        })?;
         let Some(url) = url_of(&place) else {
             let made = std::fs::create_dir_all(&place);
             made.map_err(|cause| BuildError::StateDirectory {
@@ -60,6 +64,14 @@ impl State {
         let ready = replicas.ready().await;
         ready.map_err(|problem| failed(problem.to_string()))?;
         Ok(State::Servers(replicas))
+    }
+
+    /// The folder, if it is one, by its one name.
+    pub(super) fn folder(&self) -> Option<PathBuf> {
+        match self {
+            State::Folder(folder) => std::fs::canonicalize(folder).ok(),
+            State::Servers(_) => None,
+        }
     }
 
     /// Where large values are kept if no other store is given; they survive what the journal survives.

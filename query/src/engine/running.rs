@@ -72,6 +72,11 @@ impl RunningQuery {
         self.handle.id()
     }
 
+    /// What happens in its run from now on.
+    pub fn events(&self) -> broadcast::Receiver<RunEvent> {
+        self.handle.events()
+    }
+
     /// How far it is.
     pub fn progress(&self) -> QueryProgress {
         let stats = self.handle.stats();

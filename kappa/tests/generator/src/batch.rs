@@ -10,8 +10,9 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 mod diagnostics;
 
@@ -163,7 +164,11 @@ pub fn run(toolchain: &Toolchain, folder: &Path, programs: &[Case]) -> anyhow::R
     let batch = Batch { toolchain, folder };
     let mut verdicts: Vec<Option<Verdict>> = vec![None; programs.len()];
     batch.compile_and_run((0..programs.len()).collect(), &mut verdicts)?;
-    batch.blame(&mut verdicts)?;
+    let refused = |number: &usize| matches!(verdicts[*number], Some(Verdict::Refused(_)));
+    let refused: Vec<usize> = (0..programs.len()).filter(refused).collect();
+    for (number, reason) in batch.invalid(refused)? {
+        verdicts[number] = Some(Verdict::Invalid(reason));
+    }
     let verdicts = verdicts
         .into_iter()
         .map(|verdict| verdict.ok_or_else(|| anyhow::anyhow!("a program was not run")));
@@ -277,58 +282,118 @@ impl Batch<'_> {
         let number: usize = name.parse()?;
         let checkpoints = checkpoints as usize;
         verdicts[number] = Some(match line["problem"].as_str() {
-            // Found when it was run, by name: refused, too.
-            Some(problem) => Verdict::Differs(checkpoints, problem.to_string()),
+            Some(problem) => match refused_when_run(problem) {
+                Some(reason) => Verdict::Refused(reason),
+                None => Verdict::Differs(checkpoints, problem.to_string()),
+            },
             None => Verdict::Same(checkpoints),
         });
         Ok(1)
     }
 
-    /// Which of those that do not compile are no Rust.
-    fn blame(&self, verdicts: &mut [Option<Verdict>]) -> anyhow::Result<()> {
-        let refused = |verdict: &Option<Verdict>| matches!(verdict, Some(Verdict::Refused(_)));
-        let numbers: Vec<usize> = (0..verdicts.len())
-            .filter(|number| refused(&verdicts[*number]))
-            .collect();
-        if numbers.is_empty() {
-            return Ok(());
+    /// Which of these are no Rust.
+    fn invalid(&self, mut numbers: Vec<usize>) -> anyhow::Result<BTreeMap<usize, String>> {
+        let mut all = BTreeMap::new();
+        while !numbers.is_empty() {
+            let mut root = String::from("#![allow(warnings)]\n");
+            for number in &numbers {
+                let _ = writeln!(root, "mod plain_p{number};");
+            }
+            let source = self.folder.join("plain.rs");
+            fs::write(&source, root)?;
+            let output = self
+                .toolchain
+                .rustc(&source, &self.folder.join("plain.rmeta"))
+                .args(["--crate-type", "lib", "--emit=metadata", "--error-format=json"])
+                .output()?;
+            if output.status.success() {
+                break;
+            }
+            let messages = String::from_utf8_lossy(&output.stderr);
+            let of_file = |name: &str| {
+                numbers
+                    .iter()
+                    .copied()
+                    .find(|number| name == format!("plain_{}", file(*number)))
+            };
+            let invalid = diagnostics::by_file(&messages, of_file);
+            anyhow::ensure!(
+                !invalid.is_empty(),
+                "plain programs do not compile: {}",
+                diagnostics::first(&messages)
+            );
+            // Rust says of different kinds of mistakes in turn: the others are looked at again.
+            numbers.retain(|number| !invalid.contains_key(number));
+            all.extend(invalid);
         }
-        let mut root = String::from("#![allow(warnings)]\n");
-        for number in &numbers {
-            let _ = writeln!(root, "mod plain_p{number};");
-        }
-        let source = self.folder.join("plain.rs");
-        fs::write(&source, root)?;
-        // Rust says of different kinds of mistakes in turn: nothing but the first is needed.
-        let output = self
-            .toolchain
-            .rustc(&source, &self.folder.join("plain.rmeta"))
-            .args(["--crate-type", "lib", "--emit=metadata", "--error-format=json"])
-            .output()?;
-        if output.status.success() {
-            return Ok(());
-        }
-        let messages = String::from_utf8_lossy(&output.stderr);
-        let of_file = |name: &str| {
-            numbers
-                .iter()
-                .copied()
-                .find(|number| name == format!("plain_{}", file(*number)))
-        };
-        let invalid = diagnostics::by_file(&messages, of_file);
-        anyhow::ensure!(
-            !invalid.is_empty(),
-            "plain programs do not compile: {}",
-            diagnostics::first(&messages)
-        );
-        for (number, reason) in invalid {
-            verdicts[number] = Some(Verdict::Invalid(reason));
-        }
-        self.blame(verdicts)
+        Ok(all)
     }
 }
 
-/// How long something takes, for people.
-pub fn seconds(since: Instant) -> String {
-    format!("{} s", since.elapsed().as_secs())
+/// Which of the programs are no Rust, by their numbers, and why.
+///
+/// # Errors
+/// As [`run`].
+pub fn invalid(toolchain: &Toolchain, folder: &Path, programs: &[Case]) -> anyhow::Result<BTreeMap<usize, String>> {
+    fs::create_dir_all(folder)?;
+    for (number, program) in programs.iter().enumerate() {
+        fs::write(folder.join(format!("plain_{}", file(number))), program.plain_only())?;
+    }
+    Batch { toolchain, folder }.invalid((0..programs.len()).collect())
+}
+
+/// The reason, if the task failed in its first run, without being resumed, because a value cannot be saved: that is a refusal, if a late one.
+fn refused_when_run(problem: &str) -> Option<String> {
+    let (_, straight) = problem.split_once("straight: the result is \"Err(cannot be continued: ")?;
+    let (reason, _) = straight.split_once(")\" instead of ")?;
+    let (_, cause) = reason.split_once("cannot be saved: ")?;
+    Some(format!(
+        "when it is run: a value cannot be saved: {}",
+        cause.replace("\\\"", "\"")
+    ))
+}
+
+/// Compiles and runs programs in batches of `size`, `jobs` at a time, and says of each what became of it. `progress` is told how many are done.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_all(
+    toolchain: &Toolchain,
+    scratch: &Path,
+    programs: &[Case],
+    size: usize,
+    jobs: usize,
+    progress: impl Fn(usize) + Sync,
+) -> anyhow::Result<Vec<Verdict>> {
+    let batches: Vec<&[Case]> = programs.chunks(size.max(1)).collect();
+    let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let (sender, answers) = mpsc::channel();
+    std::thread::scope(|scope| {
+        for _ in 0..jobs.max(1) {
+            let (sender, batches, next, done, progress) = (sender.clone(), &batches, &next, &done, &progress);
+            scope.spawn(move || {
+                loop {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(batch) = batches.get(number) else { return };
+                    let folder = scratch.join(format!("batch-{number}"));
+                    let answer = run(toolchain, &folder, batch);
+                    progress(done.fetch_add(batch.len(), Ordering::Relaxed) + batch.len());
+                    // What was written is of use only to who looks for a mistake in this crate.
+                    let _ = fs::remove_dir_all(&folder);
+                    if sender.send((number, answer)).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    drop(sender);
+    let mut all: Vec<_> = answers.into_iter().collect();
+    all.sort_by_key(|(number, _)| *number);
+    let mut verdicts = Vec::new();
+    for (_, answer) in all {
+        verdicts.extend(answer?);
+    }
+    anyhow::ensure!(verdicts.len() == programs.len(), "a batch was not run");
+    Ok(verdicts)
 }

@@ -72,10 +72,7 @@ impl Case {
 
     /// How many suspension points its tasks have.
     pub fn points(&self) -> usize {
-        self.tasks
-            .matches("cx.")
-            .count()
-            .min(self.tasks.matches(".await").count())
+        self.tasks.matches("cx.").count() - self.tasks.matches("cx.shared(").count()
     }
 
     /// The module with both twins, and `pub fn check()` that compares them.
@@ -96,7 +93,7 @@ impl Case {
     /// The same without the tasks: whether Rust itself takes the program.
     pub fn plain_only(&self) -> String {
         format!(
-            "use kappa_random_programs::support::*;\nuse kappa_random_programs::{event, field, twice};\n{}\n{}\n",
+            "use kappa_random_programs::support::*;\nuse kappa_random_programs::{{event, field, twice}};\n{}\n{}\n",
             self.public_items(),
             self.plain_module()
         )

@@ -428,7 +428,7 @@ impl Writer {
             5 => format!("field!(rec({value}), id)"),
             6 => format!("{{ event!({name} = {name}, id = {value}); {name} }}"),
             7 => format!("twice!({name}).wrapping_add({value})"),
-            _ => format!("weigh(&serde_json::json!({{ \"/{{{name}}}\": {name}, \"k\": [{value}] }}).to_string(), 2)"),
+            _ => format!("weigh(&serde_json::json!({{ \"/{{{name}}}\": {name}, \"k\": [({value})] }}).to_string(), 2)"),
         }
     }
 
