@@ -125,6 +125,7 @@ pub mod __private {
     pub use crate::continuation::borrowed::{NotBorrowed, probe};
     pub use crate::continuation::generated::{Witness, in_place};
     use crate::continuation::save_and_read_back;
+    pub use crate::continuation::held::{self, Held};
     pub use crate::continuation::{
         CopyOperand, Entry, Frame, Function, IntoResumable, Operand, Pending, PlaceOperand, Reader, ResumableIterator, Save, SaveInLoop, Unsaved, Writer,
     };

@@ -21,6 +21,24 @@ impl Emitter<'_> {
         });
         let restore = stored().map(|(&var, at)| self.saved(var, at, "restore", &quote!(&mut), &quote!(#from)));
         let rebuild = live.iter().filter_map(|(&var, at)| self.rebuild(var, at));
+        let at_points: std::collections::BTreeSet<Var> = self
+            .points_in_order()
+            .flat_map(|point| self.graph.unneeded[point].whole.clone())
+            .collect();
+        let read = at_points.iter().map(|&var| {
+            let (number, witness) = (var as u32, self.witness(var));
+            quote_spanned!(here()=> #number => (&&&&&&&&#witness.probe()).kind().read(&#witness.probe(), #number, __from, __held),)
+        });
+        let (mut save_held, mut restore_held) = (None, None);
+        if !at_points.is_empty() {
+            save_held = Some(quote_spanned!(here()=> __held.save(__to)?;));
+            restore_held = Some(quote_spanned! {here()=>
+                __held.restore(__from, |__number, __from, __held| match __number {
+                    #(#read)*
+                    __other => ::core::result::Result::Err(::kappa::__private::held::unknown(__other)),
+                })?;
+            });
+        }
         let perform = self.points_in_order().map(|point| {
             let (number, pending) = (self.arms[&point], self.pending(point));
             quote_spanned!(here()=> #number => #pending.perform(#cx, &__frame),)
@@ -30,6 +48,7 @@ impl Emitter<'_> {
             if let ::core::option::Option::Some(__frame) = __saved.take() {
                 let __restored = (|__from: &mut ::kappa::__private::Reader<'_>| -> ::core::result::Result<(), ::kappa::__private::Unsaved> {
                     #(#restore)*
+                    #restore_held
                     __from.end()
                 })(&mut __frame.reader());
                 if let ::core::result::Result::Err(__cause) = __restored {
@@ -39,6 +58,7 @@ impl Emitter<'_> {
             }
             let __live = |__to: &mut ::kappa::__private::Writer| -> ::core::result::Result<(), ::kappa::__private::Unsaved> {
                 #(#save)*
+                #save_held
                 ::core::result::Result::Ok(())
             };
             let __frame = ::kappa::__private::Frame {
@@ -112,7 +132,7 @@ impl Emitter<'_> {
     fn rebuild(&self, var: Var, at: &BTreeSet<u32>) -> Option<TokenStream> {
         let (make, uses) = self.bindings[var].shared.as_ref()?;
         let slots = self.slots();
-        let (slot, ident) = (self.slot(var), &self.bindings[var].ident);
+        let slot = self.slot(var);
         let uses: Vec<Var> = uses.iter().copied().filter(|var| slots.contains(var)).collect();
         let take = uses.iter().map(|&var| {
             let (slot, ident) = (self.slot(var), &self.bindings[var].ident);
@@ -127,9 +147,9 @@ impl Emitter<'_> {
         Some(quote_spanned! {here()=>
             if let #pattern = __at {
                 #(#take)*
-                let #ident = #make;
+                let __made = #make;
                 #(#put)*
-                #slot = ::core::option::Option::Some(#ident);
+                #slot = ::core::option::Option::Some(__made);
             }
         })
     }

@@ -364,7 +364,7 @@ fn assigns(expr: &Expr, name: &str) -> bool {
             visit::visit_expr_assign(self, assign);
         }
         fn visit_expr_binary(&mut self, binary: &'ast syn::ExprBinary) {
-            if super::expr::is_assignment(&binary.op) {
+            if crate::points::is_assignment(&binary.op) {
                 self.changed(&binary.left);
             }
             visit::visit_expr_binary(self, binary);
