@@ -393,8 +393,8 @@ fn what_is_wrong_is_one_message_and_nothing_on_stdout() {
             (
                 "http://host",
                 "last",
-                1,
-                "http://host is neither a folder nor the URL of Redis servers",
+                2,
+                "a state is a folder, or Redis servers",
             ),
             ("file", "last", 1, "file is not the state directory of any run"),
         ] {
