@@ -9,6 +9,7 @@
 mod background;
 mod calls;
 mod coarse;
+mod deep;
 mod due;
 mod operation;
 mod options;
@@ -29,6 +30,7 @@ use crate::protocol::{Answer, Call, Invocation, Payload, Reply, Request};
 use crate::store::{Store, StoreError};
 use background::Background;
 use bytes::Bytes;
+use deep::Depth;
 use due::Due;
 use std::future::pending;
 use std::sync::Arc;
@@ -58,6 +60,7 @@ pub struct Context {
     rebuilding: Option<(Continuation, Answer)>,
     stop: Option<oneshot::Sender<Stop>>,
     background: Background,
+    depth: Depth,
 }
 
 /// Why an invocation ends before its task does, seen from inside.
@@ -114,6 +117,7 @@ impl Context {
             rebuilding: None,
             stop: Some(stop),
             background: Background::default(),
+            depth: Depth::default(),
         };
         (context, stopped)
     }
@@ -236,9 +240,7 @@ impl Context {
 
     /// The stack whose innermost function is at this frame.
     async fn encoded(&mut self, frame: &Frame<'_>) -> Vec<u8> {
-        let mut writer = Writer {
-            bytes: Vec::with_capacity(self.last_length + 64),
-        };
+        let mut writer = Writer::onto(Vec::with_capacity(self.last_length + 64));
         if let Err(cause) = encode(frame, self.keys.load(Ordering::Relaxed), &mut writer) {
             return self.fail(Failure::Unusable(cause.to_string())).await;
         }

@@ -145,7 +145,8 @@ async fn run(
     stopped: oneshot::Receiver<Stop>,
     store: &Arc<dyn Store>,
 ) -> Result<Vec<u8>, Stop> {
-    let Some(function) = task::find(&invocation.function) else {
+    let found = task::find(&invocation.function).map_err(|two| Stop::WrongProgram(two.to_string()))?;
+    let Some(function) = found else {
         let cause = format!(
             "it has no task function {}; the task was begun by another program, or by another version of this one",
             invocation.function

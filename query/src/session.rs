@@ -5,6 +5,7 @@
 //! their files.
 
 mod folder;
+mod plain;
 mod s3;
 
 use std::collections::BTreeMap;

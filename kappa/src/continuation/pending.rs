@@ -43,7 +43,9 @@ impl<K: Kind> Pending<K> {
     pub fn result(&mut self) -> K::Output {
         match self.result.take() {
             Some(result) => result,
-            None => unreachable!("the compiler has made code that asks for a result before the operation was performed"),
+            None => {
+                unreachable!("the compiler has made code that asks for a result before the operation was performed")
+            }
         }
     }
 }

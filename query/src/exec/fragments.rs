@@ -4,6 +4,7 @@
 //! of a stage share one instance in each process. A second attempt of a unit gets an instance of its own, since operators may take the
 //! state of a partition only once. After a kill everything is read again: nothing here is state that matters.
 
+use crate::deep;
 use crate::error::QueryError;
 use crate::exec::planned_files::PlannedFiles;
 use crate::exec::stage_task::StageWork;
@@ -24,6 +25,7 @@ use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::common::collect;
 use datafusion::physical_plan::coop::CooperativeExec;
+use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet};
 use kappa::store::Store;
 use kappa::store::counted::innermost;
@@ -39,6 +41,16 @@ pub struct Fragment {
     context: Arc<TaskContext>,
     source: StoreShuffle,
     files: Arc<PlannedFiles>,
+    /// How many operators there are above one another.
+    depth: usize,
+}
+
+impl Drop for Fragment {
+    fn drop(&mut self) {
+        let nothing: Arc<dyn ExecutionPlan> = Arc::new(EmptyExec::new(self.stage.fragment.schema()));
+        let fragment = std::mem::replace(&mut self.stage.fragment, nothing);
+        deep::through(self.depth, || drop(fragment));
+    }
 }
 
 impl Fragment {
@@ -52,7 +64,9 @@ impl Fragment {
             self.context.runtime_env(),
             self.source.through(store.clone()),
         );
-        self.stage.fragment.execute(unit as usize, Arc::new(context))
+        deep::rows(self.depth, || {
+            self.stage.fragment.execute(unit as usize, Arc::new(context))
+        })
     }
 
     /// Which of the fragment's files has changed since it was planned, if one was found.
@@ -147,7 +161,8 @@ async fn decode(store: &Arc<dyn Store>, work: &StageWork) -> Result<Arc<Fragment
     for (stage, key) in &work.inputs {
         manifests.push((*stage, Manifest::read(store.as_ref(), key).await?));
     }
-    let source = StoreShuffle::new(store.clone(), manifests)?;
+    let pool = session(&work.options)?.context().runtime_env().memory_pool.clone();
+    let source = StoreShuffle::new(store.clone(), manifests, pool)?;
     // The fragment outlives the invocation that decodes it.
     let files = Arc::new(PlannedFiles::default());
     let context = task_context(&work.options, source.through(innermost(store).clone()), &files)?;
@@ -160,12 +175,15 @@ async fn decode(store: &Arc<dyn Store>, work: &StageWork) -> Result<Arc<Fragment
             cause,
         ));
     }
-    stage.fragment = yielding(stage.fragment)?;
+    let depth = deep::depth_of(&stage.fragment);
+    stage.fragment = deep::through(depth, || yielding(stage.fragment))?;
     Ok(Arc::new(Fragment {
         stage,
         context,
         source,
         files,
+        // A join is two operators now.
+        depth: 2 * depth,
     }))
 }
 
@@ -229,7 +247,8 @@ pub(crate) async fn read_output(
     id: StageId,
     manifest: Manifest,
 ) -> Result<(SchemaRef, Vec<RecordBatch>), QueryError> {
-    let source = StoreShuffle::new(store.clone(), [(id, manifest)])?;
+    let pool = session(options)?.context().runtime_env().memory_pool.clone();
+    let source = StoreShuffle::new(store.clone(), [(id, manifest)], pool)?;
     let streams = source.read(id, Bucket::All)?;
     let context = task_context(options, source, &Arc::default())?;
     let stage = Stage::from_bytes(&get_sealed(store.as_ref(), fragment).await?, &context)?;

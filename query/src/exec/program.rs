@@ -8,7 +8,7 @@ use crate::exec::version;
 use crate::session::SessionOptions;
 use crate::shuffle::object::encode_schema;
 use crate::shuffle::sealed::sealed;
-use crate::stage::{StageGraph, StageId};
+use crate::stage::{Exchange, StageGraph, StageId};
 use bytes::Bytes;
 use datafusion::error::DataFusionError;
 use kappa::store::Store;
@@ -41,6 +41,8 @@ pub struct StageProgram {
     pub units: u32,
     /// The stages it reads.
     pub inputs: Vec<StageId>,
+    /// Whether each of its readers' units reads all that it has put out.
+    pub is_broadcast: bool,
 }
 
 impl Program {
@@ -67,6 +69,7 @@ impl Program {
                 fragment,
                 units,
                 inputs: stage.inputs.clone(),
+                is_broadcast: stage.output == Exchange::Broadcast,
             });
         }
         let schema = encode_schema(&graph.schema).map_err(DataFusionError::from)?.into();

@@ -8,6 +8,7 @@ use crate::shuffle::object::{ObjectWriter, UnitOutput};
 use crate::shuffle::partition::HashPartitioner;
 use crate::stage::Exchange;
 use datafusion::common::{DataFusionError, Result};
+use datafusion::execution::memory_pool::MemoryConsumer;
 use futures::StreamExt;
 use kappa::store::Store;
 use std::sync::Arc;
@@ -26,6 +27,8 @@ pub async fn run_unit(store: &Arc<dyn Store>, fragment: &Fragment, work: &StageW
         Exchange::Hash { keys, partitions } => Some(HashPartitioner::try_new(keys.clone(), *partitions)?),
         Exchange::Broadcast | Exchange::Gather | Exchange::Merge { .. } => None,
     };
+    // What is written is no operator's: counted, it makes those that can spill do so earlier.
+    let memory = MemoryConsumer::new("shuffle writer").register(fragment.memory_pool());
     while let Some(batch) = rows.next().await {
         let batch = batch.map_err(|error| explained(error, fragment, unit))?;
         match &mut partitioner {
@@ -38,10 +41,14 @@ pub async fn run_unit(store: &Arc<dyn Store>, fragment: &Fragment, work: &StageW
                 }
             }
         }
+        memory.resize(writer.memory());
     }
     // The stream holds the memory of the operators; it is released before the object is assembled.
     drop(rows);
+    // The buckets are put together into one object.
+    memory.resize(2 * writer.memory());
     let (bytes, buckets) = writer.finish()?;
+    memory.resize(bytes.len());
     let object = if bytes.is_empty() {
         None
     } else {

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::Schema;
-use datafusion::common::{Result as DataFusionResult, plan_err};
+use datafusion::common::{Result as DataFusionResult, internal_datafusion_err, plan_err};
 use datafusion::datasource::physical_plan::FileScanConfig;
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::physical_expr::PhysicalExpr;
@@ -31,6 +31,7 @@ use prost::Message;
 
 use super::nodes::leaf_to_wire;
 use super::{scans, windows, wire};
+use crate::deep::deep;
 
 /// Writes plans, and notes what passes by. Every node and every expression of a plan goes through it.
 #[derive(Default)]
@@ -39,10 +40,72 @@ pub(super) struct Encoder {
     pub(super) scalar_subqueries: RefCell<BTreeSet<usize>>,
     /// Whether an expression is volatile.
     pub(super) volatile: Cell<bool>,
+    /// How many nodes are being written, one within another.
+    depth: Cell<usize>,
 }
+
+/// How many nodes are written as messages within messages: what reads them refuses more than a hundred of those, of which a node takes two
+/// or three, and its expressions need some.
+const NESTED: usize = 12;
 
 impl PhysicalProtoConverterExtension for Encoder {
     fn execution_plan_to_proto(
+        &self,
+        plan: &Arc<dyn ExecutionPlan>,
+        codec: &dyn PhysicalExtensionCodec,
+    ) -> DataFusionResult<protobuf::PhysicalPlanNode> {
+        let depth = self.depth.replace(self.depth.get() + 1);
+        let node = deep(|| self.node_to_proto(plan, codec));
+        self.depth.set(depth);
+        match depth {
+            0 => node,
+            _ if depth % NESTED == 0 => extension(
+                wire::Node::Nested(wire::Nested {
+                    node: node?.encode_to_vec(),
+                }),
+                vec![],
+            ),
+            _ => node,
+        }
+    }
+
+    fn physical_expr_to_proto(
+        &self,
+        expr: &Arc<dyn PhysicalExpr>,
+        codec: &dyn PhysicalExtensionCodec,
+    ) -> DataFusionResult<protobuf::PhysicalExprNode> {
+        if let Some(subquery) = expr.downcast_ref::<ScalarSubqueryExpr>() {
+            // The index is needed to give the fragment its own slots.
+            #[expect(deprecated)]
+            let slot = subquery.index().as_usize();
+            self.scalar_subqueries.borrow_mut().insert(slot);
+        }
+        if expr.is_volatile_node() {
+            self.volatile.set(true);
+        }
+        deep(|| serialize_physical_expr_with_converter(expr, codec, self))
+    }
+
+    fn proto_to_execution_plan(
+        &self,
+        proto: &protobuf::PhysicalPlanNode,
+        context: &PhysicalPlanDecodeContext<'_>,
+    ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
+        Decoder::default().proto_to_execution_plan(proto, context)
+    }
+
+    fn proto_to_physical_expr(
+        &self,
+        proto: &protobuf::PhysicalExprNode,
+        schema: &Schema,
+        context: &PhysicalPlanDecodeContext<'_>,
+    ) -> DataFusionResult<Arc<dyn PhysicalExpr>> {
+        Decoder::default().proto_to_physical_expr(proto, schema, context)
+    }
+}
+
+impl Encoder {
+    fn node_to_proto(
         &self,
         plan: &Arc<dyn ExecutionPlan>,
         codec: &dyn PhysicalExtensionCodec,
@@ -79,44 +142,14 @@ impl PhysicalProtoConverterExtension for Encoder {
         }
         Ok(node)
     }
-
-    fn physical_expr_to_proto(
-        &self,
-        expr: &Arc<dyn PhysicalExpr>,
-        codec: &dyn PhysicalExtensionCodec,
-    ) -> DataFusionResult<protobuf::PhysicalExprNode> {
-        if let Some(subquery) = expr.downcast_ref::<ScalarSubqueryExpr>() {
-            // The index is needed to give the fragment its own slots.
-            #[expect(deprecated)]
-            let slot = subquery.index().as_usize();
-            self.scalar_subqueries.borrow_mut().insert(slot);
-        }
-        if expr.is_volatile_node() {
-            self.volatile.set(true);
-        }
-        serialize_physical_expr_with_converter(expr, codec, self)
-    }
-
-    fn proto_to_execution_plan(
-        &self,
-        proto: &protobuf::PhysicalPlanNode,
-        context: &PhysicalPlanDecodeContext<'_>,
-    ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
-        Decoder.proto_to_execution_plan(proto, context)
-    }
-
-    fn proto_to_physical_expr(
-        &self,
-        proto: &protobuf::PhysicalExprNode,
-        schema: &Schema,
-        context: &PhysicalPlanDecodeContext<'_>,
-    ) -> DataFusionResult<Arc<dyn PhysicalExpr>> {
-        Decoder.proto_to_physical_expr(proto, schema, context)
-    }
 }
 
 /// Reads plans.
-pub(super) struct Decoder;
+#[derive(Clone, Copy, Default)]
+pub(super) struct Decoder {
+    /// Exactly as they were written, to be compared with what that was. What is run may be read as something safer.
+    pub(super) as_written: bool,
+}
 
 impl PhysicalProtoConverterExtension for Decoder {
     fn proto_to_execution_plan(
@@ -124,25 +157,7 @@ impl PhysicalProtoConverterExtension for Decoder {
         proto: &protobuf::PhysicalPlanNode,
         context: &PhysicalPlanDecodeContext<'_>,
     ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
-        // Here and not in the codec, which does not know the slots of scalar subqueries.
-        if let Some(PhysicalPlanType::Extension(extension)) = &proto.physical_plan_type
-            && let Ok(wire::Extension { node: Some(node) }) = wire::Extension::decode(extension.node.as_slice())
-        {
-            match (node, extension.inputs.as_slice()) {
-                (wire::Node::Window(window), [input]) => {
-                    let input = self.proto_to_execution_plan(input, context)?;
-                    return windows::from_wire(&window, input, context, self);
-                }
-                (wire::Node::Scan(scan), []) => {
-                    let Some(node) = &scan.node else {
-                        return plan_err!("a scan without its node");
-                    };
-                    return scans::from_wire(&scan, &node.try_into_physical_plan_with_context(context, self)?);
-                }
-                _ => {}
-            }
-        }
-        proto.try_into_physical_plan_with_context(context, self)
+        deep(|| node_from_proto(proto, context, self))
     }
 
     fn proto_to_physical_expr(
@@ -151,7 +166,7 @@ impl PhysicalProtoConverterExtension for Decoder {
         schema: &Schema,
         context: &PhysicalPlanDecodeContext<'_>,
     ) -> DataFusionResult<Arc<dyn PhysicalExpr>> {
-        parse_physical_expr_with_converter(proto, schema, context, self)
+        deep(|| parse_physical_expr_with_converter(proto, schema, context, self))
     }
 
     fn execution_plan_to_proto(
@@ -169,6 +184,38 @@ impl PhysicalProtoConverterExtension for Decoder {
     ) -> DataFusionResult<protobuf::PhysicalExprNode> {
         Encoder::default().physical_expr_to_proto(expr, codec)
     }
+}
+
+/// A node from its message.
+fn node_from_proto(
+    proto: &protobuf::PhysicalPlanNode,
+    context: &PhysicalPlanDecodeContext<'_>,
+    decoder: &Decoder,
+) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
+    // Here and not in the codec, which does not know the slots of scalar subqueries.
+    if let Some(PhysicalPlanType::Extension(extension)) = &proto.physical_plan_type
+        && let Ok(wire::Extension { node: Some(node) }) = wire::Extension::decode(extension.node.as_slice())
+    {
+        match (node, extension.inputs.as_slice()) {
+            (wire::Node::Window(window), [input]) => {
+                let input = decoder.proto_to_execution_plan(input, context)?;
+                return windows::from_wire(&window, input, context, decoder);
+            }
+            (wire::Node::Scan(scan), []) => {
+                let Some(node) = &scan.node else {
+                    return plan_err!("a scan without its node");
+                };
+                return scans::from_wire(&scan, &node.try_into_physical_plan_with_context(context, decoder)?);
+            }
+            (wire::Node::Nested(nested), []) => {
+                let node = protobuf::PhysicalPlanNode::decode(nested.node.as_slice());
+                let node = node.map_err(|e| internal_datafusion_err!("{e}"))?;
+                return decoder.proto_to_execution_plan(&node, context);
+            }
+            _ => {}
+        }
+    }
+    proto.try_into_physical_plan_with_context(context, decoder)
 }
 
 /// A node that DataFusion has no message for.

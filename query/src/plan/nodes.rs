@@ -1,11 +1,13 @@
 //! The bytes of this crate's own plan nodes, and of exchanges.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use datafusion::arrow::compute::SortOptions;
 use datafusion::arrow::datatypes::{Schema, SchemaRef};
 use datafusion::common::{Result as DataFusionResult, ScalarValue, internal_datafusion_err, plan_err};
 use datafusion::execution::TaskContext;
+use datafusion::logical_expr::{AggregateUDF, ScalarUDF, Signature, Volatility, WindowUDF};
 use datafusion::physical_expr::{LexOrdering, PhysicalExpr, PhysicalSortExpr};
 use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::physical_plan::placeholder_row::PlaceholderRowExec;
@@ -14,6 +16,7 @@ use datafusion_proto::physical_plan::{
     PhysicalExtensionCodec, PhysicalPlanDecodeContext, PhysicalPlanNodeExt, PhysicalProtoConverterExtension,
 };
 use datafusion_proto::protobuf;
+use parking_lot::Mutex;
 use prost::Message;
 
 use super::equivalences::Class;
@@ -62,6 +65,12 @@ impl PhysicalExtensionCodec for KappaCodec {
                     &node.try_into_physical_plan_with_context(&decode_context, converter)?,
                 )
             }
+            Some(wire::Node::Nested(nested)) => {
+                let node = protobuf::PhysicalPlanNode::decode(nested.node.as_slice());
+                let node = node.map_err(|e| internal_datafusion_err!("{e}"))?;
+                let decode_context = PhysicalPlanDecodeContext::new(context, &KappaCodec);
+                converter.proto_to_execution_plan(&node, &decode_context)
+            }
             Some(wire::Node::Window(_)) | None => {
                 plan_err!("a plan node of unknown kind: was it written by a newer version?")
             }
@@ -96,6 +105,69 @@ pub(super) fn leaf_to_wire(leaf: &Arc<dyn ExecutionPlan>) -> DataFusionResult<wi
         Ok(wire::Node::PlaceholderRow(partitioned))
     } else {
         plan_err!("{} has no serialised form", leaf.name())
+    }
+}
+
+/// As [`KappaCodec`], and notes the functions that pass by.
+#[derive(Debug, Default)]
+pub(super) struct NotingCodec {
+    functions: Mutex<Functions>,
+}
+
+/// The functions that a plan calls.
+#[derive(Debug, Default)]
+pub(crate) struct Functions {
+    /// Their names.
+    pub(crate) names: BTreeSet<String>,
+    /// Whether one of them may give something else each time.
+    pub(crate) any_volatile: bool,
+}
+
+impl NotingCodec {
+    fn note(&self, name: &str, signature: &Signature) {
+        let mut functions = self.functions.lock();
+        functions.names.insert(name.to_owned());
+        functions.any_volatile |= signature.volatility == Volatility::Volatile;
+    }
+
+    pub(super) fn functions(self) -> Functions {
+        self.functions.into_inner()
+    }
+}
+
+impl PhysicalExtensionCodec for NotingCodec {
+    fn try_decode(
+        &self,
+        bytes: &[u8],
+        inputs: &[Arc<dyn ExecutionPlan>],
+        context: &TaskContext,
+        converter: &dyn PhysicalProtoConverterExtension,
+    ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
+        KappaCodec.try_decode(bytes, inputs, context, converter)
+    }
+
+    fn try_encode(
+        &self,
+        node: Arc<dyn ExecutionPlan>,
+        bytes: &mut Vec<u8>,
+        converter: &dyn PhysicalProtoConverterExtension,
+    ) -> DataFusionResult<()> {
+        KappaCodec.try_encode(node, bytes, converter)
+    }
+
+    fn try_encode_udf(&self, function: &ScalarUDF, _: &mut Vec<u8>) -> DataFusionResult<()> {
+        self.note(function.name(), function.signature());
+        Ok(())
+    }
+
+    fn try_encode_udaf(&self, function: &AggregateUDF, _: &mut Vec<u8>) -> DataFusionResult<()> {
+        self.note(function.name(), function.signature());
+        Ok(())
+    }
+
+    fn try_encode_udwf(&self, function: &WindowUDF, _: &mut Vec<u8>) -> DataFusionResult<()> {
+        self.note(function.name(), function.signature());
+        Ok(())
     }
 }
 

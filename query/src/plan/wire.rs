@@ -7,7 +7,7 @@ use datafusion_proto::protobuf;
 /// What a `PhysicalExtensionNode` of ours holds.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct Extension {
-    #[prost(oneof = "Node", tags = "1, 2, 3, 4, 5")]
+    #[prost(oneof = "Node", tags = "1, 2, 3, 4, 5, 6")]
     pub(super) node: Option<Node>,
 }
 
@@ -23,6 +23,15 @@ pub(super) enum Node {
     Window(Window),
     #[prost(message, tag = "5")]
     Scan(Box<Scan>),
+    #[prost(message, tag = "6")]
+    Nested(Nested),
+}
+
+/// A node as the bytes of its message: messages can be nested a hundred times only, plans any number of times.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub(super) struct Nested {
+    #[prost(bytes = "vec", tag = "1")]
+    pub(super) node: Vec<u8>,
 }
 
 /// Window expressions over the one input of the node.

@@ -33,6 +33,8 @@ use datafusion::logical_expr::utils::{conjunction, split_conjunction};
 use datafusion::logical_expr::{BinaryExpr, Expr, Join, LogicalPlan, Operator, Projection};
 use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
 
+use crate::deep::deep;
+
 /// How many times smaller the estimated cost of an order must be to be preferred to the order of the text.
 const CLEARLY_BETTER: f64 = 4.0;
 
@@ -89,13 +91,6 @@ fn below_chain(plan: LogicalPlan, sizes: &Sizes) -> Result<Transformed<LogicalPl
         plan.map_children(below)?
             .transform_data(|plan| plan.map_subqueries(|subquery| ordered(subquery, sizes)))
     })
-}
-
-/// Runs a step of a recursion that is as deep as a query: thousands of joins are no mistake of the user's.
-fn deep<T>(step: impl FnOnce() -> T) -> T {
-    const LEFT_AT_LEAST: usize = 256 << 10;
-    const MORE: usize = 4 << 20;
-    stacker::maybe_grow(LEFT_AT_LEAST, MORE, step)
 }
 
 /// Leaves and conditions of a tree of inner joins.

@@ -18,6 +18,7 @@
 //!
 //! No rule of DataFusion runs on a fragment: its statistics describe whole files, and its filters are already pushed.
 
+mod ctes;
 mod cut;
 mod join_order;
 mod joins;
@@ -33,13 +34,15 @@ mod window_filters;
 
 use std::sync::Arc;
 
+use datafusion::execution::TaskContext;
 use datafusion::physical_plan::ExecutionPlan;
 
 pub(crate) use join_order::{JoinOrder, RowCounts};
 pub use statement::Prepared;
 pub(crate) use window_filters::WindowFilters;
 
-use crate::error::Result;
+use crate::error::{QueryError, Result};
+use crate::plan::codec::Encoded;
 use crate::session::Session;
 use crate::stage::StageGraph;
 
@@ -59,7 +62,30 @@ pub fn stages(plan: Arc<dyn ExecutionPlan>, session: &Session) -> Result<StageGr
     // here is what a worker gets.
     let bytes = graph.to_bytes()?;
     let worker = session.worker_context()?;
-    let read = StageGraph::from_bytes(&bytes, &worker)?;
-    validate::validate_read(&graph, &bytes, &read)?;
+    let read = match StageGraph::from_bytes(&bytes, &worker) {
+        Ok(read) => read,
+        Err(error) => return Err(unknown_function(&graph, &worker)?.unwrap_or(error)),
+    };
+    let written = StageGraph::from_bytes_as_written(&bytes, &worker)?;
+    validate::validate_read(&graph, &bytes, &written, &read)?;
     Ok(read)
+}
+
+/// Which function of the graph workers do not know, if there is one.
+fn unknown_function(graph: &StageGraph, worker: &TaskContext) -> Result<Option<QueryError>> {
+    for stage in &graph.stages {
+        let functions = Encoded::of(&stage.fragment)?.functions;
+        let is_unknown = |name: &String| {
+            !worker.scalar_functions().contains_key(name)
+                && !worker.aggregate_functions().contains_key(name)
+                && !worker.window_functions().contains_key(name)
+        };
+        if let Some(name) = functions.into_iter().find(is_unknown) {
+            return Ok(Some(QueryError::unsupported(
+                format!("the function {name}"),
+                "it was registered in this session only, and workers do not know it; write it out in SQL",
+            )));
+        }
+    }
+    Ok(None)
 }

@@ -33,7 +33,7 @@ impl Lower<'_> {
     /// Goes to `then` or `other`; the variables that the condition binds are declared for `then`.
     pub(super) fn condition(&mut self, condition: Expr, then: BlockId, other: BlockId) {
         if !must_split(&condition, self.rules) {
-                        let mut binds = Vec::new();
+            let mut binds = Vec::new();
             let found = self.native_condition(&condition, &mut binds);
             self.end(End::Branch {
                 condition: quote!(#condition),
@@ -62,7 +62,7 @@ impl Lower<'_> {
             Expr::Unary(unary) if matches!(unary.op, UnOp::Not(_)) => self.condition(*unary.expr, other, then),
             Expr::Let(binding) => {
                 let scrutinee = self.value(*binding.expr);
-                let found = self.names.resolve_expr(&scrutinee);
+                let found = self.names.resolve_scrutinee(&scrutinee);
                 let pattern = *binding.pat;
                 let binds = self.names.declare_pattern(&pattern, false);
                 self.end(End::Branch {
@@ -99,7 +99,7 @@ impl Lower<'_> {
                 found
             }
             Expr::Let(binding) => {
-                let found = self.names.resolve_expr(&binding.expr);
+                let found = self.names.resolve_scrutinee(&binding.expr);
                 binds.extend(self.names.declare_pattern(&binding.pat, false));
                 found
             }
@@ -107,7 +107,29 @@ impl Lower<'_> {
         }
     }
 
-    pub(super) fn match_into(&mut self, choice: ExprMatch, dest: Dest) {
+    /// A guard is tried for each alternative of its pattern: an arm whose guard is taken apart becomes one arm for each.
+    fn split_alternatives(&mut self, arms: Vec<syn::Arm>) -> Vec<syn::Arm> {
+        let mut split = Vec::with_capacity(arms.len());
+        for arm in arms {
+            if !matches!(&arm.guard, Some((_, guard)) if must_split(guard, self.rules)) {
+                split.push(arm);
+                continue;
+            }
+            let patterns = alternatives(&arm.pat);
+            if patterns.len() > 16 {
+                self.error(
+                    arm.pat.span(),
+                    "the guard of this arm holds a suspension point and would have to be tried for each of more than 16 alternatives; write several \
+                     arms",
+                );
+            }
+            split.extend(patterns.into_iter().take(16).map(|pat| syn::Arm { pat, ..arm.clone() }));
+        }
+        split
+    }
+
+    pub(super) fn match_into(&mut self, mut choice: ExprMatch, dest: Dest) {
+        choice.arms = self.split_alternatives(choice.arms);
         let after = self.block(Some(self.current));
         let mut scrutinee = self.value(*choice.expr);
         let has_guard = |arm: &syn::Arm| {
@@ -123,7 +145,7 @@ impl Lower<'_> {
             scrutinee = self.settle(scrutinee, &guards);
         }
         // Before the arms declare variables, which may have the same names.
-        let scrutinee_found = self.names.resolve_expr(&scrutinee);
+        let scrutinee_found = self.names.resolve_scrutinee(&scrutinee);
         if is_taken_apart {
             // What follows has an arm for everything else; that the arms as they were written cover everything, only rustc can tell. It never runs.
             let arms = choice.arms.iter().map(|arm| {
@@ -310,9 +332,10 @@ impl Lower<'_> {
             return;
         }
         let found = self.names.resolve_expr(&iterable);
+        let (head, inside, after) = (self.block(None), self.block(None), self.block(Some(self.current)));
+        self.names.enter();
         let iterator = self.names.temporary(span);
         let ident = self.names.bindings[iterator].ident.clone();
-        let (head, inside, after) = (self.block(None), self.block(None), self.block(Some(self.current)));
         let next = if suspends(&body, self.rules) || self.rules.auto {
             let start = quote_spanned!(span=> ::kappa::__private::IntoResumable::into_resumable(#iterable));
             self.emit_let(quote!(let mut #ident = #start;), found, vec![iterator]);
@@ -352,6 +375,7 @@ impl Lower<'_> {
         self.targets.pop();
         self.names.leave();
         self.go_back(back, head);
+        self.names.leave();
         self.start(after);
         self.unit(dest);
     }
@@ -401,6 +425,49 @@ impl Lower<'_> {
             None => self.error(jump.span(), "`continue` outside of a loop"),
         }
         self.dead();
+    }
+}
+
+/// The pattern once for each choice of its alternatives, in the order in which Rust tries them.
+fn alternatives(pattern: &Pat) -> Vec<Pat> {
+    /// Replaces the first or-pattern by one of its cases; gives how many it has.
+    struct First {
+        case: usize,
+        found: Option<usize>,
+    }
+    impl syn::visit_mut::VisitMut for First {
+        fn visit_pat_mut(&mut self, pattern: &mut Pat) {
+            if self.found.is_some() {
+                return;
+            }
+            match pattern {
+                Pat::Or(or) => {
+                    self.found = Some(or.cases.len());
+                    if let Some(case) = or.cases.iter().nth(self.case) {
+                        *pattern = case.clone();
+                    }
+                }
+                Pat::Paren(inner) if matches!(*inner.pat, Pat::Or(_)) => {
+                    let mut inner = (*inner.pat).clone();
+                    self.visit_pat_mut(&mut inner);
+                    *pattern = inner;
+                }
+                other => syn::visit_mut::visit_pat_mut(self, other),
+            }
+        }
+    }
+    let mut patterns = Vec::new();
+    let mut case = 0;
+    loop {
+        let mut first = First { case, found: None };
+        let mut one = pattern.clone();
+        syn::visit_mut::VisitMut::visit_pat_mut(&mut first, &mut one);
+        match first.found {
+            None => return vec![one],
+            Some(count) if case < count => patterns.extend(alternatives(&one)),
+            Some(_) => return patterns,
+        }
+        case += 1;
     }
 }
 

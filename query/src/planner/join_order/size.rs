@@ -1,6 +1,7 @@
 //! How large relations are, as far as that can be guessed: row counts of tables, guesses for filters and groups.
 
-use super::{Chain, Leaves, deep, inner_join, leaves_below};
+use super::{Chain, Leaves, inner_join, leaves_below};
+use crate::deep::deep;
 use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{BinaryExpr, Distinct, Expr, JoinType, LogicalPlan, Operator};
 use std::cell::RefCell;
