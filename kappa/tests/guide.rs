@@ -126,13 +126,20 @@ mod program {
 async fn the_program_of_the_readme_does_what_its_command_line_asks_also_for_folders_within_the_folder() {
     let readme = fs::read_to_string(crate_folder().join("../README.md")).expect("the README");
     let program = include_str!("readme/program.rs").trim_end();
-    assert!(readme.contains(program), "tests/readme/program.rs is not the README's program");
+    assert!(
+        readme.contains(program),
+        "tests/readme/program.rs is not the README's program"
+    );
     assert!(readme.contains(r#"--input '{"folder": "kappa/src", "word": "coordinator"}'"#));
 
     let mut files = Vec::new();
     collect(&crate_folder().join("src"), &mut files);
     let text = |path: &PathBuf| fs::read_to_string(path).expect("a source file");
-    let expected: usize = files.iter().map(text).map(|text| text.matches("coordinator").count()).sum();
+    let expected: usize = files
+        .iter()
+        .map(text)
+        .map(|text| text.matches("coordinator").count())
+        .sum();
     let kappa = kappa::Kappa::builder().build().await.expect("a place");
     let call = program::call(crate_folder().join("src"), "coordinator");
     assert_eq!(kappa.run(call).await.expect("a number"), expected);

@@ -176,7 +176,10 @@ mod tests {
             assert!(said.is_some_and(|said| said.contains("No space left")), "{shown}");
         }
         assert!(needs_repair(DataFusionError::IoError(full())).is_some());
-        assert_eq!(needs_repair(DataFusionError::IoError(io::ErrorKind::NotFound.into())), None);
+        assert_eq!(
+            needs_repair(DataFusionError::IoError(io::ErrorKind::NotFound.into())),
+            None
+        );
         assert_eq!(needs_repair(QueryError::unsupported("x", "y")), None);
     }
 }

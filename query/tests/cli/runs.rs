@@ -45,7 +45,8 @@ fn runs_are_listed_shown_drawn_priced_resumed_and_removed_by_their_id_its_beginn
         assert!(shown.code == Some(0) && shown.out.contains("ended"), "{shown:?}");
         let cost = shop.run(&["cost", which, "--state", "state"]);
         assert!(cost.code == Some(0) && cost.out.contains("invocation"), "{cost:?}");
-        shop.run(&["resume", which, "--state", "state", "--format", "csv"]).wrote(&ran.out);
+        shop.run(&["resume", which, "--state", "state", "--format", "csv"])
+            .wrote(&ran.out);
     }
     let drawn = shop.run(&["timeline", "last", "--state", "state", "--html", "run.html"]);
     assert!(drawn.code == Some(0) && shop.path("run.html").exists(), "{drawn:?}");
@@ -65,7 +66,8 @@ fn the_state_that_is_named_is_gone_on_with_also_if_it_was_copied_or_moved() {
         shop.run(&resume).wrote(&ran.out);
     }
     shop.run(&["gc", "--state", "copy"]).wrote_something(&run);
-    shop.run(&["resume", &run, "--state", "moved", "--format", "csv"]).wrote(&ran.out);
+    shop.run(&["resume", &run, "--state", "moved", "--format", "csv"])
+        .wrote(&ran.out);
     assert!(!shop.path("state").exists(), "it was made anew");
 }
 

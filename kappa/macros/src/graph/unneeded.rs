@@ -75,7 +75,13 @@ fn join(into: &mut Option<States>, from: &States) -> bool {
     changed
 }
 
-pub(super) fn find(blocks: &[Block], order: &[BlockId], names: &Names, live_in: &[Vars], parameters: &[Var]) -> Vec<Unneeded> {
+pub(super) fn find(
+    blocks: &[Block],
+    order: &[BlockId],
+    names: &Names,
+    live_in: &[Vars],
+    parameters: &[Var],
+) -> Vec<Unneeded> {
     let mut states: Vec<Option<States>> = vec![None; blocks.len()];
     states[ENTRY] = Some(parameters.iter().map(|&var| (var, State::Whole)).collect());
     let mut changed = true;
