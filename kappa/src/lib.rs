@@ -30,6 +30,7 @@ pub mod continuation;
 pub mod coordinator;
 #[cfg(feature = "aws")]
 mod deploy;
+mod disk;
 pub mod error;
 #[doc = include_str!("../README.md")]
 pub mod guide {}

@@ -1,7 +1,7 @@
 //! A place to run things, described part by part.
 
 use super::state::State;
-use super::{Inner, Kappa, Observer, Tuning};
+use super::{Inner, Kappa, LocalFiles, Observer, Tuning};
 use crate::journal::Durability;
 use crate::platform::Platform;
 use crate::platform::in_process::{InProcess, InProcessOptions, LazyInProcess};
@@ -22,6 +22,7 @@ pub struct Builder {
     time_limit: Option<Duration>,
     observers: Vec<Arc<dyn Observer>>,
     resume_arguments: Option<Vec<String>>,
+    objects_below: Option<Vec<PathBuf>>,
 }
 
 /// Why there is no place to run things.
@@ -115,6 +116,14 @@ impl Builder {
         self
     }
 
+    /// Below which folders of this machine tasks may have files put by [`Context::put_object`](crate::Context::put_object), and nowhere else. The default is the
+    /// working directory, and the system's folder for temporary files: what workers ask for comes from elsewhere, and must not be able to change any file
+    /// that this process can.
+    pub fn objects_below(mut self, folders: impl IntoIterator<Item = impl Into<PathBuf>>) -> Self {
+        self.objects_below = Some(folders.into_iter().map(Into::into).collect());
+        self
+    }
+
     /// Opens what was not given, and starts the coordinator's threads.
     ///
     /// # Errors
@@ -155,6 +164,7 @@ impl Builder {
             time_limit,
             observers: self.observers,
             resume_arguments: self.resume_arguments,
+            files: self.objects_below.map_or_else(LocalFiles::default, LocalFiles::below),
             runtime: Some(runtime),
         };
         Ok(Kappa { inner: Arc::new(inner) })

@@ -51,6 +51,16 @@ pub enum RunError {
         /// Whether the run can be resumed.
         resumable: bool,
     },
+    /// Its coordinator found itself in a state that cannot be, and stopped before anything came of it. A fault of Kappa's own.
+    #[error("run {run} stopped, because of a fault in Kappa itself: {cause}; nothing that follows from it was recorded or done; please report it; {}", how_to_go_on(*run, *resumable))]
+    Broken {
+        /// The run.
+        run: RunId,
+        /// What cannot be.
+        cause: String,
+        /// Whether the run can be resumed, from before that.
+        resumable: bool,
+    },
     /// It was stopped from outside before its end.
     #[error("run {run} was interrupted; {}", how_to_go_on(*run, *resumable))]
     Interrupted {

@@ -1,15 +1,16 @@
 //! Where runs are recorded: a folder, or Redis servers.
 
 use super::builder::BuildError;
+use crate::disk;
 use crate::ids::RunId;
-use crate::journal::file::private_folder;
 use crate::journal::redis::{self, RedisJournal};
 use crate::journal::{Durability, FileJournal, Journal, JournalError};
+use crate::record::About;
 use crate::record::folder::removed_name;
 use crate::record::place::{InFolder, Place};
-use crate::record::servers::OnServers;
+use crate::record::servers::{OnServers, read_about};
 use crate::replicas::{Addresses, ReplicaStatus, Replicas, address};
-use crate::store::{FileStore, RedisStore, Store, StoreError};
+use crate::store::{self, FileStore, RedisStore, Store, StoreError};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -68,7 +69,7 @@ impl State {
             State::Folder(folder) => {
                 let store = folder.join("store");
                 // If it cannot be made, opening it says why.
-                let _ = private_folder(&store);
+                let _ = disk::make_private_folders(&store, durability);
                 Ok(Arc::new(FileStore::open_as(&store, durability)?))
             }
             State::Servers(replicas) => Ok(Arc::new(RedisStore::on(replicas.clone()))),
@@ -87,7 +88,7 @@ impl State {
             (State::Folder(folder), _) => {
                 let journal = open_file(folder, run, opening, durability, runtime).await?;
                 let folder = folder.join("runs").join(run.to_string());
-                return Ok((Arc::new(journal), Box::new(InFolder::new(folder))));
+                return Ok((Arc::new(journal), Box::new(InFolder::new(folder).surviving(durability))));
             }
             (State::Servers(replicas), Opening::New) => RedisJournal::create(replicas, run).await?,
             (State::Servers(replicas), Opening::Existing) => RedisJournal::open(replicas, run).await?,
@@ -134,6 +135,49 @@ impl State {
         }
     }
 
+    /// What is said of a run, if anything can be read.
+    pub(super) async fn about(&self, run: RunId, runtime: &Handle) -> Option<About> {
+        match self {
+            State::Folder(folder) => {
+                let folder = folder.join("runs").join(run.to_string());
+                let read = runtime.spawn_blocking(move || About::read(&folder));
+                read.await.ok()?.ok()
+            }
+            State::Servers(replicas) => read_about(replicas, run).await.ok().map(|(_, about)| about),
+        }
+    }
+
+    /// Whether this is the store of another state that has the same run: this one is a copy of it, and must leave that alone.
+    fn is_of_another(&self, store: &str, run: RunId) -> bool {
+        let folder = store.strip_prefix("file+sync:").or(store.strip_prefix("file:"));
+        let Some(other) = folder.and_then(|folder| Path::new(folder).parent()) else {
+            return false;
+        };
+        let is_here = match self {
+            State::Folder(here) => here.canonicalize().is_ok_and(|here| here == other),
+            State::Servers(_) => false,
+        };
+        !is_here && other.join("runs").join(run.to_string()).is_dir()
+    }
+
+    /// The store in which a run's objects are, if that is not `own`.
+    pub(super) async fn store_of(
+        &self,
+        run: RunId,
+        own: &Arc<dyn Store>,
+        runtime: &Handle,
+    ) -> Result<Option<Arc<dyn Store>>, StoreError> {
+        let Some(about) = self.about(run, runtime).await else {
+            return Ok(None);
+        };
+        let is_own = about.store == address::without_role(&own.url());
+        // What was in the memory of its process is gone.
+        if is_own || about.store == "memory:" || self.is_of_another(&about.store, run) {
+            return Ok(None);
+        }
+        store::open(&about.store).map(Some)
+    }
+
     pub(super) fn replicas(&self) -> Vec<ReplicaStatus> {
         match self {
             State::Folder(_) => Vec::new(),
@@ -170,7 +214,9 @@ impl Removing {
 /// Under another name nobody finds it, and only then the journal is let go.
 fn remove_folder(folder: &Path, journal: Option<Box<FileJournal>>) -> io::Result<()> {
     let doomed = removed_name(folder);
-    std::fs::rename(folder, &doomed)?;
+    disk::rename(folder, &doomed)?;
+    // Else what a loss of power leaves could be half a run under its old name.
+    disk::sync_folder(doomed.parent().unwrap_or(Path::new("/")), Durability::Machine)?;
     drop(journal);
     std::fs::remove_dir_all(&doomed)
 }

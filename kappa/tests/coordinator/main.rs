@@ -4,6 +4,7 @@ mod api;
 mod changed;
 mod chaos;
 mod killed;
+mod lost_end;
 mod observed;
 mod operations;
 mod programs;
