@@ -40,6 +40,7 @@ pub mod link;
 pub mod metrics;
 pub mod platform;
 pub mod prelude;
+mod program;
 pub mod protocol;
 pub mod record;
 mod replicas;

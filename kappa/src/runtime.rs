@@ -68,6 +68,7 @@ struct Inner {
     resume_arguments: Option<Vec<String>>,
     /// Where tasks may have files put.
     files: LocalFiles,
+    same_program: bool,
     /// The coordinators' own; `None` only while it is being dropped.
     runtime: Option<Runtime>,
 }
@@ -234,6 +235,11 @@ impl Kappa {
             clock: Arc::new(SystemClock::start()),
             tuning: self.inner.tuning.clone(),
             time_limit: self.inner.time_limit,
+            program: match self.inner.state {
+                Some(_) => crate::program::identity().to_string(),
+                None => String::new(),
+            },
+            same_program: self.inner.same_program,
             observers: record.chain(self.inner.observers.iter().cloned()).collect(),
         })
     }

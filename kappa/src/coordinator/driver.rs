@@ -91,6 +91,10 @@ pub struct Setup {
     pub tuning: Tuning,
     /// How long an invocation may run.
     pub time_limit: Option<Duration>,
+    /// What identifies the build of this program; empty if nobody is to ask.
+    pub program: String,
+    /// A run on which another build has worked is gone on with all the same.
+    pub same_program: bool,
     /// Who is told everything that happens, without a gap.
     pub observers: Vec<Arc<dyn Observer>>,
 }
@@ -214,6 +218,13 @@ impl Coordinator {
             }
             observers::replayed(&setup, at, state.observed(), &actions);
             actions.clear();
+        }
+        if !setup.same_program && crate::program::differ(state.program(), &setup.program) {
+            return Err(RunError::OtherProgram {
+                run,
+                before: crate::program::shown(state.program()),
+                now: crate::program::shown(&setup.program),
+            });
         }
         // A journal that has lost its end does not know which numbers were given. In one life of a coordinator there are fewer than `IN_ONE_LIFE`.
         let ahead = match sabotage::is(Sabotage::RepeatsIncarnations) {
@@ -373,6 +384,7 @@ fn environment(setup: &Setup, incarnations_ahead: Incarnation) -> Environment {
         concurrency: setup.platform.concurrency() as u64,
         time_limit: setup.time_limit,
         incarnations_ahead,
+        program: setup.program.clone(),
     }
 }
 

@@ -23,6 +23,7 @@ pub struct Builder {
     observers: Vec<Arc<dyn Observer>>,
     resume_arguments: Option<Vec<String>>,
     objects_below: Option<Vec<PathBuf>>,
+    same_program: bool,
 }
 
 /// Why there is no place to run things.
@@ -124,6 +125,14 @@ impl Builder {
         self
     }
 
+    /// Whether to go on with runs on which another build of the program has worked. A run says no by default
+    /// ([`RunError::OtherProgram`](super::RunError::OtherProgram)): if a type that its tasks use has changed, their values would be read as something else,
+    /// silently.
+    pub fn same_program(mut self, is_same: bool) -> Self {
+        self.same_program = is_same;
+        self
+    }
+
     /// Opens what was not given, and starts the coordinator's threads.
     ///
     /// # Errors
@@ -164,6 +173,7 @@ impl Builder {
             time_limit,
             observers: self.observers,
             resume_arguments: self.resume_arguments,
+            same_program: self.same_program,
             files: self.objects_below.map_or_else(LocalFiles::default, LocalFiles::below),
             runtime: Some(runtime),
         };

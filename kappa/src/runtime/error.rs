@@ -51,6 +51,18 @@ pub enum RunError {
         /// Whether the run can be resumed.
         resumable: bool,
     },
+    /// Another build of its program has worked on the run. Nothing of the run has changed.
+    #[error(
+        "run {run} cannot be gone on with by this program: {before} has worked on it so far, and this is {now}, whose types may be laid out in another way, which nobody would notice; resume it with the build that has worked on it, or, if no type that its tasks use has changed, with `--same-program` (`Builder::same_program`)"
+    )]
+    OtherProgram {
+        /// The run.
+        run: RunId,
+        /// The build that has worked on it.
+        before: String,
+        /// This one.
+        now: String,
+    },
     /// Its coordinator found itself in a state that cannot be, and stopped before anything came of it. A fault of Kappa's own.
     #[error("run {run} stopped, because of a fault in Kappa itself: {cause}; nothing that follows from it was recorded or done; please report it; {}", how_to_go_on(*run, *resumable))]
     Broken {

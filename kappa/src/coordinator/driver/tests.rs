@@ -91,6 +91,8 @@ pub(super) fn setup(platform: Arc<dyn Platform>, journal: Option<Arc<dyn Journal
         clock: Arc::new(clock::SystemClock::start()),
         tuning,
         time_limit: None,
+        program: String::new(),
+        same_program: false,
         observers: Vec::new(),
     }
 }
@@ -715,6 +717,35 @@ async fn r25_a_result_that_no_journal_takes_stays_in_the_store_until_the_run_is_
     assert_eq!(store.usage(), (1, LONG as u64));
     let key = format!("{}/value", setup.run.results());
     assert_eq!(store.get(&key).await.expect("it stays"), vec![7; LONG]);
+}
+
+#[tokio::test]
+async fn another_build_goes_on_with_a_run_only_if_it_is_asked_to() {
+    let journal = MemoryJournal::new();
+    let platform = Scripted::new(1, |_, _| async { std::future::pending().await });
+    let mut setup = setup(platform, Some(Arc::new(journal)));
+    setup.program = "aa11 words".to_string();
+    drop(Coordinator::start(setup.clone(), root(vec![])).await.expect("start"));
+    setup.program = "bb22 words".to_string();
+    match Coordinator::resume(setup.clone()).await {
+        Err(error @ RunError::OtherProgram { .. }) => {
+            let message = error.to_string();
+            for part in ["build aa11 of `words`", "build bb22 of `words`", "--same-program"] {
+                assert!(message.contains(part), "{message}");
+            }
+        }
+        _ => panic!("another build goes on with it"),
+    }
+    setup.same_program = true;
+    drop(Coordinator::resume(setup.clone()).await.expect("it was asked to"));
+    // From now on the run is this build's.
+    setup.same_program = false;
+    drop(Coordinator::resume(setup.clone()).await.expect("the same build"));
+    setup.program = "aa11 words".to_string();
+    assert!(matches!(
+        Coordinator::resume(setup).await,
+        Err(RunError::OtherProgram { .. })
+    ));
 }
 
 #[tokio::test]

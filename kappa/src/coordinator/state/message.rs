@@ -34,6 +34,8 @@ pub struct Environment {
     /// So far above those that the journal knows of, numbers of invocations begin after a recovery. What the journal knows may be less than what was: without
     /// `--sync` a loss of power takes its end, and other lives of the coordinator with it.
     pub incarnations_ahead: Incarnation,
+    /// What identifies the build of the coordinator's program; empty if that is not known.
+    pub program: String,
 }
 
 impl Default for Environment {
@@ -42,6 +44,7 @@ impl Default for Environment {
             concurrency: 1,
             time_limit: None,
             incarnations_ahead: 0,
+            program: String::new(),
         }
     }
 }

@@ -226,6 +226,11 @@ impl State {
         self.now
     }
 
+    /// The build of the program that has worked on the run most lately.
+    pub fn program(&self) -> &str {
+        &self.environment.program
+    }
+
     /// When the next [`Event::Ticked`] is due, if nothing else happens before.
     pub fn next_timer(&self) -> Option<Timestamp> {
         let grace = self.holding.first().map(|&(at, _)| at);

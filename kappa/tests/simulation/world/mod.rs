@@ -568,6 +568,8 @@ impl Plan {
             }),
             tuning: self.tuning.clone(),
             time_limit: self.time_limit,
+            program: String::new(),
+            same_program: false,
             observers: vec![SimulatedObserver::new(world)],
         }
     }
