@@ -125,6 +125,7 @@ impl Kappa {
     }
 
     async fn start_bytes<V>(&self, run: RunId, function: &str, arguments: Bytes) -> Result<RunHandle<V>, RunError> {
+        check_names(run)?;
         let (journal, place) = self.journal(run, Opening::New).await?;
         let (store, counts) = Counted::over(self.inner.store.clone());
         let arguments = payload(&store, run, arguments).await?;
@@ -140,6 +141,7 @@ impl Kappa {
     /// # Errors
     /// If there is no such run, it is being worked on by another process, or its journal cannot be read.
     pub async fn resume<V>(&self, run: RunId) -> Result<RunHandle<V>, RunError> {
+        check_names(run)?;
         let (journal, place) = match self.journal(run, Opening::Existing).await {
             Err(RunError::Journal {
                 cause: JournalError::NotFound { .. },
@@ -254,6 +256,7 @@ impl Kappa {
             run: run.to_string(),
             function: function.to_string(),
             origin: Origin::here(self.inner.resume_arguments.clone()),
+            state: self.inner.state.as_ref().and_then(State::folder),
             // By which somebody who is no worker opens it, to remove what is left.
             store: address::without_role(&self.inner.store.url()).to_string(),
             platform: self.inner.platform.name(),
@@ -293,6 +296,14 @@ impl Kappa {
 }
 
 /// A run's arguments; in the store if they are long.
+/// A run in which two task functions have one name could run the wrong one.
+fn check_names(run: RunId) -> Result<(), RunError> {
+    crate::task::check_names().map_err(|two| RunError::Platform {
+        run,
+        cause: two.to_string(),
+    })
+}
+
 async fn payload(store: &Arc<dyn Store>, run: RunId, bytes: Bytes) -> Result<Payload, RunError> {
     if bytes.len() <= Payload::INLINE_LIMIT {
         return Ok(Payload::Inline(bytes));

@@ -63,6 +63,29 @@ pub enum QueryError {
     #[error("a stored object of the query cannot be read: {0}; was it written by another version of this program?")]
     Stored(#[from] postcard::Error),
 
+    /// A stored object of the query is not what was put there.
+    #[error(
+        "the stored object {key} of the query is damaged: its bytes are not those that were put there. Something else than this program has \
+         changed them, a disk perhaps; start the query again"
+    )]
+    Damaged {
+        /// The object's key.
+        key: String,
+    },
+
+    /// A run was begun by another version, whose stored rows and states mean something else to this one.
+    #[error(
+        "the run {run} was begun by {begun}, and this is {here}: go on with that version, or start the query again"
+    )]
+    OtherVersion {
+        /// The run.
+        run: kappa::ids::RunId,
+        /// The version that began it.
+        begun: String,
+        /// This version.
+        here: String,
+    },
+
     /// What the query was to run on cannot be set up.
     #[error(transparent)]
     Setup(#[from] kappa::cli::OptionsError),

@@ -29,6 +29,7 @@
 //! ```
 
 pub mod cli;
+mod deep;
 pub mod engine;
 pub mod error;
 pub mod exec;

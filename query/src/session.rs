@@ -5,6 +5,7 @@
 //! their files.
 
 mod folder;
+mod plain;
 mod s3;
 
 use std::collections::BTreeMap;
@@ -21,8 +22,9 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
-use crate::error::Result;
-use crate::planner::{JoinOrder, RowCounts};
+use crate::error::{QueryError, Result};
+use crate::plan::filtered::filtered_functions;
+use crate::planner::{JoinOrder, RowCounts, WindowFilters};
 
 /// What a session can be told. Travels with the run, so that every process makes the same session.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -106,6 +108,8 @@ pub struct Session {
     /// Buckets that tables were found in since.
     buckets: Arc<Mutex<BTreeMap<String, Option<String>>>>,
     row_counts: RowCounts,
+    /// What a worker makes of the options of now.
+    worker: Arc<Mutex<Option<(SessionOptions, Arc<TaskContext>)>>>,
 }
 
 impl Session {
@@ -140,12 +144,17 @@ impl Session {
             .with_optimizer_rules(logical_rules(row_counts.clone()))
             .with_physical_optimizer_rules(rules)
             .build();
+        let context = SessionContext::new_with_state(state);
+        for function in filtered_functions(context.state().aggregate_functions().values()) {
+            context.register_udaf(function);
+        }
         Ok(Session {
-            context: SessionContext::new_with_state(state),
+            context,
             settings: Arc::new(Mutex::new(options.settings.clone())),
             buckets: Arc::new(Mutex::new(options.buckets.clone())),
             options,
             row_counts,
+            worker: Arc::default(),
         })
     }
 
@@ -176,6 +185,35 @@ impl Session {
         &self.context
     }
 
+    /// The context in which a worker reads the plans of this session: it knows what the options say, and nothing else.
+    ///
+    /// # Errors
+    /// If a session like this one cannot be made, or a setting was changed otherwise than by `SET`, of which workers are not told.
+    pub(crate) fn worker_context(&self) -> Result<Arc<TaskContext>> {
+        let options = self.current_options();
+        let mut worker = self.worker.lock();
+        if let Some((of, context)) = worker.as_ref()
+            && *of == options
+        {
+            return Ok(Arc::clone(context));
+        }
+        let context = Session::new(options.clone())?.task_context();
+        let here = self.context.copied_config().options().entries();
+        let there = context.session_config().options().entries();
+        let changed = here
+            .into_iter()
+            .zip(there)
+            .find(|(here, there)| here.value != there.value);
+        if let Some((setting, _)) = changed {
+            return Err(QueryError::unsupported(
+                format!("the setting {} = {}", setting.key, setting.value.unwrap_or_default()),
+                "it was not made by SET, so workers do not have it; make it by SET, or leave it",
+            ));
+        }
+        *worker = Some((options, Arc::clone(&context)));
+        Ok(context)
+    }
+
     /// A fresh context to decode and run a unit with.
     pub fn task_context(&self) -> Arc<TaskContext> {
         self.context.task_ctx()
@@ -199,5 +237,6 @@ fn logical_rules(row_counts: RowCounts) -> Vec<Arc<dyn OptimizerRule + Send + Sy
         .position(|rule| rule.name() == "push_down_filter")
         .map_or(rules.len(), |at| at + 1);
     rules.insert(position, Arc::new(JoinOrder { rows: row_counts }));
+    rules.insert(0, Arc::new(WindowFilters));
     rules
 }

@@ -116,6 +116,7 @@ fn can_go_on(error: &anyhow::Error) -> bool {
                 | RunError::Store { .. }
                 | RunError::Platform { .. }
                 | RunError::WrongProgram { .. }
+                | RunError::NeedsRepair { .. }
                 | RunError::Interrupted { .. }
         ),
         _ => false,

@@ -2,7 +2,7 @@
 //!
 //! Blocks exist only where a suspension point forces the code apart; an atom is a statement that stays as the user wrote it.
 
-use crate::names::{Binding, Found, Var, Vars};
+use crate::names::{Binding, Found, Scope, Var, Vars};
 use proc_macro2::TokenStream;
 
 pub(crate) type BlockId = usize;
@@ -108,6 +108,8 @@ pub(crate) struct Block {
     pub(crate) after: Option<BlockId>,
     /// Its place in the source text, among the blocks.
     pub(crate) order: usize,
+    /// The innermost scope that is open where it begins.
+    pub(crate) scope: Scope,
 }
 
 impl Block {
@@ -143,6 +145,21 @@ impl Block {
                 .iter()
                 .fold(found.clone(), |all, choice| all.and(choice.found.clone())),
             End::Open | End::Stop | End::Jump(_) | End::Point { .. } => Found::default(),
+        }
+    }
+
+    /// The variables that the end declares on the way to a block.
+    pub(crate) fn declared_for(&self, target: BlockId) -> Vec<Var> {
+        match &self.end {
+            End::Branch { binds, then, .. } if *then == target => binds.clone(),
+            End::LetElse { binds, next, .. } if *next == target => binds.clone(),
+            End::Match { choices, .. } => choices
+                .iter()
+                .filter(|choice| choice.target == target)
+                .flat_map(|choice| choice.binds.clone())
+                .collect(),
+            End::Point { result, .. } => vec![*result],
+            _ => vec![],
         }
     }
 

@@ -69,7 +69,7 @@ pub struct RunOptions {
     pub store: Option<String>,
 
     /// Folder, or Redis servers `redis://HOST[:PORT][,HOST2[:PORT]..]`, where the run is recorded, so that it can be resumed whatever happens
-    #[arg(long, value_name = "DIR|URL")]
+    #[arg(long, value_name = "DIR|URL", value_parser = parse::state)]
     pub state: Option<PathBuf>,
 
     /// Make the state survive a loss of power, not only the death of every process: each call waits for the disk (a state in a folder only)

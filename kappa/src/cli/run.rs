@@ -6,6 +6,9 @@ use super::options::{OptionsError, RunOptions, shown_place};
 use super::progress::{INTERVAL, Progress};
 use super::replicas::Told;
 use super::serve::{self, Serve};
+use super::terminal;
+pub(super) use super::terminal::say;
+use super::troubles::Troubles;
 use crate::ids::RunId;
 use crate::record::{Origin, records};
 use crate::runtime::{Kappa, RunError, RunHandle};
@@ -13,6 +16,7 @@ use crate::task::{Constructor, TaskCall, TaskFunction};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use serde_json::Value;
 use std::io::{self, Write};
+use std::path::Path;
 use std::process::ExitCode;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -207,9 +211,12 @@ fn execute<F: TaskFunction>(line: CommandLine) -> Result<(), End> {
         .enable_all()
         .build()
         .map_err(|cause| End::failed(format!("cannot start threads: {cause}")))?;
+    // Without a stdout there is nobody to print for.
+    let stdout = terminal::stdout_for_the_result().ok();
     let end = runtime.block_on(perform(job, &common));
     runtime.shutdown_background();
-    print(&end?)
+    let result = end?;
+    stdout.map_or(Ok(()), |stdout| print(stdout, &result))
 }
 
 /// Runs or resumes; gives the result as JSON.
@@ -248,6 +255,7 @@ async fn drive<F: TaskFunction>(
     }
     let progress = Progress::start(common.quiet);
     let mut told = Told::default();
+    let mut troubles = Troubles::of(handle.events());
     let waiting = handle.wait();
     tokio::pin!(waiting);
     let ended = loop {
@@ -258,6 +266,8 @@ async fn drive<F: TaskFunction>(
                 progress.show(&handle.stats());
                 let news = told.news(kappa.replicas());
                 news.iter().filter(|_| !common.quiet).for_each(|line| say(line));
+                // Also to those who want to hear nothing but errors: without it they would wait for what does not come.
+                troubles.news().iter().for_each(|line| say(&format!("warning: {line}")));
             }
         }
     };
@@ -290,11 +300,13 @@ async fn drive<F: TaskFunction>(
     }
     let value = ended.map_err(|error| {
         let how = how_to_resume(&handle, common).filter(|_| !matches!(error, RunError::Failed(_)));
+        let what = error.without_advice();
         End::failed(match (how, &error) {
             (Some(how), RunError::WrongProgram { .. }) => {
-                format!("{error}\nto go on, with the program as it was: `{how}`")
+                format!("{what}\nnothing is lost; to go on, with the program as it was: `{how}`\nto end it: `kappa cancel {} --state {}`", handle.id(), state_of(common))
             }
-            (Some(how), _) => format!("{error}\nto go on when the cause is gone: `{how}`"),
+            (Some(how), RunError::Interrupted { .. }) => format!("{what}\nto go on: `{how}`"),
+            (Some(how), _) => format!("{what}\nnothing is lost; to go on when that is mended: `{how}`"),
             (None, _) => error.to_string(),
         })
     })?;
@@ -302,16 +314,20 @@ async fn drive<F: TaskFunction>(
 }
 
 fn how_to_resume<V>(handle: &RunHandle<V>, common: &Common) -> Option<String> {
-    let folder = common.options.state.as_ref()?;
-    let mut how = format!("{} resume {}", shell_word(&program()), handle.id());
-    // Passwords are not shown; whoever knows them puts them back.
-    let shown = |text: &str| shell_word(&shown_place(text));
-    how.push_str(&format!(" --state {}", shown(&folder.to_string_lossy())));
+    common.options.state.as_ref()?;
+    let (program, run, state) = (shell_word(&program()), handle.id(), state_of(common));
+    let mut how = format!("{program} resume {run} --state {state}");
     // Its objects are there, and nowhere else.
     if let Some(store) = &common.options.store {
-        how.push_str(&format!(" --store {}", shown(store)));
+        how.push_str(&format!(" --store {}", shell_word(&shown_place(store))));
     }
     Some(how)
+}
+
+/// The state, as a shell takes it. Passwords are not shown; whoever knows them puts them back.
+fn state_of(common: &Common) -> String {
+    let state = common.options.state.as_deref().unwrap_or(Path::new("DIR"));
+    shell_word(&shown_place(&state.to_string_lossy()))
 }
 
 /// A word as a shell takes it.
@@ -338,35 +354,46 @@ fn with_known_runs(kappa: &Kappa, error: RunError) -> String {
     }
 }
 
-/// The signals that end a program in good order.
+/// The signals that end a program in good order; those that were ignored when it was started stay so.
 pub(super) struct Signals {
-    interrupt: Signal,
-    terminate: Signal,
-    hang_up: Signal,
+    interrupt: Option<Signal>,
+    terminate: Option<Signal>,
+    hang_up: Option<Signal>,
 }
 
 impl Signals {
     pub(super) fn catch() -> io::Result<Self> {
+        let caught = |kind: SignalKind| match terminal::is_ignored(kind.as_raw_value()) {
+            true => Ok(None),
+            false => signal(kind).map(Some),
+        };
         Ok(Signals {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-            hang_up: signal(SignalKind::hangup())?,
+            interrupt: caught(SignalKind::interrupt())?,
+            terminate: caught(SignalKind::terminate())?,
+            hang_up: caught(SignalKind::hangup())?,
         })
     }
 
     /// The exit code for the next signal.
     pub(super) async fn next(&mut self) -> u8 {
         tokio::select! {
-            _ = self.interrupt.recv() => INTERRUPTED,
-            _ = self.terminate.recv() => TERMINATED,
-            _ = self.hang_up.recv() => TERMINATED,
+            () = received(&mut self.interrupt) => INTERRUPTED,
+            () = received(&mut self.terminate) => TERMINATED,
+            () = received(&mut self.hang_up) => TERMINATED,
         }
     }
 }
 
+/// Returns when the signal comes; never if it is ignored.
+async fn received(signal: &mut Option<Signal>) {
+    match signal {
+        Some(signal) => drop(signal.recv().await),
+        None => std::future::pending().await,
+    }
+}
+
 /// Prints the result. A reader that has gone away (`| head`) has had enough.
-fn print(result: &[u8]) -> Result<(), End> {
-    let mut stdout = io::stdout().lock();
+fn print(mut stdout: impl Write, result: &[u8]) -> Result<(), End> {
     let written = stdout
         .write_all(result)
         .and_then(|()| stdout.write_all(b"\n"))
@@ -377,11 +404,6 @@ fn print(result: &[u8]) -> Result<(), End> {
         }
         _ => Ok(()),
     }
-}
-
-/// A line on stderr, unless that is closed.
-pub(super) fn say(line: &str) {
-    let _ = writeln!(io::stderr().lock(), "{line}");
 }
 
 #[cfg(test)]

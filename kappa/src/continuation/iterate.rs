@@ -1,8 +1,7 @@
 //! Iteration that survives a suspension: what a `for` loop with a suspension point in its body needs.
 
-use super::save::Save;
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use super::save::{Reader, Save, Unsaved, Writer};
+use serde::{Deserialize, Serialize};
 use std::collections::{
     BTreeMap, BTreeSet, BinaryHeap, HashMap, HashSet, LinkedList, VecDeque, btree_map, btree_set, hash_map, hash_set,
     vec_deque,
@@ -273,15 +272,22 @@ impl<T> Items<T> {
     }
 }
 
-impl<T: Serialize> Serialize for Items<T> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.0.as_slice().serialize(serializer)
+// Each item by its own `Save`, which keeps more than `serde` does.
+impl<T: Save> Save for Items<T> {
+    fn save(&self, to: &mut Writer) -> Result<(), Unsaved> {
+        let items = self.0.as_slice();
+        items.len().save(to)?;
+        items.iter().try_for_each(|item| item.save(to))
     }
-}
 
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Items<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Vec::deserialize(deserializer).map(|items| Items(items.into_iter()))
+    fn restore(from: &mut Reader<'_>) -> Result<Self, Unsaved> {
+        let length = usize::restore(from)?;
+        // What is damaged may say any length.
+        let mut items = Vec::with_capacity(length.min(from.bytes.len()));
+        for _ in 0..length {
+            items.push(T::restore(from)?);
+        }
+        Ok(Items(items.into_iter()))
     }
 }
 
@@ -296,10 +302,7 @@ impl<T> ResumableIterator for Items<T> {
 /// What can be collected without a difference that anyone could see: `std`'s collections by value, and adaptors of them.
 macro_rules! items {
     ($([$($parameter:tt)*] $collection:ty => $item:ty;)*) => {$(
-        impl<$($parameter)*> IntoResumable for $collection
-        where
-            $item: Serialize + DeserializeOwned + Send + Sync,
-        {
+        impl<$($parameter)*> IntoResumable for $collection {
             type Item = $item;
             type Iterator = Items<$item>;
 

@@ -490,12 +490,24 @@ impl Shared {
         }
     }
 
+    /// Why nobody can go on with the run before somebody has mended something.
+    fn needs_repair(&self, cause: String) -> RunError {
+        RunError::NeedsRepair {
+            run: self.setup.run,
+            cause,
+            resumable: self.setup.journal.is_some(),
+        }
+    }
+
     /// Why the run has been stopped, if it has.
     fn failure(&self) -> Option<RunError> {
         match &self.core.lock().reason {
-            Some(error @ (RunError::Journal { .. } | RunError::Platform { .. } | RunError::Broken { .. })) => {
-                Some(error.clone())
-            }
+            Some(
+                error @ (RunError::Journal { .. }
+                | RunError::Platform { .. }
+                | RunError::NeedsRepair { .. }
+                | RunError::Broken { .. }),
+            ) => Some(error.clone()),
             _ => None,
         }
     }

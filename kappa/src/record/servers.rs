@@ -280,7 +280,11 @@ impl Records for StateServers {
         let read = self.ask("read a run's record", move |replicas| async move {
             Ok(read_about(&replicas, run).await)
         });
-        let (_, about) = read?.map_err(|cause| FolderError::NoRecord { run, cause })?;
+        let (_, about) = read?.map_err(|cause| FolderError::NoRecord {
+            run,
+            state: self.name(),
+            cause,
+        })?;
         Ok(about)
     }
 
@@ -288,7 +292,11 @@ impl Records for StateServers {
         let pieces = self.ask("read a run's record", move |replicas| async move {
             pieces(&replicas, run).await
         })?;
-        read_lines(&pieces, take).map_err(|cause| FolderError::NoRecord { run, cause })
+        read_lines(&pieces, take).map_err(|cause| FolderError::NoRecord {
+            run,
+            state: self.name(),
+            cause,
+        })
     }
 
     fn is_worked_on(&self, run: RunId) -> bool {

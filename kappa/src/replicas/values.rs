@@ -214,11 +214,7 @@ impl Replicas {
     }
 
     /// Reads parts of a value, or says which of them it does not have.
-    pub(crate) async fn get_ranges(
-        &self,
-        key: &str,
-        ranges: &[Range<u64>],
-    ) -> Result<Option<Result<Vec<Bytes>, Range<u64>>>, Problem> {
+    pub(crate) async fn get_ranges(&self, key: &str, ranges: &[Range<u64>]) -> Result<Option<Vec<Bytes>>, Problem> {
         self.read(|server| async move { read_ranges(&server, key, ranges).await })
             .await
     }
@@ -405,11 +401,7 @@ async fn align_one(first: &Connected, target: &Connected, token: &str, pattern: 
     Ok(())
 }
 
-async fn read_ranges(
-    server: &Connected,
-    key: &str,
-    ranges: &[Range<u64>],
-) -> Result<Option<Result<Vec<Bytes>, Range<u64>>>, Trouble> {
+async fn read_ranges(server: &Connected, key: &str, ranges: &[Range<u64>]) -> Result<Option<Vec<Bytes>>, Trouble> {
     // Longer than any value, and still a number that Redis takes.
     let bounded = |at: u64| at.min(1 << 40) + ID_BYTES as u64;
     let mut pipeline = redis::pipe();
@@ -429,19 +421,17 @@ async fn read_ranges(
     };
     let mut parts = Vec::with_capacity(ranges.len());
     for range in ranges {
-        if range.start > range.end || range.end > length {
-            return Ok(Some(Err(range.clone())));
-        }
-        if range.start == range.end {
+        if range.start >= range.end {
             parts.push(Bytes::new());
             continue;
         }
+        let there = range.end.min(length).saturating_sub(range.start);
         match answers.next() {
-            Some(Value::BulkString(bytes)) if bytes.len() as u64 == range.end - range.start => parts.push(bytes.into()),
+            Some(Value::BulkString(bytes)) if bytes.len() as u64 == there => parts.push(bytes.into()),
             // It was deleted between the two questions.
             Some(Value::BulkString(_)) => return Ok(None),
             other => return Err(Trouble::nonsense(&other.unwrap_or(Value::Nil))),
         }
     }
-    Ok(Some(Ok(parts)))
+    Ok(Some(parts))
 }

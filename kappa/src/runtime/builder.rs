@@ -40,6 +40,14 @@ pub enum BuildError {
         /// What the system said.
         cause: std::io::Error,
     },
+    /// What was named cannot keep a state.
+    #[error("{state} cannot be a state: {cause}")]
+    NoState {
+        /// What was named.
+        state: String,
+        /// What can be one.
+        cause: String,
+    },
     /// The servers that are to keep the state are not there, or are not what was named.
     #[error("cannot use the state {state}: {cause}")]
     StateServers {

@@ -6,7 +6,7 @@ use crate::ids::RunId;
 use crate::journal::redis::{self, RedisJournal};
 use crate::journal::{Durability, FileJournal, Journal, JournalError};
 use crate::record::About;
-use crate::record::folder::removed_name;
+use crate::record::folder::{named_state, removed_name};
 use crate::record::place::{InFolder, Place};
 use crate::record::servers::{OnServers, read_about};
 use crate::replicas::{Addresses, ReplicaStatus, Replicas, address};
@@ -44,6 +44,10 @@ pub(super) enum Removing {
 impl State {
     /// The state in this folder, or on the servers of this URL.
     pub(crate) async fn open(place: PathBuf) -> Result<Self, BuildError> {
+        let place = named_state(&place).map_err(|cause| BuildError::NoState {
+            state: address::shown(&place.to_string_lossy()),
+            cause,
+        })?;
         let Some(url) = url_of(&place) else {
             let made = std::fs::create_dir_all(&place);
             made.map_err(|cause| BuildError::StateDirectory {
@@ -61,6 +65,14 @@ impl State {
         let ready = replicas.ready().await;
         ready.map_err(|problem| failed(problem.to_string()))?;
         Ok(State::Servers(replicas))
+    }
+
+    /// The folder, if it is one, by its one name.
+    pub(super) fn folder(&self) -> Option<PathBuf> {
+        match self {
+            State::Folder(folder) => std::fs::canonicalize(folder).ok(),
+            State::Servers(_) => None,
+        }
     }
 
     /// Where large values are kept if no other store is given; they survive what the journal survives.
@@ -147,19 +159,6 @@ impl State {
         }
     }
 
-    /// Whether this is the store of another state that has the same run: this one is a copy of it, and must leave that alone.
-    fn is_of_another(&self, store: &str, run: RunId) -> bool {
-        let folder = store.strip_prefix("file+sync:").or(store.strip_prefix("file:"));
-        let Some(other) = folder.and_then(|folder| Path::new(folder).parent()) else {
-            return false;
-        };
-        let is_here = match self {
-            State::Folder(here) => here.canonicalize().is_ok_and(|here| here == other),
-            State::Servers(_) => false,
-        };
-        !is_here && other.join("runs").join(run.to_string()).is_dir()
-    }
-
     /// The store in which a run's objects are, if that is not `own`.
     pub(super) async fn store_of(
         &self,
@@ -170,12 +169,15 @@ impl State {
         let Some(about) = self.about(run, runtime).await else {
             return Ok(None);
         };
-        let is_own = about.store == address::without_role(&own.url());
+        let url = match self.folder() {
+            Some(folder) => about.store_in(&folder),
+            None => about.store,
+        };
         // What was in the memory of its process is gone.
-        if is_own || about.store == "memory:" || self.is_of_another(&about.store, run) {
+        if url == address::without_role(&own.url()) || url == "memory:" {
             return Ok(None);
         }
-        store::open(&about.store).map(Some)
+        store::open(&url).map(Some)
     }
 
     pub(super) fn replicas(&self) -> Vec<ReplicaStatus> {

@@ -5,6 +5,7 @@ mod changed;
 mod chaos;
 mod killed;
 mod lost_end;
+mod mended;
 mod observed;
 mod operations;
 mod programs;

@@ -9,6 +9,7 @@ use crate::cli::say;
 use crate::cli::statements::Origin;
 use crate::engine::{Engine, Execution, QueryResult, RunningQuery};
 use crate::error::QueryError;
+use kappa::cli::Troubles;
 use kappa::ids::RunId;
 use kappa::runtime::RunStats;
 use std::future::Future;
@@ -99,19 +100,36 @@ impl Shell {
             ));
         }
         let mut progress = Progress::start();
+        let mut troubles = Troubles::of(query.events());
         let mut ticks = tokio::time::interval(REFRESH);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let interrupt = {
             let mut wait = pin!(query.wait());
             loop {
                 tokio::select! {
-                    result = &mut wait => return Ok(result),
-                    interrupt = self.interrupts.next() => break interrupt,
-                    _ = ticks.tick() => progress.show(query.progress()),
+                    result = &mut wait => break Ok(result),
+                    interrupt = self.interrupts.next() => break Err(interrupt),
+                    _ = ticks.tick() => {
+                        progress.show(query.progress());
+                        if let Some(trouble) = troubles.news() {
+                            say(format_args!("warning: {trouble}"));
+                        }
+                    }
                 }
             }
         };
         drop(progress);
+        let interrupt = match interrupt {
+            Err(interrupt) => interrupt,
+            Ok(Err(QueryError::Run(error))) if error.is_resumable() => {
+                let what = message::of_stopped_run(&error);
+                return Err(Stop::Failed(match resume {
+                    Some(resume) => format!("{what}\nnothing is lost; go on when that is mended with: {resume}"),
+                    None => what,
+                }));
+            }
+            Ok(result) => return Ok(result),
+        };
         if resume.is_some() {
             query.interrupt().await;
         } else {

@@ -10,11 +10,14 @@ use crate::exec::progress::{Progress, StageTotals};
 use crate::exec::stage_task::{StageWork, run_units};
 use crate::session::SessionOptions;
 use crate::shuffle::object::{Manifest, UnitOutput};
+use crate::shuffle::sealed::{get_sealed, sealed};
 use crate::stage::StageId;
 use bytes::Bytes;
 use kappa::prelude::*;
 use kappa::store::Store;
+use kappa::{Failure, TaskError};
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
 /// What is left in the store when a query has ended.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -78,8 +81,36 @@ pub async fn drive(cx: &mut Context, program: Program) -> Result<Finished> {
             continue;
         }
         let (position, outputs) = cx.wait_any(&progress.running()).await;
-        progress.finished(position, outputs?);
+        let outputs = outputs.map_err(|error| explained(error, &program, &progress, position))?;
+        progress.finished(position, outputs);
     }
+}
+
+/// The error of a stage's task. That a unit runs out of time is no news to whoever set the limit; what it needs the time for, is.
+fn explained(error: TaskError, program: &Program, progress: &Progress, position: usize) -> anyhow::Error {
+    let (Failure::OutOfTime { limit_ms, .. }, Some(stage)) = (&error.kind, progress.stage_of(position)) else {
+        return error.into();
+    };
+    let inputs = program.stages.get(stage.index()).map(|stage| stage.inputs.as_slice());
+    let is_broadcast = |input: &&StageId| {
+        let input = program.stages.get(input.index());
+        input.is_some_and(|input| input.is_broadcast)
+    };
+    let broadcast: Vec<&StageId> = inputs.unwrap_or_default().iter().filter(is_broadcast).collect();
+    let bytes: u64 = broadcast.iter().map(|input| progress.totals_of(**input).bytes).sum();
+    let limit = Duration::from_millis(*limit_ms);
+    let unit = format!(
+        "one unit of stage {stage} takes longer than the time limit of {limit:?}, in which nothing of it can be stored"
+    );
+    if broadcast.is_empty() {
+        return anyhow::anyhow!("{unit}; raise the limit (--time-limit)");
+    }
+    let megabytes = bytes.div_ceil(1_000_000);
+    anyhow::anyhow!(
+        "{unit}: it begins by reading {megabytes} MB, one side of a join, into memory, and each attempt does that anew; raise the limit \
+         (--time-limit), or have both sides split: SET datafusion.optimizer.hash_join_single_partition_threshold = 0 and \
+         SET datafusion.optimizer.hash_join_single_partition_threshold_rows = 0"
+    )
 }
 
 /// No task gets more units: its checkpoints name the objects of all units that it has done.
@@ -113,9 +144,9 @@ async fn write_manifest(
     stage: StageId,
     outputs: &[UnitOutput],
 ) -> Result<String> {
-    let schema = store.get(&schema_key(&program.stages[stage.index()].fragment)).await?;
+    let schema = get_sealed(store, &schema_key(&program.stages[stage.index()].fragment)).await?;
     let manifest = Manifest::new(&schema, outputs.to_vec());
     let key = Program::unique_key(&program.prefix, stage, "manifest");
-    store.put(&key, Bytes::from(manifest.to_bytes()?)).await?;
+    store.put(&key, sealed(manifest.to_bytes()?)).await?;
     Ok(key)
 }

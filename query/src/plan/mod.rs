@@ -6,9 +6,13 @@
 pub mod codec;
 mod converter;
 mod equivalences;
+pub(crate) mod filtered;
+pub(crate) mod meaning;
 mod nodes;
+pub(crate) mod scans;
 mod shuffle_reader;
 mod shuffle_source;
+pub(crate) mod windows;
 mod wire;
 
 pub use equivalences::Equivalences;

@@ -6,7 +6,7 @@ use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::logical_expr::{DdlStatement, LogicalPlan, Statement as PlanStatement};
 use datafusion::sql::parser::{DFParserBuilder, Statement};
 
-use super::stages;
+use super::{ctes, stages};
 use crate::error::{QueryError, Result};
 use crate::session::Session;
 use crate::stage::StageGraph;
@@ -96,6 +96,7 @@ impl Session {
     /// If the statement names what is not there, is wrong, or cannot be run in stages.
     pub async fn prepare(&self, statement: Statement) -> Result<Prepared> {
         let state = self.context().state();
+        ctes::check(&statement, &state)?;
         match state.statement_to_plan(statement).await? {
             LogicalPlan::Explain(explain) => Ok(Prepared::Explain(self.stages_of(&explain.plan).await?)),
             LogicalPlan::Analyze(analyze) => Ok(Prepared::ExplainAnalyze(self.stages_of(&analyze.input).await?)),

@@ -19,6 +19,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use kappa::store::S3Place;
 
 use super::Session;
+use super::plain::plain;
 use super::s3::{self, Objects};
 use crate::error::{QueryError, Result, innermost_message};
 
@@ -85,7 +86,7 @@ impl Session {
         let mut schema = Schema::empty();
         let mut all_rows = 0.0;
         for (file, (url, found, rows)) in source.files.iter().zip(found) {
-            let merged = Schema::try_merge([schema, without_metadata(&found)]);
+            let merged = Schema::try_merge([schema, plain(&without_metadata(&found))]);
             schema = merged.map_err(|e| source.kind.unreadable(file, &e.to_string()))?;
             urls.push(url);
             all_rows += rows;

@@ -7,3 +7,4 @@ mod refused;
 mod sessions;
 mod support;
 mod traps;
+mod windows;

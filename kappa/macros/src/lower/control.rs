@@ -33,9 +33,8 @@ impl Lower<'_> {
     /// Goes to `then` or `other`; the variables that the condition binds are declared for `then`.
     pub(super) fn condition(&mut self, condition: Expr, then: BlockId, other: BlockId) {
         if !must_split(&condition, self.rules) {
-            let mut condition = condition;
             let mut binds = Vec::new();
-            let found = self.native_condition(&mut condition, &mut binds);
+            let found = self.native_condition(&condition, &mut binds);
             self.end(End::Branch {
                 condition: quote!(#condition),
                 found,
@@ -62,10 +61,10 @@ impl Lower<'_> {
             }
             Expr::Unary(unary) if matches!(unary.op, UnOp::Not(_)) => self.condition(*unary.expr, other, then),
             Expr::Let(binding) => {
-                let mut scrutinee = self.value(*binding.expr);
-                let found = self.names.resolve_expr(&mut scrutinee);
-                let mut pattern = *binding.pat;
-                let binds = self.names.declare_pattern(&mut pattern, false);
+                let scrutinee = self.value(*binding.expr);
+                let found = self.names.resolve_expr(&scrutinee);
+                let pattern = *binding.pat;
+                let binds = self.names.declare_pattern(&pattern, false);
                 self.end(End::Branch {
                     condition: quote!(let #pattern = #scrutinee),
                     found,
@@ -75,8 +74,8 @@ impl Lower<'_> {
                 });
             }
             value => {
-                let mut value = self.value(value);
-                let found = self.names.resolve_expr(&mut value);
+                let value = self.value(value);
+                let found = self.names.resolve_expr(&value);
                 self.end(End::Branch {
                     condition: quote!(#value),
                     found,
@@ -89,26 +88,50 @@ impl Lower<'_> {
     }
 
     /// A condition that stays whole, with the variables that its `let`s bind.
-    fn native_condition(&mut self, condition: &mut Expr, binds: &mut Vec<Var>) -> Found {
+    fn native_condition(&mut self, condition: &Expr, binds: &mut Vec<Var>) -> Found {
         match condition {
             Expr::Binary(binary) if matches!(binary.op, BinOp::And(_)) => {
-                let left = self.native_condition(&mut binary.left, binds);
-                let right = self.native_condition(&mut binary.right, binds);
+                let left = self.native_condition(&binary.left, binds);
+                let right = self.native_condition(&binary.right, binds);
                 let mut found = left.and(right);
                 found.uses.retain(|var| !binds.contains(var));
                 found.mentions.retain(|var| !binds.contains(var));
                 found
             }
             Expr::Let(binding) => {
-                let found = self.names.resolve_expr(&mut binding.expr);
-                binds.extend(self.names.declare_pattern(&mut binding.pat, false));
+                let found = self.names.resolve_expr(&binding.expr);
+                binds.extend(self.names.declare_pattern(&binding.pat, false));
                 found
             }
             other => self.names.resolve_expr(other),
         }
     }
 
-    pub(super) fn match_into(&mut self, choice: ExprMatch, dest: Dest) {
+    /// A guard is tried for each alternative of its pattern: one that is taken apart gets an arm for each.
+    fn split_alternatives(&mut self, arms: Vec<syn::Arm>) -> Vec<syn::Arm> {
+        let mut split = Vec::with_capacity(arms.len());
+        for arm in arms {
+            let is_split = matches!(&arm.guard, Some((_, guard)) if must_split(guard, self.rules));
+            let cases: Vec<Pat> = match &arm.pat {
+                Pat::Or(alternatives) if is_split => alternatives.cases.iter().cloned().collect(),
+                _ => vec![arm.pat.clone()],
+            };
+            for pat in cases {
+                if is_split && let Some(span) = nested_alternatives(&pat) {
+                    self.error(
+                        span,
+                        "the guard of this arm holds a suspension point and would have to be tried for each of these alternatives; write the arm \
+                         once for each of them",
+                    );
+                }
+                split.push(syn::Arm { pat, ..arm.clone() });
+            }
+        }
+        split
+    }
+
+    pub(super) fn match_into(&mut self, mut choice: ExprMatch, dest: Dest) {
+        choice.arms = self.split_alternatives(choice.arms);
         let after = self.block(Some(self.current));
         let mut scrutinee = self.value(*choice.expr);
         let has_guard = |arm: &syn::Arm| {
@@ -124,7 +147,7 @@ impl Lower<'_> {
             scrutinee = self.settle(scrutinee, &guards);
         }
         // Before the arms declare variables, which may have the same names.
-        let scrutinee_found = self.names.resolve_expr(&mut scrutinee);
+        let scrutinee_found = self.names.resolve_expr(&scrutinee);
         if is_taken_apart {
             // What follows has an arm for everything else; that the arms as they were written cover everything, only rustc can tell. It never runs.
             let arms = choice.arms.iter().map(|arm| {
@@ -143,8 +166,8 @@ impl Lower<'_> {
         let count = choice.arms.len();
         for (at, arm) in choice.arms.into_iter().enumerate() {
             self.names.enter();
-            let mut pattern = arm.pat;
-            let binds = self.names.declare_pattern(&mut pattern, false);
+            let pattern = arm.pat;
+            let binds = self.names.declare_pattern(&pattern, false);
             let target = self.block(None);
             match arm.guard {
                 Some((_, guard)) if must_split(&guard, self.rules) => {
@@ -195,8 +218,8 @@ impl Lower<'_> {
                 }
                 guard => {
                     let (guard, found) = match guard {
-                        Some((_, mut guard)) => {
-                            let mut found = self.names.resolve_expr(&mut guard);
+                        Some((_, guard)) => {
+                            let mut found = self.names.resolve_expr(&guard);
                             found.uses.retain(|var| !binds.contains(var));
                             found.mentions.retain(|var| !binds.contains(var));
                             found.assigned.clear();
@@ -299,7 +322,7 @@ impl Lower<'_> {
             body,
             ..
         } = expr;
-        let mut iterable = self.value(*iterable);
+        let iterable = self.value(*iterable);
         let span = iterable.span();
         if !self.rules.auto && !must_split_block(&body, self.rules) {
             // Only what it goes over had to be taken apart.
@@ -310,7 +333,7 @@ impl Lower<'_> {
             self.emit_value(rest, dest);
             return;
         }
-        let found = self.names.resolve_expr(&mut iterable);
+        let found = self.names.resolve_expr(&iterable);
         let iterator = self.names.temporary(span);
         let ident = self.names.bindings[iterator].ident.clone();
         let (head, inside, after) = (self.block(None), self.block(None), self.block(Some(self.current)));
@@ -336,8 +359,8 @@ impl Lower<'_> {
         };
         self.start(head);
         self.names.enter();
-        let mut pattern = *pat;
-        let binds = self.names.declare_pattern(&mut pattern, true);
+        let pattern = *pat;
+        let binds = self.names.declare_pattern(&pattern, true);
         let condition = quote!(let ::core::option::Option::Some(#pattern) = #next);
         self.end(End::Branch {
             condition,
@@ -403,6 +426,19 @@ impl Lower<'_> {
         }
         self.dead();
     }
+}
+
+/// Where a pattern has alternatives inside.
+fn nested_alternatives(pattern: &Pat) -> Option<proc_macro2::Span> {
+    struct Search(Option<proc_macro2::Span>);
+    impl<'ast> syn::visit::Visit<'ast> for Search {
+        fn visit_pat_or(&mut self, pattern: &'ast syn::PatOr) {
+            self.0.get_or_insert(pattern.span());
+        }
+    }
+    let mut search = Search(None);
+    syn::visit::Visit::visit_pat(&mut search, pattern);
+    search.0
 }
 
 /// Whether a pattern is a new variable for the whole value. (One that begins with a capital letter may be a constant.)

@@ -189,7 +189,7 @@ impl Lower<'_> {
     fn control_value(&mut self, expr: Expr, ty: Option<&Type>) -> Expr {
         let var = self.deferred(expr.span(), ty);
         self.into(expr, Dest::Temporary(var));
-        self.path(var)
+        self.once(var)
     }
 
     /// `cx.<operation>(..).await`
@@ -228,8 +228,8 @@ impl Lower<'_> {
 
     fn point(&mut self, awaited: ExprAwait, auto: bool) -> Expr {
         let span = awaited.span();
-        let mut operation = *awaited.base;
-        let found = self.names.resolve_expr(&mut operation);
+        let operation = *awaited.base;
+        let found = self.names.resolve_expr(&operation);
         let (point, next) = (self.block(None), self.block(None));
         self.end(End::Suspend {
             operation: quote!(#operation),
@@ -241,7 +241,7 @@ impl Lower<'_> {
         let result = self.names.temporary(span);
         self.end(End::Point { result, next, auto });
         self.start(next);
-        self.path(result)
+        self.once(result)
     }
 }
 

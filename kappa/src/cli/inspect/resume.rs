@@ -2,9 +2,11 @@
 
 use super::{End, Which};
 use crate::cli::run::say;
-use crate::record::folder::{Standing, is_folder};
+use crate::record::about::moved;
+use crate::record::folder::Standing;
 use clap::Args;
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::Command;
 
 #[derive(Debug, Args)]
@@ -17,6 +19,22 @@ pub(in crate::cli) struct Resume {
     /// Further arguments for the program, behind `--`
     #[arg(last = true, value_name = "ARGUMENTS")]
     more: Vec<String>,
+}
+
+/// Has the program go on in this state, which may be a copy of the one that its arguments name, or the same under another name by now; with a store that
+/// was within it.
+fn go_on_in(arguments: &mut [String], state: &Path) {
+    let value_of = |arguments: &[String], name: &str| {
+        let at = arguments.iter().position(|word| word == name)? + 1;
+        (at < arguments.len()).then_some(at)
+    };
+    let Some(at) = value_of(arguments, "--state") else {
+        return;
+    };
+    let before = std::mem::replace(&mut arguments[at], state.to_string_lossy().into_owned());
+    if let Some(at) = value_of(arguments, "--store") {
+        arguments[at] = moved(&arguments[at], Path::new(&before), state);
+    }
 }
 
 impl Resume {
@@ -36,13 +54,7 @@ impl Resume {
                 about.origin.program.display()
             )));
         };
-        // Servers may be reached by another URL by now.
-        if !is_folder(&records.place())
-            && let Some(at) = arguments.iter().position(|word| word == "--state")
-            && let Some(state) = arguments.get_mut(at + 1)
-        {
-            *state = records.place().to_string_lossy().into_owned();
-        }
+        go_on_in(&mut arguments, &records.place());
         // It gives back what it has taken before the program takes it.
         drop(records);
         let program = self.program.as_ref().unwrap_or(&about.origin.program);

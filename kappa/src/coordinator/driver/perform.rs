@@ -3,7 +3,7 @@
 use super::garbage::Superfluous;
 use super::measured::Measured;
 use super::{Core, Shared};
-use crate::coordinator::state::{Action, Event};
+use crate::coordinator::state::{Action, Event, Halt};
 use crate::ids::{Incarnation, Sequence, TaskId};
 use crate::platform::Platform;
 use crate::protocol::{Invocation, InvocationOutcome, Reply};
@@ -65,15 +65,16 @@ impl Shared {
                 Action::Halt { task, cause } => {
                     let run = self.setup.run;
                     let resumable = self.setup.journal.is_some();
-                    self.stop_locked(
-                        core,
-                        RunError::WrongProgram {
+                    let reason = match cause {
+                        Halt::WrongProgram(cause) => RunError::WrongProgram {
                             run,
                             task,
                             cause,
                             resumable,
                         },
-                    );
+                        Halt::NeedsRepair(cause) => self.needs_repair(format!("{task} cannot go on: {cause}")),
+                    };
+                    self.stop_locked(core, reason);
                     return; // Whatever else was to be done is for whoever resumes the run.
                 }
                 Action::Broken(cause) => {

@@ -30,6 +30,15 @@ const PIECE: u64 = 8 << 20;
 const FIRST_DELAY: Duration = Duration::from_millis(50);
 const LONGEST_DELAY: Duration = Duration::from_secs(2);
 
+/// Why an object is not at its place.
+#[derive(Debug)]
+enum NotThere {
+    /// It cannot be there.
+    Refused(String),
+    /// It can be there when somebody has mended something.
+    NeedsRepair(String),
+}
+
 /// What is to be where.
 struct Object {
     url: String,
@@ -89,7 +98,8 @@ impl Shared {
         sabotage::is(Sabotage::DoesNotAsk) || self.pass(Milestone::Recorded, Event::Confirmed).await
     }
 
-    /// A store that is away is waited for, until the run is stopped: the task must not fail because of it.
+    /// A store that is away is waited for, until the run is stopped: the task must not fail because of it. If what was stored is lost or damaged, the
+    /// run stops.
     async fn read(&self, key: &str, start: u64, end: u64) -> Result<Bytes, StoreError> {
         let piece = start..end;
         let ranges = std::slice::from_ref(&piece);
@@ -99,9 +109,18 @@ impl Shared {
                 Err(cause) if cause.is_retryable() && !self.is_stopped() => {
                     self.setup.clock.sleep(delay).await;
                 }
-                read => return read.map(|pieces| pieces.into_iter().next().unwrap_or_default()),
+                Err(cause) => return Err(self.unread(cause)),
+                Ok(pieces) => return Ok(pieces.into_iter().next().unwrap_or_default()),
             }
             delay = (delay * 2).min(LONGEST_DELAY);
         }
+    }
+
+    /// Stops the run if it is the store that has to be mended.
+    fn unread(&self, cause: StoreError) -> StoreError {
+        if cause.needs_repair() || matches!(cause, StoreError::NotFound { .. }) {
+            self.stop(self.needs_repair(format!("an object cannot be put to its place: {cause}")));
+        }
+        cause
     }
 }

@@ -2,7 +2,7 @@
 
 use super::calls::reply;
 use super::task::{Phase, Position};
-use super::{Action, RunEvent, Slot, State, impossible};
+use super::{Action, Halt, RunEvent, Slot, State, impossible};
 use crate::coordinator::sabotage::{self, Sabotage};
 use crate::error::Failure;
 use crate::ids::{Incarnation, TaskId};
@@ -247,7 +247,11 @@ impl State {
                 false => (&mut attempts.store_away, u32::MAX, tuning.after_throttling),
             },
             InvocationOutcome::WrongProgram(cause) => {
-                self.halt(id, cause.clone(), actions);
+                self.halt(id, Halt::WrongProgram(cause.clone()), actions);
+                return;
+            }
+            InvocationOutcome::NeedsRepair(cause) => {
+                self.halt(id, Halt::NeedsRepair(cause.clone()), actions);
                 return;
             }
             InvocationOutcome::Unstartable(message) => {
@@ -284,6 +288,7 @@ impl State {
             | InvocationOutcome::Throttled(_)
             | InvocationOutcome::StoreAway(_)
             | InvocationOutcome::WrongProgram(_)
+            | InvocationOutcome::NeedsRepair(_)
             | InvocationOutcome::Unstartable(_) => {
                 let last = "the worker left without ending the task, or lost its turn by a call out of order";
                 Failure::Crashed {
@@ -295,8 +300,8 @@ impl State {
         self.fail_task(id, failure, actions);
     }
 
-    /// Nothing is started any more until somebody resumes the run with a program that can go on with this task.
-    fn halt(&mut self, id: TaskId, cause: String, actions: &mut Vec<Action>) {
+    /// Nothing is started any more until somebody resumes the run who can go on with this task.
+    fn halt(&mut self, id: TaskId, cause: Halt, actions: &mut Vec<Action>) {
         let Some(task) = self.tasks.get_mut(&id) else {
             impossible!(self, "{id} stops the run, and is not there");
         };

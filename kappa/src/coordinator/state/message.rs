@@ -95,6 +95,15 @@ pub enum Event {
     Confirmed,
 }
 
+/// Why nothing can be done for a run before somebody resumes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Halt {
+    /// This program is not the one that can go on with it: what does not fit.
+    WrongProgram(String),
+    /// Something outside of the program has to be mended before: what.
+    NeedsRepair(String),
+}
+
 /// What is to be done, once the event that led to it is recorded.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
@@ -152,12 +161,12 @@ pub enum Action {
     },
     /// Tell whoever watches.
     Observed(RunEvent),
-    /// Stop working on the run, which has not ended: this program is not the one that can go on with it.
+    /// Stop working on the run, which has not ended.
     Halt {
-        /// The task that it cannot go on with.
+        /// The task that nobody can go on with here and now.
         task: TaskId,
-        /// What does not fit.
-        cause: String,
+        /// Why.
+        cause: Halt,
     },
     /// Stop working on the run, because its state cannot be: a fault of Kappa's own, which is said here. The event that led to it must not be recorded.
     Broken(String),

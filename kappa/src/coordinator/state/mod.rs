@@ -8,7 +8,8 @@
 //! 4. Queues are first in, first out, also among waiting producers and among waiting consumers; nothing is lost or doubled.
 //! 5. A blocked task costs nothing: after a short grace its invocation is sent away, and a new one starts when the answer is there.
 //! 6. What breaks is retried with back-off, the count restarts after progress, and what cannot go on fails with a typed error. What is nobody's
-//!    fault (no room, no store) is retried for ever; what only another program can go on with halts the run, and nothing of it fails. When
+//!    fault (no room, no store) is retried for ever; what only another program can go on with, or only after somebody has mended something (a full disk, a
+//!    damaged store), halts the run, and nothing of it fails. When
 //!    everybody waits, the run fails as a deadlock that names who waits for what. A sleeper's time, and an object on its way, are not lost with the
 //!    coordinator.
 //! 7. What nobody can need any more is deleted while the run goes on: superseded checkpoints, arguments once a checkpoint stands for them,
@@ -52,7 +53,7 @@ pub(super) mod tests;
 mod tuning;
 mod waits;
 
-pub use message::{Action, Environment, Event, Timestamp};
+pub use message::{Action, Environment, Event, Halt, Timestamp};
 pub use observe::{Observation, RunEvent, RunStats, WaitsFor};
 pub use snapshot::{RestoreError, decode_record, encode_record};
 pub use tuning::{BackOff, Tuning};
@@ -115,7 +116,7 @@ pub struct State {
     /// Tasks that can go on by themselves: ready, running or backing off. None of them, and nobody who waits for the world outside, is a deadlock.
     active: usize,
     ended: Option<TaskResult>,
-    /// This program cannot go on with the run: nothing is started before the next recovery.
+    /// Nobody can go on with the run here and now: nothing is started before the next recovery.
     halted: bool,
     stats: RunStats,
     /// The number of a new task's first invocation.

@@ -17,7 +17,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 /// To the worker.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum ToWorker {
-    /// The first message. Answered by `Ready`, `Unusable` or `NotNow`.
+    /// The first message. Answered by `Ready`, `Unusable`, `NotNow` or `NeedsRepair`.
     Configure(Configuration),
     /// Run this to its end. One at a time. Answered by `Ended` or `Unlinked`, after any number of requests. With an access, requests go by HTTP.
     Invoke(Invocation, Option<Access>),
@@ -36,6 +36,8 @@ pub(super) enum FromWorker {
     Unusable(String),
     /// It cannot take any at present.
     NotNow(String),
+    /// Neither it nor another can take any before something is mended: what.
+    NeedsRepair(String),
     /// A call of the running invocation, and what that has done in the store so far.
     Request(Request, Operations),
     /// The invocation is over. What it has done in the store.

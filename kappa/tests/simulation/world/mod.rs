@@ -476,6 +476,7 @@ pub(crate) fn outcome_name(outcome: &InvocationOutcome) -> &'static str {
         InvocationOutcome::Unlinked(_) => "unlinked",
         InvocationOutcome::StoreAway(_) => "without the store",
         InvocationOutcome::WrongProgram(_) => "wrong program",
+        InvocationOutcome::NeedsRepair(_) => "needs repair",
     }
 }
 

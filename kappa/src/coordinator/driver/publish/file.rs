@@ -7,9 +7,9 @@
 //! those before it have begun; and nobody lets a file take its place before the journal has confirmed, after all of it was written, that the run is still its
 //! own. Who was paused before that is refused by the journal; who was paused after that finds its file gone.
 
-use super::{Draft, Object, PIECE, Shared};
+use super::{Draft, NotThere, Object, PIECE, Shared};
 use crate::protocol::Payload;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::path::PathBuf;
 
 impl Shared {
@@ -41,15 +41,18 @@ impl Shared {
         match self.write(draft(life), place, content).await {
             Ok(true) => Some(Ok(())),
             Ok(false) => None,
-            Err(cause) => self.gate.hold().map(|_| Err(cause)),
+            Err(NotThere::Refused(cause)) => self.gate.hold().map(|_| Err(cause)),
+            Err(NotThere::NeedsRepair(cause)) => {
+                self.stop(self.needs_repair(format!("cannot write {url}: {cause}")));
+                None
+            }
         }
     }
 
     /// False if the run has been stopped.
-    async fn write(&self, draft: PathBuf, place: PathBuf, content: Payload) -> Result<bool, String> {
-        let text = |cause: io::Error| cause.to_string();
+    async fn write(&self, draft: PathBuf, place: PathBuf, content: Payload) -> Result<bool, NotThere> {
         let begun = self.setup.files.draft(draft, self.gate.clone()).await;
-        let Some(mut draft) = begun.map_err(text)? else {
+        let Some(mut draft) = begun? else {
             return Ok(false);
         };
         if let Err(cause) = self.fill(&mut *draft, content).await {
@@ -60,22 +63,36 @@ impl Shared {
             draft.discard().await;
             return Ok(false);
         }
-        draft.arrive(place, self.gate.clone()).await.map_err(text)
+        Ok(draft.arrive(place, self.gate.clone()).await?)
     }
 
-    async fn fill(&self, draft: &mut dyn Draft, content: Payload) -> Result<(), String> {
+    async fn fill(&self, draft: &mut dyn Draft, content: Payload) -> Result<(), NotThere> {
         match content {
-            Payload::Inline(bytes) => draft.append(bytes).await.map_err(|cause| cause.to_string()),
+            Payload::Inline(bytes) => Ok(draft.append(bytes).await?),
             Payload::Stored { key, length } => {
                 let mut at = 0;
                 while at < length {
                     let end = length.min(at + PIECE);
-                    let piece = self.read(&key, at, end).await.map_err(|cause| cause.to_string())?;
-                    draft.append(piece).await.map_err(|cause| cause.to_string())?;
+                    let piece = self.read(&key, at, end).await;
+                    let piece = piece.map_err(|cause| NotThere::Refused(cause.to_string()))?;
+                    draft.append(piece).await?;
                     at = end;
                 }
                 Ok(())
             }
+        }
+    }
+}
+
+impl From<io::Error> for NotThere {
+    /// A disk that is full, or not to be written for now, is no fault of the task that puts an object there.
+    fn from(cause: io::Error) -> Self {
+        match cause.kind() {
+            ErrorKind::StorageFull
+            | ErrorKind::QuotaExceeded
+            | ErrorKind::FileTooLarge
+            | ErrorKind::ReadOnlyFilesystem => NotThere::NeedsRepair(cause.to_string()),
+            _ => NotThere::Refused(cause.to_string()),
         }
     }
 }

@@ -246,7 +246,7 @@ impl Journey {
         match self.persistently(put).await {
             Ok(()) => Ok(true),
             Err(StoreError::AlreadyExists { .. }) => Ok(false),
-            Err(cause) => Err(trouble(cause)),
+            Err(cause) => Err(trouble(self.shared.unread(cause))),
         }
     }
 
@@ -255,7 +255,7 @@ impl Journey {
         match self.persistently(|| self.shared.setup.store.get(&key)).await {
             Ok(note) => Ok(Some(String::from_utf8_lossy(&note).into_owned())),
             Err(StoreError::NotFound { .. }) => Ok(None),
-            Err(cause) => Err(trouble(cause)),
+            Err(cause) => Err(trouble(self.shared.unread(cause))),
         }
     }
 
