@@ -78,6 +78,15 @@ pub struct RunOptions {
     #[arg(long, requires = "state")]
     pub sync: bool,
 
+    /// Below this folder tasks may have files put (`put_object`), and nowhere else; may be given several times [default: the working directory, and the system's
+    /// folder for temporary files]
+    #[arg(long, value_name = "DIR")]
+    pub objects_below: Vec<PathBuf>,
+
+    /// Go on with a run although another build of the program has worked on it: no type that its tasks use has changed
+    #[arg(long, requires = "state")]
+    pub same_program: bool,
+
     /// Kill this share of invocations at random moments, for example `kill=0.3,seed=7`; the result stays the same
     #[arg(long, value_name = "SPEC")]
     pub chaos: Option<Spec>,
@@ -204,7 +213,10 @@ impl RunOptions {
             builder = builder.observer(Arc::new(metrics));
         }
         builder = builder.platform(platform).store(store).time_limit(self.time_limit);
-        builder = builder.durability(self.durability());
+        builder = builder.durability(self.durability()).same_program(self.same_program);
+        if !self.objects_below.is_empty() {
+            builder = builder.objects_below(&self.objects_below);
+        }
         if let Some(state) = state {
             builder = builder.opened_state(state);
         }
@@ -225,6 +237,8 @@ impl RunOptions {
             store,
             state,
             sync,
+            objects_below,
+            same_program: _,
             chaos: _,
             metrics: _,
         } = self;
@@ -268,6 +282,9 @@ impl RunOptions {
                 false => place,
             }),
         );
+        for folder in objects_below {
+            add("--objects-below", Some(absolute(folder).display().to_string()));
+        }
         if *sync {
             arguments.push("--sync".to_string());
         }
@@ -409,9 +426,11 @@ impl RunOptions {
             PlatformKind::InProcess => {
                 let mut options = InProcessOptions::default();
                 options.workers = workers.unwrap_or(options.workers);
-                Ok(Arc::new(
-                    InProcess::new(options, store.clone()).map_err(BuildError::Threads)?,
-                ))
+                let platform = InProcess::new(options, store.clone()).map_err(BuildError::Threads)?;
+                Ok(Arc::new(match workers {
+                    Some(workers) => platform.at_most(workers),
+                    None => platform,
+                }))
             }
             PlatformKind::Process => {
                 let mut options = ProcessOptions {

@@ -397,6 +397,19 @@ impl Journal for RedisJournal {
         Ok((snapshot, records))
     }
 
+    async fn sync(&self) -> Result<(), JournalError> {
+        Ok(())
+    }
+
+    /// What is acknowledged is on all servers.
+    fn may_lose_its_end(&self) -> bool {
+        false
+    }
+
+    fn longest_snapshot(&self) -> usize {
+        VALUE_LIMIT
+    }
+
     fn snapshot_floor(&self) -> usize {
         SNAPSHOT_FLOOR
     }
