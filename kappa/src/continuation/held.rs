@@ -335,7 +335,13 @@ mod tests {
     #[test]
     fn what_has_a_destructor_is_held_saved_and_dropped_in_reverse_order() {
         let mut held = Held::new();
-        let values = (7_u8, "text".to_string(), vec!["a".to_string()], Noisy(1), Some(Noisy(2)));
+        let values = (
+            7_u8,
+            "text".to_string(),
+            vec!["a".to_string()],
+            Noisy(1),
+            Some(Noisy(2)),
+        );
         (&&&&&&&&Probe::of(&values.0)).kind().hold(values.0, 0, &mut held);
         (&&&&&&&&Probe::of(&values.1)).kind().hold(values.1, 1, &mut held);
         (&&&&&&&&Probe::of(&values.2)).kind().hold(values.2, 2, &mut held);

@@ -75,7 +75,13 @@ fn join(into: &mut Option<States>, from: &States) -> bool {
     changed
 }
 
-pub(super) fn find(blocks: &[Block], order: &[BlockId], names: &Names, live_in: &[Vars], parameters: &[Var]) -> Vec<Unneeded> {
+pub(super) fn find(
+    blocks: &[Block],
+    order: &[BlockId],
+    names: &Names,
+    live_in: &[Vars],
+    parameters: &[Var],
+) -> Vec<Unneeded> {
     let mut states: Vec<Option<States>> = vec![None; blocks.len()];
     states[ENTRY] = Some(parameters.iter().map(|&var| (var, State::Whole)).collect());
     let mut changed = true;
@@ -89,7 +95,12 @@ pub(super) fn find(blocks: &[Block], order: &[BlockId], names: &Names, live_in: 
             for target in targets {
                 let mut there = after.clone();
                 if !matches!(blocks[id].end, End::Point { .. }) {
-                    there.extend(blocks[id].declared_for(target).into_iter().map(|var| (var, State::Whole)));
+                    there.extend(
+                        blocks[id]
+                            .declared_for(target)
+                            .into_iter()
+                            .map(|var| (var, State::Whole)),
+                    );
                 }
                 // Another pass of a loop declares its variables anew.
                 there.retain(|&var, _| names.encloses(names.bindings[var].scope, blocks[target].scope));
