@@ -25,13 +25,7 @@ pub(crate) fn expand(function: ItemFn, auto: bool) -> Result<TokenStream> {
     let rules = Rules { cx: &cx, auto };
     let fingerprint = fingerprint(function.to_token_stream(), auto);
 
-    let ItemFn {
-        attrs,
-        vis,
-        sig,
-        mut block,
-    } = function;
-    check::pass_awaits(&mut block, &cx);
+    let ItemFn { attrs, vis, sig, block } = function;
     let name = &sig.ident;
     let task = format_ident!("__{}", name, span = name.span());
     let configured: Vec<_> = attrs.iter().filter(|attr| attr.path().is_ident("cfg")).collect();
