@@ -126,14 +126,16 @@ pub mod __private {
     pub use crate::context::{Context, Kind, Operation, Shared};
     pub use crate::continuation::borrowed::{NotBorrowed, probe};
     pub use crate::continuation::generated::{Witness, in_place};
+    pub use crate::continuation::held::{self, Held};
     use crate::continuation::save_and_read_back;
     pub use crate::continuation::{
-        CopyOperand, Entry, Frame, Function, IntoResumable, Operand, Pending, PlaceOperand, Reader, ResumableIterator, Save, SaveInLoop, Unsaved, Writer,
+        CopyOperand, Entry, Frame, Function, IntoResumable, Operand, Pending, PlaceOperand, Reader, ResumableIterator,
+        Save, SaveInLoop, Unsaved, Writer,
     };
     pub use crate::error::Failed;
-    pub use kappa_macros::{ConfiguredTask, removed};
     pub use crate::task::{Registration, Returned, Sendable, TaskCall, TaskFunction};
     pub use inventory;
+    pub use kappa_macros::{ConfiguredTask, removed};
 
     /// Takes a live variable out of its slot. It has a value: a block takes out what is live at its start, and every block that leads to it has put that back.
     #[inline]

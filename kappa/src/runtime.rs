@@ -258,7 +258,7 @@ impl Kappa {
             origin: Origin::here(self.inner.resume_arguments.clone()),
             state: self.inner.state.as_ref().and_then(State::folder),
             // By which somebody who is no worker opens it, to remove what is left.
-            store: address::without_role(&self.inner.store.url()).to_string(),
+            store: written_down(&self.inner.store.url()),
             platform: self.inner.platform.name(),
             concurrency: self.inner.platform.concurrency() as u64,
             memory_limit: self.inner.platform.memory_limit(),
@@ -292,6 +292,14 @@ impl Kappa {
             .await;
         let (journal, place) = opened.map_err(|cause| RunError::Journal { run, cause })?;
         Ok((Some(journal), Some(place)))
+    }
+}
+
+/// The URL of a store without its passwords, and without what only concerns workers.
+fn written_down(url: &str) -> String {
+    match address::is_url(url) {
+        true => address::recorded(url),
+        false => address::without_role(url).to_string(),
     }
 }
 

@@ -14,9 +14,10 @@ mod nesting;
 mod point;
 
 use crate::graph::{BlockId, ENTRY, End, Graph};
-use crate::names::{Binding, Names, Scope, Var, Vars};
+use crate::names::{Binding, Names, Var, Vars};
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use syn::Lifetime;
@@ -24,8 +25,7 @@ use syn::Lifetime;
 pub(crate) struct Emitter<'a> {
     graph: &'a Graph,
     bindings: &'a [Binding],
-    /// The scope around each scope.
-    parents: &'a [Scope],
+    names: &'a Names,
     cx: &'a Ident,
     /// The number of each arm: 0 is the entry, 1.. are the suspension points in the order of the text, then the others.
     arms: BTreeMap<BlockId, u32>,
@@ -37,8 +37,14 @@ pub(crate) struct Emitter<'a> {
     /// The variables that some arm assigns anew without taking what was there before. Nothing flows from the one place to the other, so without a
     /// witness their types would be inferred one by one: `let mut x = 1_u8; ..; x = 255;` would make an `i32` of the second.
     witnessed: Vars,
+    /// Those and all others whose types must be known elsewhere.
+    typed: Vars,
     /// The variables whose names mean another variable in some scope inside theirs.
     shadowed: Vars,
+    /// The variables that may have to be held until their scope ends; see `kappa::continuation::held`.
+    held: Vars,
+    /// Those of which it has been said that nobody knows whether they are moved.
+    refused: RefCell<Vars>,
 }
 
 /// What an arm starts with.
@@ -54,6 +60,10 @@ struct Start {
 struct Item {
     code: TokenStream,
     declares: Vec<Var>,
+    /// The held variables that it takes, to be dropped with their scope.
+    takes: Vec<Var>,
+    /// The variables that it assigns as a whole.
+    assigns: Vars,
 }
 
 /// What holds at one place of an arm's code.
@@ -66,6 +76,10 @@ struct Place {
     visible: Vars,
     /// The variables declared since the arm began.
     declared: Vars,
+    /// What has been taken of the held values: for each local the first and the last variable.
+    pieces: Vec<(Var, Var)>,
+    /// The variables assigned on the way here.
+    assigned: Vars,
     /// The labels that are open here.
     breaks: BTreeSet<BlockId>,
     continues: BTreeSet<BlockId>,
@@ -81,14 +95,17 @@ impl<'a> Emitter<'a> {
         let mut emitter = Emitter {
             graph,
             bindings: &names.bindings,
-            parents: &names.parents,
+            names,
             cx,
             arms: BTreeMap::from([(ENTRY, 0)]),
             points: points.len(),
             hosts: BTreeMap::new(),
             loops: BTreeSet::new(),
             witnessed: Vars::new(),
+            typed: Vars::new(),
             shadowed: Vars::new(),
+            held: Vars::new(),
+            refused: RefCell::default(),
         };
         for (at, &point) in points.iter().enumerate() {
             emitter.arms.insert(point, at as u32 + 1);
@@ -109,6 +126,11 @@ impl<'a> Emitter<'a> {
             .flat_map(|&arm| emitter.start(arm).missing)
             .collect();
         emitter.shadowed = emitter.find_shadowed();
+        let arms = || emitter.arms.keys().filter(|arm| graph.reachable.contains(arm));
+        emitter.held = arms().flat_map(|&arm| graph.unneeded[arm].whole.clone()).collect();
+        let unclear: Vars = arms().flat_map(|&arm| graph.unneeded[arm].unclear.clone()).collect();
+        emitter.typed = emitter.witnessed.union(&emitter.held).copied().collect();
+        emitter.typed.extend(unclear);
         emitter
     }
 
@@ -120,7 +142,10 @@ impl<'a> Emitter<'a> {
         let mut shadowed = Vars::new();
         for vars in by_name.values().filter(|vars| vars.len() > 1) {
             for (at, &outer) in vars.iter().enumerate() {
-                let is_shadowed = |&inner: &Var| self.encloses(self.bindings[outer].scope, self.bindings[inner].scope);
+                let is_shadowed = |&inner: &Var| {
+                    self.names
+                        .encloses(self.bindings[outer].scope, self.bindings[inner].scope)
+                };
                 if vars[at + 1..].iter().any(is_shadowed) {
                     shadowed.insert(outer);
                 }
@@ -129,17 +154,9 @@ impl<'a> Emitter<'a> {
         shadowed
     }
 
-    /// Whether the outer scope is open wherever the inner one is.
-    fn encloses(&self, outer: Scope, mut inner: Scope) -> bool {
-        // A scope has a greater number than the one around it.
-        while inner > outer {
-            inner = self.parents[inner];
-        }
-        inner == outer
-    }
-
     fn in_scope(&self, var: Var, at: BlockId) -> bool {
-        self.encloses(self.bindings[var].scope, self.graph.blocks[at].scope)
+        self.names
+            .encloses(self.bindings[var].scope, self.graph.blocks[at].scope)
     }
 
     /// The outermost block whose code must not be around another one: it declares a variable whose scope has ended there.
@@ -211,6 +228,15 @@ impl<'a> Emitter<'a> {
         (Ident::new(&self.slot(var).to_string(), span), span)
     }
 
+    fn held(&self) -> Ident {
+        Ident::new("__held", here())
+    }
+
+    /// The local that values are taken into that are dropped with its scope.
+    fn piece(&self, first: Var) -> Ident {
+        format_ident!("__held{}", first, span = here())
+    }
+
     fn witness(&self, var: Var) -> Ident {
         format_ident!("__type{}", var, span = here())
     }
@@ -242,7 +268,7 @@ impl<'a> Emitter<'a> {
 
     /// Gives the variables the types they have elsewhere, in code that is never reached.
     fn same_types<'v>(&self, vars: impl IntoIterator<Item = &'v Var>) -> TokenStream {
-        let witnessed = vars.into_iter().filter(|var| self.witnessed.contains(var));
+        let witnessed = vars.into_iter().filter(|var| self.typed.contains(var));
         let checks = witnessed.map(|&var| {
             let (witness, ident) = (self.witness(var), &self.bindings[var].ident);
             quote!(loop { break; #witness.is(&#ident); })
@@ -271,13 +297,17 @@ impl<'a> Emitter<'a> {
     pub(crate) fn body(&self, parameters: &[Var], name: &TokenStream) -> TokenStream {
         let slots = self.slots();
         let slot_names = slots.iter().map(|&var| self.slot(var));
-        let witnesses = self.witnessed.iter().map(|&var| self.witness(var));
+        let witnesses = self.typed.iter().map(|&var| self.witness(var));
         let parameter_types = self.same_types(parameters);
         let pending = self.points_in_order().map(|point| self.pending(point));
         let parameter_names: Vec<_> = parameters.iter().map(|&var| &self.bindings[var].ident).collect();
         let parameters_to_slots = parameters.iter().filter(|var| slots.contains(var)).map(|&var| {
             let (slot, ident) = (self.slot(var), &self.bindings[var].ident);
             quote!(#slot = ::core::option::Option::Some(#ident);)
+        });
+        let unneeded = parameters.iter().filter(|var| self.graph.unneeded[ENTRY].whole.contains(var)).map(|&var| {
+            let (ident, witness, held, number) = (&self.bindings[var].ident, self.witness(var), self.held(), var as u32);
+            quote!((&&&&&&&&#witness.probe()).kind().hold(#ident, #number, &mut #held);)
         });
         let last_point = self.points as u32;
         let probes = self.probes();
@@ -296,11 +326,13 @@ impl<'a> Emitter<'a> {
             #(let mut #slot_names = ::core::option::Option::None;)*
             #(let #witnesses = ::kappa::__private::Witness::new();)*
             #(let mut #pending = ::kappa::__private::Pending::new();)*
+            let mut __held = ::kappa::__private::Held::new();
             let mut __saved = ::core::option::Option::None;
             let mut __block: u32 = match __entry {
                 ::kappa::__private::Entry::Begin((#(#parameter_names,)*)) => {
                     #parameter_types
                     #(#parameters_to_slots)*
+                    #(#unneeded)*
                     0
                 }
                 ::kappa::__private::Entry::Resume => {
@@ -377,6 +409,8 @@ impl<'a> Emitter<'a> {
             used: Rc::new(members.iter().flat_map(|&block| self.used(block)).collect()),
             visible: taken.clone(),
             declared: Vars::new(),
+            pieces: Vec::new(),
+            assigned: Vars::new(),
             breaks: BTreeSet::new(),
             continues: BTreeSet::new(),
         };
@@ -389,7 +423,28 @@ impl<'a> Emitter<'a> {
     fn arm(&self, root: BlockId) -> TokenStream {
         let Start { taken, missing, place } = self.start(root);
         let mut items = Vec::new();
-        for &var in taken.union(&missing) {
+        let held = &self.graph.unneeded[root].whole;
+        let mut last_scope = None;
+        let in_order: Vars = taken.union(&missing).chain(held).copied().collect();
+        for &var in &in_order {
+            if held.contains(&var) {
+                // One local for as many as follow each other in one scope.
+                let scope = self.bindings[var].scope;
+                match items.last_mut() {
+                    Some(Item { takes, .. }) if last_scope == Some(scope) => takes.push(var),
+                    _ => items.push(Item {
+                        code: TokenStream::new(),
+                        declares: Vec::new(),
+                        takes: vec![var],
+                        assigns: Vars::new(),
+                    }),
+                }
+                last_scope = Some(scope);
+                if !missing.contains(&var) {
+                    continue;
+                }
+            }
+            last_scope = None;
             let ident = &self.bindings[var].ident;
             let code = if taken.contains(&var) {
                 let slot = self.slot(var);
@@ -403,6 +458,8 @@ impl<'a> Emitter<'a> {
             items.push(Item {
                 code: quote!(#code #declared),
                 declares: vec![var],
+                takes: Vec::new(),
+                assigns: Vars::new(),
             });
         }
         if let End::Point { result, .. } = self.graph.blocks[root].end {
@@ -411,7 +468,16 @@ impl<'a> Emitter<'a> {
             items.push(Item {
                 code: quote!(let mut #ident = #pending.result(); #types),
                 declares: vec![result],
+                takes: Vec::new(),
+                assigns: Vars::new(),
             });
+        }
+        for item in &mut items {
+            if let (Some(&first), Some(&last)) = (item.takes.first(), item.takes.last()) {
+                let (piece, held) = (self.piece(first), self.held());
+                let (first, last) = (first as u32, last as u32);
+                item.code = quote!(let mut #piece = #held.take(#first, #last););
+            }
         }
         self.node(root, &place, items)
     }

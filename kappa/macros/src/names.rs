@@ -7,6 +7,7 @@ mod resolver;
 
 use proc_macro2::{Ident, Span, TokenStream};
 use resolver::Resolver;
+pub(crate) use resolver::borrows;
 use std::collections::{BTreeSet, HashMap};
 use syn::visit::Visit;
 use syn::{Expr, Pat, PatIdent};
@@ -47,7 +48,7 @@ pub(crate) struct Names {
     pub(crate) bindings: Vec<Binding>,
     scopes: Vec<(Scope, HashMap<String, Var>)>,
     /// The scope around each scope.
-    pub(crate) parents: Vec<Scope>,
+    parents: Vec<Scope>,
 }
 
 impl Names {
@@ -69,23 +70,17 @@ impl Names {
         self.scopes.last().map_or(0, |&(scope, _)| scope)
     }
 
-    /// Leaves a scope; gives what was declared in it.
-    pub(crate) fn leave(&mut self) -> Vec<Var> {
-        let left = self.scopes.pop().map_or(0, |(scope, _)| scope);
-        let is_inside = |&var: &Var| self.bindings[var].scope == left;
-        (0..self.bindings.len()).filter(is_inside).collect()
+    /// Whether the outer scope is open wherever the inner one is.
+    pub(crate) fn encloses(&self, outer: Scope, mut inner: Scope) -> bool {
+        // A scope has a greater number than the one around it.
+        while inner > outer {
+            inner = self.parents[inner];
+        }
+        inner == outer
     }
 
-    /// Every variable that has a name here.
-    pub(crate) fn visible(&self) -> Vec<Var> {
-        let names = self.scopes.iter().flat_map(|(_, names)| names.values().copied());
-        names.collect()
-    }
-
-    /// Whether the variable may be there only to be dropped at the end of its scope, by its name: `_guard`.
-    pub(crate) fn is_guard(&self, var: Var) -> bool {
-        let binding = &self.bindings[var];
-        !binding.temporary && binding.ident.to_string().starts_with('_')
+    pub(crate) fn leave(&mut self) {
+        self.scopes.pop();
     }
 
     pub(crate) fn lookup(&self, name: &str) -> Option<Var> {
@@ -139,9 +134,18 @@ impl Names {
 
     /// Says which variables code touches that stays as it is.
     pub(crate) fn resolve_expr(&self, expr: &Expr) -> Found {
+        self.resolve(expr, |resolver| resolver.visit_expr(expr))
+    }
+
+    /// As [`Names::resolve_expr`], for what a pattern is matched with.
+    pub(crate) fn resolve_scrutinee(&self, expr: &Expr) -> Found {
+        self.resolve(expr, |resolver| resolver.scrutinee(expr))
+    }
+
+    fn resolve(&self, expr: &Expr, visit: impl FnOnce(&mut Resolver<'_>)) -> Found {
         let assigned = crate::assigned::by_expr(expr, self);
         let mut resolver = Resolver::new(self);
-        resolver.visit_expr(expr);
+        visit(&mut resolver);
         Found {
             assigned,
             ..resolver.into_found()
@@ -160,6 +164,10 @@ pub(crate) struct Found {
     pub(crate) mentions: Vars,
     /// Assigned as a whole somewhere.
     pub(crate) changed: Vars,
+    /// Moved or copied as a whole on every way through.
+    pub(crate) moved: Vars,
+    /// Perhaps moved, as a whole or in part.
+    pub(crate) unclear: Vars,
 }
 
 impl Found {
@@ -176,7 +184,23 @@ impl Found {
         self.mentions.extend(other.mentions);
         self.assigned.extend(other.assigned);
         self.changed.extend(other.changed);
+        self.moved.extend(other.moved);
+        self.unclear.extend(other.unclear);
         self
+    }
+}
+
+/// Whether a pattern takes the whole of a value: nothing of it stays where it was.
+pub(crate) fn takes_whole(pattern: &Pat) -> bool {
+    match pattern {
+        Pat::Ident(name) => name.by_ref.is_none() && name.subpat.is_none(),
+        Pat::Type(typed) => takes_whole(&typed.pat),
+        Pat::Paren(inner) => takes_whole(&inner.pat),
+        Pat::Tuple(tuple) => tuple.elems.iter().all(takes_whole),
+        Pat::TupleStruct(tuple) => tuple.elems.iter().all(takes_whole),
+        Pat::Slice(slice) => slice.elems.iter().all(takes_whole),
+        Pat::Struct(literal) => literal.rest.is_none() && literal.fields.iter().all(|field| takes_whole(&field.pat)),
+        _ => false,
     }
 }
 
@@ -208,6 +232,12 @@ fn collect_bindings(pattern: &Pat, plain_let: bool, into: &mut Vec<(Ident, bool)
                 self.into.push((pattern.ident.clone(), pattern.mutability.is_some()));
             }
             syn::visit::visit_pat_ident(self, pattern);
+        }
+        // Of its alternatives each can be refuted.
+        fn visit_pat_or(&mut self, pattern: &'ast syn::PatOr) {
+            let plain_let = std::mem::replace(&mut self.plain_let, false);
+            syn::visit::visit_pat_or(self, pattern);
+            self.plain_let = plain_let;
         }
         fn visit_expr(&mut self, _: &'ast Expr) {}
     }

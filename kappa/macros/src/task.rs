@@ -1,9 +1,9 @@
 //! What a task function becomes: its call constructor, its type, its registration, and its body as a state machine.
 
 use crate::emit::{Emitter, here};
-use crate::graph::Graph;
+use crate::graph::{Block, Graph};
 use crate::lower::Lower;
-use crate::names::Names;
+use crate::names::{Binding, Names, Vars};
 use crate::points::Rules;
 use crate::{check, points};
 use proc_macro2::{Ident, TokenStream, TokenTree};
@@ -66,13 +66,15 @@ pub(crate) fn expand(function: ItemFn, auto: bool) -> Result<TokenStream> {
     let arguments_type = quote_spanned!(arguments_span=> type Arguments = #arguments;);
     // A body with errors leaves a function that can be named, so that nothing else fails because of it.
     let is_whole = checked.is_ok() && !points::suspends(&block, rules);
-    let body = match checked.and_then(|()| body(*block, rules, &parameters)) {
-        Ok(body) => body,
-        Err(error) => {
+    let Body { code: body, unused } = checked
+        .and_then(|()| body(*block, rules, &parameters))
+        .unwrap_or_else(|error| {
             let error = error.into_compile_error();
-            quote!(#error ::core::unreachable!())
-        }
-    };
+            Body {
+                code: quote!(#error ::core::unreachable!()),
+                unused: Vec::new(),
+            }
+        });
     // Lints see a body that is not taken apart as it was written.
     let taken_apart = if is_whole {
         quote!(#[allow(clippy::needless_pass_by_ref_mut, clippy::too_many_arguments, clippy::unused_async)])
@@ -143,6 +145,16 @@ pub(crate) fn expand(function: ItemFn, auto: bool) -> Result<TokenStream> {
 
             #[allow(unused_imports)]
             use ::kappa::__private::{CopyOperand as _, PlaceOperand as _};
+            #[allow(unused_imports)]
+            use ::kappa::__private::held::{
+                OfCollection as _, OfCopy as _, OfDrop as _, OfFree as _, OfKept as _, OfKeptParts as _, OfOther as _, OfParts as _,
+            };
+
+            #(#lints)*
+            #[allow(clippy::all, clippy::pedantic, dead_code)]
+            fn __unused() {
+                #(let #unused = ();)*
+            }
 
             #(#lints)*
             #taken_apart
@@ -157,14 +169,21 @@ pub(crate) fn expand(function: ItemFn, auto: bool) -> Result<TokenStream> {
     })
 }
 
-fn body(block: syn::Block, rules: Rules<'_>, parameters: &[Parameter]) -> Result<TokenStream> {
+/// What a body becomes.
+struct Body {
+    code: TokenStream,
+    /// Its variables that nothing mentions: in `code`, rustc does not see that.
+    unused: Vec<Ident>,
+}
+
+fn body(block: syn::Block, rules: Rules<'_>, parameters: &[Parameter]) -> Result<Body> {
     let cx = rules.cx;
     if !points::suspends(&block, rules) {
         let parameters = parameters.iter().map(|Parameter { ident, mutable, .. }| {
             let mutable = mutable.then(|| quote!(mut));
             quote!(#mutable #ident)
         });
-        return Ok(quote_spanned! {here()=>
+        let code = quote_spanned! {here()=>
             let (#(#parameters,)*) = match __entry {
                 ::kappa::__private::Entry::Begin(__arguments) => __arguments,
                 ::kappa::__private::Entry::Resume => {
@@ -172,6 +191,10 @@ fn body(block: syn::Block, rules: Rules<'_>, parameters: &[Parameter]) -> Result
                 }
             };
             #block
+        };
+        return Ok(Body {
+            code,
+            unused: Vec::new(),
         });
     }
     let mut lower = Lower::new(rules, Names::new());
@@ -194,12 +217,35 @@ fn body(block: syn::Block, rules: Rules<'_>, parameters: &[Parameter]) -> Result
     }) {
         return Err(error);
     }
-    let mut blocks = blocks;
-    crate::graph::hold(&mut blocks);
-    let graph = Graph::new(blocks, &names.bindings);
+    let unused = unused(&blocks, &names.bindings);
+    let graph = Graph::new(blocks, &names, &variables);
     let emitter = Emitter::new(&graph, &names, cx, &points);
     let machine = emitter.body(&variables, &quote!(__FUNCTION.name));
-    Ok(quote!(#(#items)* #machine))
+    Ok(Body {
+        code: quote!(#(#items)* #machine),
+        unused,
+    })
+}
+
+/// The variables that nothing mentions.
+fn unused(blocks: &[Block], bindings: &[Binding]) -> Vec<Ident> {
+    let mut used = Vars::new();
+    for block in blocks {
+        used.extend(block.end_found().mentions);
+        for atom in &block.atoms {
+            used.extend(atom.found.mentions.iter().chain(&atom.found.assigned));
+        }
+    }
+    used.extend(
+        bindings
+            .iter()
+            .flat_map(|binding| &binding.shared)
+            .flat_map(|(_, uses)| uses),
+    );
+    let all = bindings.iter().enumerate();
+    all.filter(|(var, binding)| !binding.temporary && !used.contains(var))
+        .map(|(_, binding)| binding.ident.clone())
+        .collect()
 }
 
 fn is_result(output: &ReturnType) -> bool {

@@ -55,7 +55,7 @@ impl<I: ResumableIterator> IntoResumable for I {
     }
 }
 
-/// An integer that a range can step over.
+/// An integer or a character that a range can step over.
 pub trait Step: Copy + PartialOrd + Save {
     /// The next greater value, if there is one.
     fn up(self) -> Option<Self>;
@@ -108,7 +108,47 @@ steps!(
     isize as usize,
 );
 
-/// A range of integers that is being gone over: the first and the last value that are left; `None` once there are no more.
+/// The characters leave out the code points of surrogates.
+const SURROGATES: std::ops::Range<u32> = 0xd800..0xe000;
+
+fn number_of(character: char) -> u32 {
+    let number = u32::from(character);
+    if number < SURROGATES.start {
+        number
+    } else {
+        number - SURROGATES.len() as u32
+    }
+}
+
+fn character(number: u32) -> Option<char> {
+    let behind = if number < SURROGATES.start {
+        0
+    } else {
+        SURROGATES.len() as u32
+    };
+    char::from_u32(number.checked_add(behind)?)
+}
+
+impl Step for char {
+    fn up(self) -> Option<Self> {
+        character(number_of(self) + 1)
+    }
+
+    fn down(self) -> Option<Self> {
+        number_of(self).checked_sub(1).and_then(character)
+    }
+
+    fn distance(self, to: Self) -> u128 {
+        u128::from(number_of(to).saturating_sub(number_of(self)))
+    }
+
+    fn forward(self, distance: u128) -> Self {
+        let number = u32::try_from(u128::from(number_of(self)).saturating_add(distance)).unwrap_or(u32::MAX);
+        character(number).unwrap_or(char::MAX)
+    }
+}
+
+/// A range that is being gone over: the first and the last value that are left; `None` once there are no more.
 ///
 /// `std`'s ranges are not stored as they are, because a `RangeInclusive` forgets when it is serialised that it is exhausted.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -410,6 +450,58 @@ macro_rules! strides {
 
 strides!(Range<A> RangeInclusive<A>);
 
+/// A range that is being gone over, with the number of each value.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Numbered<A> {
+    number: usize,
+    steps: Steps<A>,
+}
+
+impl<A: Step> ResumableIterator for Numbered<A> {
+    type Item = (usize, A);
+
+    #[inline]
+    fn next(&mut self) -> Option<(usize, A)> {
+        let value = self.steps.next()?;
+        let number = self.number;
+        // As in `std`, only what nobody lives to go over has more.
+        self.number = number.wrapping_add(1);
+        Some((number, value))
+    }
+}
+
+macro_rules! numbered {
+    ($($range:ty)*) => {$(
+        impl<A: Step> IntoResumable for Enumerate<$range>
+        where
+            Enumerate<$range>: Iterator<Item = (usize, A)>,
+        {
+            type Item = (usize, A);
+            type Iterator = Numbered<A>;
+
+            fn into_resumable(self) -> Numbered<A> {
+                let mut rest = self;
+                match rest.next() {
+                    Some((number, first)) => Numbered {
+                        number,
+                        // The hint is exact, as above.
+                        steps: Steps::over(first, first.forward(rest.size_hint().0 as u128)),
+                    },
+                    None => Numbered {
+                        number: 0,
+                        steps: Steps {
+                            left: None,
+                            descending: false,
+                        },
+                    },
+                }
+            }
+        }
+    )*};
+}
+
+numbered!(Range<A> RangeInclusive<A>);
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -451,6 +543,29 @@ mod tests {
         assert_eq!(through((-100..=100_i8).step_by(100)), [-100, 0, 100]);
         assert_eq!(through((i8::MIN..=i8::MAX).step_by(255)), [i8::MIN, i8::MAX]);
         assert_eq!(through((0..=u64::MAX).step_by(usize::MAX)), [0, u64::MAX]);
+    }
+
+    #[test]
+    fn ranges_of_characters_and_numbered_ranges_give_the_same_as_in_std() {
+        assert_eq!(through('a'..='e'), ['a', 'b', 'c', 'd', 'e']);
+        assert_eq!(through('a'..'c'), ['a', 'b']);
+        assert_eq!(
+            through('\u{d7fe}'..='\u{e001}'),
+            ['\u{d7fe}', '\u{d7ff}', '\u{e000}', '\u{e001}']
+        );
+        assert_eq!(
+            through(('\u{d7fe}'..='\u{e001}').rev()),
+            ['\u{e001}', '\u{e000}', '\u{d7ff}', '\u{d7fe}']
+        );
+        assert_eq!(through(('\u{d7fe}'..='\u{e001}').step_by(2)), ['\u{d7fe}', '\u{e000}']);
+        assert_eq!(through(char::MAX..=char::MAX), [char::MAX]);
+        assert_eq!(through('\0'..'\0'), ['\0'; 0]);
+        assert_eq!(through((5..8).enumerate()), [(0, 5), (1, 6), (2, 7)]);
+        assert_eq!(through((254..=255_u8).enumerate()), [(0, 254), (1, 255)]);
+        assert_eq!(through((5..5).enumerate()), [(0_usize, 0_i32); 0]);
+        let mut started = (1..=4).enumerate();
+        started.next();
+        assert_eq!(through(started), [(1, 2), (2, 3), (3, 4)]);
     }
 
     #[test]

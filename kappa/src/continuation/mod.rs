@@ -14,6 +14,8 @@ mod encoding;
 mod frame;
 #[doc(hidden)]
 pub mod generated;
+#[doc(hidden)]
+pub mod held;
 mod iterate;
 mod operand;
 mod pending;
@@ -22,7 +24,7 @@ mod save;
 
 pub(crate) use encoding::read_all;
 pub use frame::{Continuation, Entry, Frame, Function, Live, SavedFrame, encode};
-pub use iterate::{IntoResumable, Items, ResumableIterator, Step, Steps, StepsFrom, Strides};
+pub use iterate::{IntoResumable, Items, Numbered, ResumableIterator, Step, Steps, StepsFrom, Strides};
 #[doc(hidden)]
 pub use operand::{CopyOperand, Operand, PlaceOperand};
 #[doc(hidden)]

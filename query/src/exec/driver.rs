@@ -150,3 +150,73 @@ async fn write_manifest(
     store.put(&key, sealed(manifest.to_bytes()?)).await?;
     Ok(key)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exec::program::StageProgram;
+    use crate::shuffle::object::Extent;
+    use kappa::ids::TaskId;
+
+    fn task(id: u64) -> kappa::Task<Vec<UnitOutput>> {
+        postcard::from_bytes(&postcard::to_stdvec(&TaskId(id)).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_side_of_a_join_that_takes_longer_than_the_time_limit_is_named() {
+        let stage = |inputs: &[u32], is_broadcast| StageProgram {
+            fragment: String::new(),
+            units: 1,
+            inputs: inputs.iter().copied().map(StageId).collect(),
+            is_broadcast,
+        };
+        let program = Program {
+            prefix: "queries/7".into(),
+            stages: vec![stage(&[], true), stage(&[0], false), stage(&[1], false)],
+            options: SessionOptions::default(),
+            workers: 1,
+            schema: Bytes::new(),
+            analyze: None,
+        };
+        let mut progress = Progress::default();
+        progress.started(StageId(0), vec![task(1)]);
+        let extent = Extent {
+            length: 7_500_000,
+            ..Extent::default()
+        };
+        let output = UnitOutput {
+            unit: 0,
+            object: None,
+            buckets: vec![extent],
+        };
+        progress.finished(0, vec![output]);
+        progress.started(StageId(1), vec![task(2)]);
+        progress.started(StageId(2), vec![task(3)]);
+        let failed = |kind| TaskError {
+            task: TaskId(2),
+            function: "run_units".into(),
+            kind,
+            trace: vec![],
+        };
+        let out_of_time = || {
+            failed(Failure::OutOfTime {
+                attempts: 8,
+                limit_ms: 2000,
+            })
+        };
+        let said = explained(out_of_time(), &program, &progress, 0).to_string();
+        let words = "one unit of stage 1 takes longer than the time limit of 2s";
+        assert!(
+            said.contains(words) && said.contains("reading 8 MB, one side of a join"),
+            "{said}"
+        );
+        let said = explained(out_of_time(), &program, &progress, 1).to_string();
+        assert!(said.contains("one unit of stage 2") && !said.contains("join"), "{said}");
+        let other = failed(Failure::Returned("no such file".into()));
+        assert!(
+            explained(other, &program, &progress, 0)
+                .to_string()
+                .contains("no such file")
+        );
+    }
+}

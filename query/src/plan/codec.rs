@@ -47,7 +47,7 @@ pub fn encode_plan(plan: &Arc<dyn ExecutionPlan>) -> Result<Vec<u8>> {
 /// If the bytes are not those of a fragment, or it calls a function that `context` does not know.
 pub fn decode_plan(bytes: &[u8], context: &TaskContext) -> Result<Arc<dyn ExecutionPlan>> {
     let node = protobuf::PhysicalPlanNode::decode(bytes).map_err(|e| not_a("plan fragment", &e))?;
-    decode_node(&node, context)
+    decode_node(&node, context, Decoder::default())
 }
 
 impl Stage {
@@ -65,7 +65,7 @@ impl Stage {
     /// See [`decode_plan`].
     pub fn from_bytes(bytes: &[u8], context: &TaskContext) -> Result<Stage> {
         let stage = wire::Stage::decode(bytes).map_err(|e| not_a("stage", &e))?;
-        Stage::from_wire(stage, context)
+        Stage::from_wire(stage, context, Decoder::default())
     }
 
     fn to_wire(&self) -> Result<wire::Stage> {
@@ -87,7 +87,7 @@ impl Stage {
         })
     }
 
-    fn from_wire(stage: wire::Stage, context: &TaskContext) -> Result<Stage> {
+    fn from_wire(stage: wire::Stage, context: &TaskContext, decoder: Decoder) -> Result<Stage> {
         let wire::Stage {
             id,
             fragment,
@@ -97,12 +97,12 @@ impl Stage {
         } = stage;
         let what = || format!("stage {id} cannot be read");
         let missing = |field: &str| QueryError::codec(what(), internal_datafusion_err!("it has no {field}"));
-        let fragment = decode_node(&fragment.ok_or_else(|| missing("fragment"))?, context)?;
+        let fragment = decode_node(&fragment.ok_or_else(|| missing("fragment"))?, context, decoder)?;
         let output = exchange_from_wire(
             output.ok_or_else(|| missing("output"))?,
             fragment.schema().as_ref(),
             context,
-            &Decoder,
+            &decoder,
         )
         .map_err(|e| QueryError::codec(what(), e))?;
         let units = count(units).map_err(|e| QueryError::codec(what(), e))?;
@@ -140,6 +140,18 @@ impl StageGraph {
     /// # Errors
     /// See [`decode_plan`].
     pub fn from_bytes(bytes: &[u8], context: &TaskContext) -> Result<StageGraph> {
+        Self::read(bytes, context, Decoder::default())
+    }
+
+    /// The graph exactly as it was written, to be compared with what that was.
+    ///
+    /// # Errors
+    /// See [`decode_plan`].
+    pub(crate) fn from_bytes_as_written(bytes: &[u8], context: &TaskContext) -> Result<StageGraph> {
+        Self::read(bytes, context, Decoder { as_written: true })
+    }
+
+    fn read(bytes: &[u8], context: &TaskContext, decoder: Decoder) -> Result<StageGraph> {
         let wire::Graph { stages, schema, count } = wire::Graph::decode(bytes).map_err(|e| not_a("stage graph", &e))?;
         if stages.len() != count as usize {
             let problem = exec_datafusion_err!("it has {} of {count} stages", stages.len());
@@ -149,7 +161,7 @@ impl StageGraph {
             .map_err(|e| QueryError::codec("the result's schema cannot be read", e))?;
         let stages = stages
             .into_iter()
-            .map(|stage| Stage::from_wire(stage, context))
+            .map(|stage| Stage::from_wire(stage, context, decoder))
             .collect::<Result<_>>()?;
         Ok(StageGraph { stages, schema })
     }
@@ -185,9 +197,13 @@ impl Encoded {
     }
 }
 
-fn decode_node(node: &protobuf::PhysicalPlanNode, context: &TaskContext) -> Result<Arc<dyn ExecutionPlan>> {
+fn decode_node(
+    node: &protobuf::PhysicalPlanNode,
+    context: &TaskContext,
+    decoder: Decoder,
+) -> Result<Arc<dyn ExecutionPlan>> {
     let decode_context = PhysicalPlanDecodeContext::new(context, &KappaCodec);
-    Decoder
+    decoder
         .proto_to_execution_plan(node, &decode_context)
         .map_err(|e| QueryError::codec("a plan fragment cannot be read from bytes", e))
 }

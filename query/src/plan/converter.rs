@@ -91,7 +91,7 @@ impl PhysicalProtoConverterExtension for Encoder {
         proto: &protobuf::PhysicalPlanNode,
         context: &PhysicalPlanDecodeContext<'_>,
     ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
-        Decoder.proto_to_execution_plan(proto, context)
+        Decoder::default().proto_to_execution_plan(proto, context)
     }
 
     fn proto_to_physical_expr(
@@ -100,7 +100,7 @@ impl PhysicalProtoConverterExtension for Encoder {
         schema: &Schema,
         context: &PhysicalPlanDecodeContext<'_>,
     ) -> DataFusionResult<Arc<dyn PhysicalExpr>> {
-        Decoder.proto_to_physical_expr(proto, schema, context)
+        Decoder::default().proto_to_physical_expr(proto, schema, context)
     }
 }
 
@@ -145,7 +145,11 @@ impl Encoder {
 }
 
 /// Reads plans.
-pub(super) struct Decoder;
+#[derive(Clone, Copy, Default)]
+pub(super) struct Decoder {
+    /// Exactly as they were written, to be compared with what that was. What is run may be read as something safer.
+    pub(super) as_written: bool,
+}
 
 impl PhysicalProtoConverterExtension for Decoder {
     fn proto_to_execution_plan(

@@ -17,6 +17,7 @@ use datafusion::datasource::physical_plan::{
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion_proto::protobuf;
+use datafusion_proto::protobuf::physical_plan_node::PhysicalPlanType;
 use object_store::memory::InMemory;
 
 use super::wire::{FileTags, Scan};
@@ -28,7 +29,9 @@ pub(crate) fn file_scan(plan: &Arc<dyn ExecutionPlan>) -> Option<&FileScanConfig
 
 /// The message for a scan of files, of which DataFusion has made `node`.
 pub(super) fn to_wire(config: &FileScanConfig, node: protobuf::PhysicalPlanNode) -> Result<Scan> {
-    check(config)?;
+    // A source of ours has a message of ours, which holds all of it.
+    let is_ours = matches!(node.physical_plan_type, Some(PhysicalPlanType::Extension(_)));
+    check(config, is_ours)?;
     let source = config.file_source();
     let csv = source.downcast_ref::<CsvSource>();
     let files = config.file_groups.iter().flat_map(FileGroup::iter);
@@ -140,13 +143,13 @@ fn begins_with(value: &dyn Debug, start: &str) -> bool {
 }
 
 /// Refuses what has no serialised form.
-fn check(config: &FileScanConfig) -> Result<()> {
+fn check(config: &FileScanConfig, is_ours: bool) -> Result<()> {
     let refused = |what: &str| plan_err!("{what} of a scan has no serialised form");
     if config.expr_adapter_factory.is_some() {
         return refused("an adapter of columns of the user's own");
     }
     let source = config.file_source();
-    if !(source.is::<CsvSource>() || source.is::<JsonSource>() || source.is::<ParquetSource>()) {
+    if !(is_ours || source.is::<CsvSource>() || source.is::<JsonSource>() || source.is::<ParquetSource>()) {
         return refused("files of another format than Parquet, CSV and JSON");
     }
     if let Some(parquet) = source.downcast_ref::<ParquetSource>() {

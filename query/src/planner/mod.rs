@@ -66,7 +66,8 @@ pub fn stages(plan: Arc<dyn ExecutionPlan>, session: &Session) -> Result<StageGr
         Ok(read) => read,
         Err(error) => return Err(unknown_function(&graph, &worker)?.unwrap_or(error)),
     };
-    validate::validate_read(&graph, &bytes, &read)?;
+    let written = StageGraph::from_bytes_as_written(&bytes, &worker)?;
+    validate::validate_read(&graph, &bytes, &written, &read)?;
     Ok(read)
 }
 

@@ -53,26 +53,27 @@ type Finding = std::result::Result<(), String>;
 /// [`QueryError::InvalidStage`] for the first stage that breaks a rule.
 pub fn validate(graph: &StageGraph, context: &TaskContext) -> Result<()> {
     let bytes = graph.to_bytes()?;
-    let read = StageGraph::from_bytes(&bytes, context)?;
-    validate_read(graph, &bytes, &read)
+    let written = StageGraph::from_bytes_as_written(&bytes, context)?;
+    validate_read(graph, &bytes, &written, &StageGraph::from_bytes(&bytes, context)?)
 }
 
-/// Checks a graph that has been written as `bytes`, of which `read` was read.
+/// Checks a graph that is `bytes`, which say `written` word for word, and of which `read` is to be run.
 ///
 /// # Errors
 /// As [`validate`].
-pub(super) fn validate_read(graph: &StageGraph, bytes: &[u8], read: &StageGraph) -> Result<()> {
+pub(super) fn validate_read(graph: &StageGraph, bytes: &[u8], written: &StageGraph, read: &StageGraph) -> Result<()> {
     let Some(root) = read.root() else {
         return Err(QueryError::invalid(StageId(0), "the graph has no stages"));
     };
-    if graph.stages.len() != read.stages.len() {
+    if graph.stages.len() != read.stages.len() || graph.stages.len() != written.stages.len() {
         return Err(QueryError::invalid(
             root.id,
             "as bytes and back the graph has other stages",
         ));
     }
-    for (position, (stage, read_stage)) in graph.stages.iter().zip(&read.stages).enumerate() {
-        let found = check_meaning(stage, read_stage)
+    let stages = graph.stages.iter().zip(&written.stages).zip(&read.stages);
+    for (position, ((stage, written_stage), read_stage)) in stages.enumerate() {
+        let found = check_meaning(stage, written_stage)
             .and_then(|()| check_numbers(read, read_stage, position))
             .and_then(|()| check_operators(read, read_stage))
             .and_then(|()| check_exchange(read_stage))
@@ -80,7 +81,7 @@ pub(super) fn validate_read(graph: &StageGraph, bytes: &[u8], read: &StageGraph)
         found.map_err(|problem| QueryError::invalid(stage.id, problem))?;
     }
     // What is displayed shortened, a long list for example, is written whole.
-    if read.to_bytes()? != bytes {
+    if written.to_bytes()? != bytes {
         return Err(QueryError::invalid(
             root.id,
             "written, read and written again, the graph has other bytes",

@@ -21,9 +21,19 @@ impl Emitter<'_> {
                 continue;
             }
             let (code, declared) = (&atom.code, self.declared(&atom.declares));
+            // The value that an assignment replaces is dropped by it.
+            let old = &self.graph.unneeded[place.root].whole;
+            let replaced = atom.found.assigned.intersection(old).map(|&var| {
+                let piece = place.pieces.iter().find(|(first, last)| (first..=last).contains(&&var));
+                let held = piece.map_or_else(|| self.held(), |&(first, _)| self.piece(first));
+                let number = var as u32;
+                quote!(#held.end(#number);)
+            });
             atoms.push(Item {
-                code: quote!(#code #declared),
+                code: quote!(#code #declared #(#replaced)*),
                 declares: atom.declares.clone(),
+                takes: Vec::new(),
+                assigns: atom.found.assigned.clone(),
             });
         }
         let mut hosted: Vec<BlockId> = self
@@ -60,7 +70,10 @@ impl Emitter<'_> {
         let mut starts = Vec::new();
         let mut latest = items.len();
         for &block in hosted {
-            let ended = |item: &Item| item.declares.iter().any(|&var| !self.in_scope(var, block));
+            let ended = |item: &Item| {
+                let mut vars = item.declares.iter().chain(&item.takes);
+                vars.any(|&var| !self.in_scope(var, block))
+            };
             latest = items.iter().position(ended).unwrap_or(items.len()).min(latest);
             starts.push(latest);
         }
@@ -71,6 +84,13 @@ impl Emitter<'_> {
                 place.visible.insert(var);
                 place.declared.insert(var);
             }
+            let pieces = items[..count]
+                .iter()
+                .filter_map(|item| Some((*item.takes.first()?, *item.takes.last()?)));
+            place.pieces.extend(pieces);
+            place
+                .assigned
+                .extend(items[..count].iter().flat_map(|item| &item.assigns));
             place.breaks.extend(&hosted[inner..]);
             place
         };
@@ -194,9 +214,46 @@ impl Emitter<'_> {
             let (slot, variable) = (self.slot(var), self.variable(var));
             quote!(#slot = ::core::option::Option::Some(#variable);)
         });
+        let unneeded = &self.graph.unneeded[arm];
+        let held = self.held();
+        let goes_on = place.pieces.iter().filter(|&&(first, _)| self.in_scope(first, arm));
+        let put_back = goes_on.map(|&(first, _)| {
+            let piece = self.piece(first);
+            quote!(#held.put_back(#piece);)
+        });
+        // What is not needed any more is held if its scope goes on.
+        let held_at_root = &self.graph.unneeded[place.root].whole;
+        let is_here =
+            |var: &Var| place.visible.contains(var) && (!held_at_root.contains(var) || place.assigned.contains(var));
+        let here_or_in_slot = |var: &Var| is_here(var) || self.graph.live_in[place.root].contains(var);
+        // The last declared first: it may borrow an earlier one.
+        let hold = unneeded
+            .whole
+            .iter()
+            .rev()
+            .filter(|var| here_or_in_slot(var))
+            .map(|&var| {
+                let (slot, variable, witness) = (self.slot(var), self.variable(var), self.witness(var));
+                let value = match place.visible.contains(&var) {
+                    true => variable,
+                    false => quote!(::kappa::__private::take(&mut #slot)),
+                };
+                let number = var as u32;
+                let span = self.bindings[var].ident.span().resolved_at(here());
+                quote_spanned!(span=> (&&&&&&&&#witness.probe()).kind().hold(#value, #number, &mut #held);)
+            });
+        let unclear = unneeded
+            .unclear
+            .iter()
+            .filter(|&&var| self.refused.borrow_mut().insert(var))
+            .map(|&var| {
+                let witness = self.witness(var);
+                let span = self.bindings[var].ident.span().resolved_at(here());
+                quote_spanned!(span=> (&&&&&&&&#witness.probe()).kind().unclear(&#witness.probe());)
+            });
         let forget = self.graph.live_in[place.root]
             .iter()
-            .filter(|var| !place.visible.contains(var) && !live.contains(var));
+            .filter(|var| !place.visible.contains(var) && !live.contains(var) && !unneeded.whole.contains(var));
         let forget = forget.map(|&var| {
             let slot = self.slot(var);
             quote!(#slot = ::core::option::Option::None;)
@@ -207,6 +264,6 @@ impl Emitter<'_> {
             _ => quote_spanned!(here()=> continue '__run;),
         };
         let block = Ident::new("__block", here());
-        quote!(#(#put)* #(#forget)* #block = #number; #go)
+        quote!(#(#put_back)* #(#hold)* #(#unclear)* #(#put)* #(#forget)* #block = #number; #go)
     }
 }

@@ -17,10 +17,28 @@ impl Emitter<'_> {
         let from = Ident::new("__from", here());
         let save = stored().map(|(&var, at)| {
             let name = self.bindings[var].shown();
-            self.saved(var, at, "save", &quote!(&), &quote!(#to, #name))
+            self.saved(var, at, "save", false, &quote!(#to, #name))
         });
-        let restore = stored().map(|(&var, at)| self.saved(var, at, "restore", &quote!(&mut), &quote!(#from)));
+        let restore = stored().map(|(&var, at)| self.saved(var, at, "restore", true, &quote!(#from)));
         let rebuild = live.iter().filter_map(|(&var, at)| self.rebuild(var, at));
+        let at_points: std::collections::BTreeSet<Var> = self
+            .points_in_order()
+            .flat_map(|point| self.graph.unneeded[point].whole.clone())
+            .collect();
+        let read = at_points.iter().map(|&var| {
+            let (number, witness) = (var as u32, self.witness(var));
+            quote_spanned!(here()=> #number => (&&&&&&&&#witness.probe()).kind().read(&#witness.probe(), #number, __from, __held),)
+        });
+        let (mut save_held, mut restore_held) = (None, None);
+        if !at_points.is_empty() {
+            save_held = Some(quote_spanned!(here()=> __held.save(__to)?;));
+            restore_held = Some(quote_spanned! {here()=>
+                __held.restore(__from, |__number, __from, __held| match __number {
+                    #(#read)*
+                    __other => ::core::result::Result::Err(::kappa::__private::held::unknown(__other)),
+                })?;
+            });
+        }
         let perform = self.points_in_order().map(|point| {
             let (number, pending) = (self.arms[&point], self.pending(point));
             quote_spanned!(here()=> #number => #pending.perform(#cx, &__frame),)
@@ -30,6 +48,7 @@ impl Emitter<'_> {
             if let ::core::option::Option::Some(__frame) = __saved.take() {
                 let __restored = (|__from: &mut ::kappa::__private::Reader<'_>| -> ::core::result::Result<(), ::kappa::__private::Unsaved> {
                     #(#restore)*
+                    #restore_held
                     __from.end()
                 })(&mut __frame.reader());
                 if let ::core::result::Result::Err(__cause) = __restored {
@@ -39,6 +58,7 @@ impl Emitter<'_> {
             }
             let __live = |__to: &mut ::kappa::__private::Writer| -> ::core::result::Result<(), ::kappa::__private::Unsaved> {
                 #(#save)*
+                #save_held
                 ::core::result::Result::Ok(())
             };
             let __frame = ::kappa::__private::Frame {
@@ -67,15 +87,14 @@ impl Emitter<'_> {
     }
 
     /// Saves or restores a variable at the points where it is live.
-    fn saved(
-        &self,
-        var: Var,
-        at: &BTreeSet<u32>,
-        what: &str,
-        reference: &TokenStream,
-        with: &TokenStream,
-    ) -> TokenStream {
+    fn saved(&self, var: Var, at: &BTreeSet<u32>, what: &str, changes: bool, with: &TokenStream) -> TokenStream {
         let (slot, span) = self.spanned_slot(var);
+        // All of it with the variable's place: rustc shows an error where an argument begins.
+        let slot = if changes {
+            quote_spanned!(span=> &mut #slot)
+        } else {
+            quote_spanned!(span=> &#slot)
+        };
         let is_auto = |&point: &BlockId| matches!(self.graph.blocks[point].end, End::Point { auto: true, .. });
         // Points of the user need it anyway.
         let only_auto = self
@@ -85,7 +104,7 @@ impl Emitter<'_> {
         let function = Ident::new(&format!("{what}{}", if only_auto { "_in_loop" } else { "" }), span);
         let pattern = numbers(at);
         let number = Ident::new("__at", here());
-        quote_spanned!(span=> if let #pattern = #number { ::kappa::__private::#function(#reference #slot, #with)?; })
+        quote_spanned!(span=> if let #pattern = #number { ::kappa::__private::#function(#slot, #with)?; })
     }
 
     /// Code that is never reached, and does not compile if a variable that is saved borrows text. It stands at the end, where the types are known.
@@ -112,7 +131,7 @@ impl Emitter<'_> {
     fn rebuild(&self, var: Var, at: &BTreeSet<u32>) -> Option<TokenStream> {
         let (make, uses) = self.bindings[var].shared.as_ref()?;
         let slots = self.slots();
-        let (slot, ident) = (self.slot(var), &self.bindings[var].ident);
+        let slot = self.slot(var);
         let uses: Vec<Var> = uses.iter().copied().filter(|var| slots.contains(var)).collect();
         let take = uses.iter().map(|&var| {
             let (slot, ident) = (self.slot(var), &self.bindings[var].ident);
@@ -127,9 +146,9 @@ impl Emitter<'_> {
         Some(quote_spanned! {here()=>
             if let #pattern = __at {
                 #(#take)*
-                let #ident = #make;
+                let __made = #make;
                 #(#put)*
-                #slot = ::core::option::Option::Some(#ident);
+                #slot = ::core::option::Option::Some(__made);
             }
         })
     }

@@ -2,7 +2,7 @@
 
 use super::{Dest, Lower, Target};
 use crate::graph::{BlockId, Choice, End};
-use crate::names::{Found, Var};
+use crate::names::{Found, Var, borrows};
 use crate::points::{must_split, must_split_block, suspends};
 use quote::{quote, quote_spanned};
 use syn::spanned::Spanned;
@@ -62,7 +62,7 @@ impl Lower<'_> {
             Expr::Unary(unary) if matches!(unary.op, UnOp::Not(_)) => self.condition(*unary.expr, other, then),
             Expr::Let(binding) => {
                 let scrutinee = self.value(*binding.expr);
-                let found = self.names.resolve_expr(&scrutinee);
+                let found = self.names.resolve_scrutinee(&scrutinee);
                 let pattern = *binding.pat;
                 let binds = self.names.declare_pattern(&pattern, false);
                 self.end(End::Branch {
@@ -87,6 +87,36 @@ impl Lower<'_> {
         }
     }
 
+    /// What a `match` looks at may hold temporary values until its end: one with a destructor would be dropped at a suspension point in an arm.
+    fn check_temporaries(&mut self, scrutinee: &mut Expr) {
+        let (inner, is_borrowed) = match scrutinee {
+            Expr::MethodCall(call) => {
+                let borrows = borrows(&call.method.to_string());
+                (&mut *call.receiver, borrows)
+            }
+            Expr::Field(field) => (&mut *field.base, true),
+            Expr::Reference(reference) => (&mut *reference.expr, true),
+            Expr::Binary(binary) => {
+                self.check_temporaries(&mut binary.left);
+                return self.check_temporaries(&mut binary.right);
+            }
+            Expr::Paren(inner) => return self.check_temporaries(&mut inner.expr),
+            Expr::Unary(inner) => (&mut *inner.expr, matches!(inner.op, UnOp::Deref(_))),
+            Expr::Try(inner) => (&mut *inner.expr, false),
+            Expr::Cast(inner) => (&mut *inner.expr, false),
+            _ => return,
+        };
+        self.check_temporaries(inner);
+        if is_borrowed && matches!(inner, Expr::Call(_) | Expr::MethodCall(_) | Expr::Struct(_) | Expr::Try(_)) {
+            let span = inner.span().resolved_at(proc_macro2::Span::mixed_site());
+            let var = self.names.temporary(span);
+            let ident = self.names.bindings[var].ident.clone();
+            self.emit(quote!(let #ident = ::kappa::__private::Witness::new();), Found::default());
+            *inner = Expr::Verbatim(quote_spanned!(span=> #ident.same(#inner)));
+            self.checks.push(quote_spanned!(span=> (&&&&&&&&#ident.probe()).kind().temporary(&#ident.probe());));
+        }
+    }
+
     /// A condition that stays whole, with the variables that its `let`s bind.
     fn native_condition(&mut self, condition: &Expr, binds: &mut Vec<Var>) -> Found {
         match condition {
@@ -99,7 +129,7 @@ impl Lower<'_> {
                 found
             }
             Expr::Let(binding) => {
-                let found = self.names.resolve_expr(&binding.expr);
+                let found = self.names.resolve_scrutinee(&binding.expr);
                 binds.extend(self.names.declare_pattern(&binding.pat, false));
                 found
             }
@@ -107,25 +137,23 @@ impl Lower<'_> {
         }
     }
 
-    /// A guard is tried for each alternative of its pattern: one that is taken apart gets an arm for each.
+    /// A guard is tried for each alternative of its pattern: an arm whose guard is taken apart becomes one arm for each.
     fn split_alternatives(&mut self, arms: Vec<syn::Arm>) -> Vec<syn::Arm> {
         let mut split = Vec::with_capacity(arms.len());
         for arm in arms {
-            let is_split = matches!(&arm.guard, Some((_, guard)) if must_split(guard, self.rules));
-            let cases: Vec<Pat> = match &arm.pat {
-                Pat::Or(alternatives) if is_split => alternatives.cases.iter().cloned().collect(),
-                _ => vec![arm.pat.clone()],
-            };
-            for pat in cases {
-                if is_split && let Some(span) = nested_alternatives(&pat) {
-                    self.error(
-                        span,
-                        "the guard of this arm holds a suspension point and would have to be tried for each of these alternatives; write the arm \
-                         once for each of them",
-                    );
-                }
-                split.push(syn::Arm { pat, ..arm.clone() });
+            if !matches!(&arm.guard, Some((_, guard)) if must_split(guard, self.rules)) {
+                split.push(arm);
+                continue;
             }
+            let patterns = alternatives(&arm.pat);
+            if patterns.len() > 16 {
+                self.error(
+                    arm.pat.span(),
+                    "the guard of this arm holds a suspension point and would have to be tried for each of more than 16 alternatives; write several \
+                     arms",
+                );
+            }
+            split.extend(patterns.into_iter().take(16).map(|pat| syn::Arm { pat, ..arm.clone() }));
         }
         split
     }
@@ -147,7 +175,11 @@ impl Lower<'_> {
             scrutinee = self.settle(scrutinee, &guards);
         }
         // Before the arms declare variables, which may have the same names.
-        let scrutinee_found = self.names.resolve_expr(&scrutinee);
+        let scrutinee_found = self.names.resolve_scrutinee(&scrutinee);
+        let rules = self.rules;
+        if !is_taken_apart && choice.arms.iter().any(|arm| must_split(&arm.body, rules)) {
+            self.check_temporaries(&mut scrutinee);
+        }
         if is_taken_apart {
             // What follows has an arm for everything else; that the arms as they were written cover everything, only rustc can tell. It never runs.
             let arms = choice.arms.iter().map(|arm| {
@@ -334,9 +366,10 @@ impl Lower<'_> {
             return;
         }
         let found = self.names.resolve_expr(&iterable);
+        let (head, inside, after) = (self.block(None), self.block(None), self.block(Some(self.current)));
+        self.names.enter();
         let iterator = self.names.temporary(span);
         let ident = self.names.bindings[iterator].ident.clone();
-        let (head, inside, after) = (self.block(None), self.block(None), self.block(Some(self.current)));
         let next = if suspends(&body, self.rules) || self.rules.auto {
             let start = quote_spanned!(span=> ::kappa::__private::IntoResumable::into_resumable(#iterable));
             self.emit_let(quote!(let mut #ident = #start;), found, vec![iterator]);
@@ -376,6 +409,7 @@ impl Lower<'_> {
         self.targets.pop();
         self.names.leave();
         self.go_back(back, head);
+        self.names.leave();
         self.start(after);
         self.unit(dest);
     }
@@ -428,17 +462,47 @@ impl Lower<'_> {
     }
 }
 
-/// Where a pattern has alternatives inside.
-fn nested_alternatives(pattern: &Pat) -> Option<proc_macro2::Span> {
-    struct Search(Option<proc_macro2::Span>);
-    impl<'ast> syn::visit::Visit<'ast> for Search {
-        fn visit_pat_or(&mut self, pattern: &'ast syn::PatOr) {
-            self.0.get_or_insert(pattern.span());
+/// The pattern once for each choice of its alternatives, in the order in which Rust tries them.
+fn alternatives(pattern: &Pat) -> Vec<Pat> {
+    /// Replaces the first or-pattern by one of its cases; gives how many it has.
+    struct First {
+        case: usize,
+        found: Option<usize>,
+    }
+    impl syn::visit_mut::VisitMut for First {
+        fn visit_pat_mut(&mut self, pattern: &mut Pat) {
+            if self.found.is_some() {
+                return;
+            }
+            match pattern {
+                Pat::Or(or) => {
+                    self.found = Some(or.cases.len());
+                    if let Some(case) = or.cases.iter().nth(self.case) {
+                        *pattern = case.clone();
+                    }
+                }
+                Pat::Paren(inner) if matches!(*inner.pat, Pat::Or(_)) => {
+                    let mut inner = (*inner.pat).clone();
+                    self.visit_pat_mut(&mut inner);
+                    *pattern = inner;
+                }
+                other => syn::visit_mut::visit_pat_mut(self, other),
+            }
         }
     }
-    let mut search = Search(None);
-    syn::visit::Visit::visit_pat(&mut search, pattern);
-    search.0
+    let mut patterns = Vec::new();
+    let mut case = 0;
+    loop {
+        let mut first = First { case, found: None };
+        let mut one = pattern.clone();
+        syn::visit_mut::VisitMut::visit_pat_mut(&mut first, &mut one);
+        match first.found {
+            None => return vec![one],
+            Some(count) if case < count => patterns.extend(alternatives(&one)),
+            Some(_) => return patterns,
+        }
+        case += 1;
+    }
 }
 
 /// Whether a pattern is a new variable for the whole value. (One that begins with a capital letter may be a constant.)

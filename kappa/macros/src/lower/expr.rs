@@ -4,7 +4,7 @@ use super::operands::{Mode, is_settled};
 use super::{Dest, Lower};
 use crate::graph::End;
 use crate::names::Found;
-use crate::points::{KnownMacro, MacroUse, chain_arguments, must_split, operation};
+use crate::points::{KnownMacro, MacroUse, chain_arguments, is_assignment, must_split, operation};
 use proc_macro2::Span;
 use quote::{quote, quote_spanned};
 use syn::spanned::Spanned;
@@ -243,20 +243,4 @@ impl Lower<'_> {
         self.start(next);
         self.once(result)
     }
-}
-
-pub(super) fn is_assignment(op: &BinOp) -> bool {
-    matches!(
-        op,
-        BinOp::AddAssign(_)
-            | BinOp::SubAssign(_)
-            | BinOp::MulAssign(_)
-            | BinOp::DivAssign(_)
-            | BinOp::RemAssign(_)
-            | BinOp::BitXorAssign(_)
-            | BinOp::BitAndAssign(_)
-            | BinOp::BitOrAssign(_)
-            | BinOp::ShlAssign(_)
-            | BinOp::ShrAssign(_)
-    )
 }

@@ -10,7 +10,7 @@ mod expr;
 mod operands;
 
 use crate::graph::{Atom, Block, BlockId, End};
-use crate::names::{Found, Names, Var, Vars};
+use crate::names::{Found, Names, Var, Vars, takes_whole};
 use crate::points::{Rules, must_split, never_returns};
 use proc_macro2::{Ident, Span, TokenStream, TokenTree};
 use quote::{ToTokens, quote, quote_spanned};
@@ -48,6 +48,8 @@ pub(crate) struct Lower<'a> {
     pub(crate) points: Vec<BlockId>,
     pub(crate) errors: Vec<syn::Error>,
     started: usize,
+    /// What is asked of types as soon as they are known: in the block that is started next.
+    checks: Vec<TokenStream>,
     /// How many blocks of the user are open.
     depth: usize,
     /// What is being taken apart will be evaluated more than once.
@@ -69,6 +71,7 @@ impl<'a> Lower<'a> {
             points: Vec::new(),
             errors: Vec::new(),
             started: 0,
+            checks: Vec::new(),
             depth: 0,
             repeated: false,
             occurrences: HashMap::new(),
@@ -142,6 +145,9 @@ impl<'a> Lower<'a> {
         self.blocks[block].scope = self.names.scope();
         self.started += 1;
         self.current = block;
+        for check in std::mem::take(&mut self.checks) {
+            self.emit(check, Found::default());
+        }
     }
 
     fn end(&mut self, end: End) {
@@ -217,9 +223,6 @@ impl<'a> Lower<'a> {
     /// A native expression, evaluated here.
     fn emit_value(&mut self, value: Expr, dest: Dest) {
         let stops = stops(&value);
-        if stops {
-            self.scope_ends(self.names.visible());
-        }
         let mut found = self.names.resolve_expr(&value);
         match dest {
             Dest::Discard => self.emit(quote!(#value;), found),
@@ -231,7 +234,6 @@ impl<'a> Lower<'a> {
                 self.emit(code, found);
             }
             Dest::Return => {
-                self.scope_ends(self.names.visible());
                 self.emit(quote!(return #value;), found);
                 self.end(End::Stop);
                 self.dead();
@@ -288,9 +290,8 @@ impl<'a> Lower<'a> {
                 Stmt::Item(_) => {}
             }
         }
-        let vars = self.names.leave();
+        self.names.leave();
         self.depth -= 1;
-        self.scope_ends(vars);
         if !has_value {
             self.unit(dest);
         }
@@ -337,17 +338,6 @@ impl<'a> Lower<'a> {
         }
     }
 
-    /// The scope of these variables ends here.
-    fn scope_ends(&mut self, vars: Vec<Var>) {
-        let held: Vec<Var> = vars.into_iter().filter(|&var| self.names.is_guard(var)).collect();
-        if !held.is_empty() {
-            self.blocks[self.current].atoms.push(Atom {
-                held,
-                ..Atom::new(TokenStream::new(), Found::default())
-            });
-        }
-    }
-
     /// The value `()`.
     fn unit(&mut self, dest: Dest) {
         if !matches!(self.blocks[self.current].end, End::Open) {
@@ -382,7 +372,11 @@ impl<'a> Lower<'a> {
             if must_split(&value, self.rules) {
                 value = self.value_of_type(value, ty.as_ref());
             }
-            let found = self.names.resolve_expr(&value);
+            let is_whole = takes_whole(&pat);
+            let found = match is_whole {
+                true => self.names.resolve_expr(&value),
+                false => self.names.resolve_scrutinee(&value),
+            };
             let declares = self.names.declare_pattern(&pat, true);
             if let (Some(shared), [var]) = (shared, declares.as_slice()) {
                 self.names.bindings[*var].shared = Some(shared);
@@ -394,13 +388,13 @@ impl<'a> Lower<'a> {
             let diverge = *diverge;
             let mut otherwise = self.names.resolve_expr(&diverge);
             otherwise.assigned.clear();
-            let found = self.names.resolve_expr(&value).and(otherwise);
+            let found = self.names.resolve_scrutinee(&value).and(otherwise);
             let declares = self.names.declare_pattern(&pat, false);
             self.emit_let(quote!(#(#attrs)* let #pat = #value else #diverge;), found, declares);
             return;
         }
         value = self.value_of_type(value, ty.as_ref());
-        let found = self.names.resolve_expr(&value);
+        let found = self.names.resolve_scrutinee(&value);
         let (next, other) = (self.block(None), self.block(None));
         let from = self.current;
         self.start(other);

@@ -1,7 +1,7 @@
 //! What code that is not taken apart does with the variables around it: its names are found, also in macros and in the texts of `format!`.
 
-use super::{Found, Names, Var, collect_bindings};
-use crate::points::KnownMacro;
+use super::{Found, Names, Var, collect_bindings, takes_whole};
+use crate::points::{KnownMacro, MacroUse};
 use proc_macro2::{Literal, TokenStream, TokenTree};
 use quote::ToTokens;
 use std::collections::HashSet;
@@ -14,6 +14,8 @@ pub(super) struct Resolver<'a> {
     inner: Vec<HashSet<String>>,
     /// Inside a closure or an `async` block: whatever is assigned there is captured, so it must be there already.
     captured: bool,
+    /// Inside something that may be evaluated never, or more than once.
+    conditional: bool,
     found: Found,
 }
 
@@ -23,6 +25,7 @@ impl<'a> Resolver<'a> {
             names,
             inner: vec![HashSet::new()],
             captured: false,
+            conditional: false,
             found: Found::default(),
         }
     }
@@ -67,6 +70,57 @@ impl<'a> Resolver<'a> {
         }
     }
 
+    fn conditionally(&mut self, visit: impl FnOnce(&mut Self)) {
+        let before = std::mem::replace(&mut self.conditional, true);
+        visit(self);
+        self.conditional = before;
+    }
+
+    /// The variable is moved or copied.
+    fn moves(&mut self, var: Var) {
+        if self.conditional {
+            self.found.unclear.insert(var);
+        } else {
+            self.found.moved.insert(var);
+        }
+    }
+
+    /// A place that is borrowed, compared or changed, but not moved.
+    fn place(&mut self, place: &Expr) {
+        match place {
+            Expr::Path(path) if plain_name(path).is_some() => {
+                if let Some(var) = plain_name(path).and_then(|name| self.mention(&name)) {
+                    self.uses(var);
+                }
+            }
+            Expr::Field(field) => self.place(&field.base),
+            Expr::Index(index) => {
+                self.place(&index.expr);
+                self.visit_expr(&index.index);
+            }
+            Expr::Unary(unary) if matches!(unary.op, syn::UnOp::Deref(_)) => self.place(&unary.expr),
+            Expr::Paren(inner) => self.place(&inner.expr),
+            Expr::Group(inner) => self.place(&inner.expr),
+            other => self.visit_expr(other),
+        }
+    }
+
+    /// A place of which a part may be moved, or the whole.
+    fn perhaps_moved(&mut self, place: &Expr) {
+        if let Some(var) = root(place).and_then(|name| self.mention(&name)) {
+            self.found.unclear.insert(var);
+        }
+        self.place(place);
+    }
+
+    /// What a pattern is matched with.
+    pub(super) fn scrutinee(&mut self, expr: &Expr) {
+        match root(expr) {
+            Some(_) => self.perhaps_moved(expr),
+            None => self.visit_expr(expr),
+        }
+    }
+
     /// The left side of an assignment: what a variable held before is not needed if it is assigned as a whole.
     fn assign(&mut self, place: &Expr) {
         match place {
@@ -104,7 +158,8 @@ impl<'a> Resolver<'a> {
                     }
                 }
                 // `name = value` in a format macro.
-                Expr::Assign(named) if known.format.is_some() => self.visit_expr(&named.right),
+                Expr::Assign(named) if known.format.is_some() => self.place(&named.right),
+                value if known.mode == MacroUse::Borrow => self.place(value),
                 value => self.visit_expr(value),
             }
         }
@@ -126,6 +181,7 @@ impl<'a> Resolver<'a> {
                         && let Some(var) = self.mention(&ident.to_string())
                     {
                         self.uses(var);
+                        self.found.unclear.insert(var);
                     }
                 }
                 TokenTree::Group(group) => self.tokens(group.stream()),
@@ -184,16 +240,84 @@ impl<'a> Resolver<'a> {
 
 impl<'ast> Visit<'ast> for Resolver<'_> {
     fn visit_expr_path(&mut self, path: &'ast ExprPath) {
-        if path.qself.is_none() && path.path.leading_colon.is_none() && path.path.segments.len() == 1 {
-            let segment = &path.path.segments[0];
-            if segment.arguments.is_none() {
-                if let Some(var) = self.mention(&segment.ident.to_string()) {
+        match plain_name(path) {
+            Some(name) => {
+                if let Some(var) = self.mention(&name) {
                     self.uses(var);
+                    self.moves(var);
                 }
-                return;
+            }
+            None => visit::visit_expr_path(self, path),
+        }
+    }
+
+    fn visit_expr_reference(&mut self, reference: &'ast syn::ExprReference) {
+        self.place(&reference.expr);
+    }
+
+    fn visit_expr_field(&mut self, field: &'ast syn::ExprField) {
+        match root(&field.base) {
+            Some(_) => self.perhaps_moved(&field.base),
+            None => self.visit_expr(&field.base),
+        }
+    }
+
+    fn visit_expr_index(&mut self, index: &'ast syn::ExprIndex) {
+        self.place(&index.expr);
+        self.visit_expr(&index.index);
+    }
+
+    fn visit_expr_unary(&mut self, unary: &'ast syn::ExprUnary) {
+        match unary.op {
+            syn::UnOp::Deref(_) if root(&unary.expr).is_some() => self.perhaps_moved(&unary.expr),
+            _ => self.visit_expr(&unary.expr),
+        }
+    }
+
+    fn visit_expr_method_call(&mut self, call: &'ast syn::ExprMethodCall) {
+        if root(&call.receiver).is_none() {
+            self.visit_expr(&call.receiver);
+        } else if borrows(&call.method.to_string()) {
+            self.place(&call.receiver);
+        } else {
+            self.perhaps_moved(&call.receiver);
+        }
+        call.args.iter().for_each(|argument| self.visit_expr(argument));
+    }
+
+    fn visit_expr_binary(&mut self, binary: &'ast syn::ExprBinary) {
+        use syn::BinOp;
+        match binary.op {
+            BinOp::Eq(_) | BinOp::Ne(_) | BinOp::Lt(_) | BinOp::Le(_) | BinOp::Gt(_) | BinOp::Ge(_) => {
+                self.place(&binary.left);
+                self.place(&binary.right);
+            }
+            BinOp::And(_) | BinOp::Or(_) => {
+                self.visit_expr(&binary.left);
+                self.conditionally(|this| this.visit_expr(&binary.right));
+            }
+            _ if crate::points::is_assignment(&binary.op) => {
+                self.visit_expr(&binary.right);
+                self.place(&binary.left);
+            }
+            _ => {
+                self.visit_expr(&binary.left);
+                self.visit_expr(&binary.right);
             }
         }
-        visit::visit_expr_path(self, path);
+    }
+
+    fn visit_expr_match(&mut self, choice: &'ast syn::ExprMatch) {
+        self.scrutinee(&choice.expr);
+        self.conditionally(|this| choice.arms.iter().for_each(|arm| this.visit_arm(arm)));
+    }
+
+    fn visit_expr_loop(&mut self, expr: &'ast syn::ExprLoop) {
+        self.conditionally(|this| this.visit_block(&expr.body));
+    }
+
+    fn visit_expr_try(&mut self, expr: &'ast syn::ExprTry) {
+        self.visit_expr(&expr.expr);
     }
 
     fn visit_expr_assign(&mut self, assign: &'ast syn::ExprAssign) {
@@ -212,10 +336,14 @@ impl<'ast> Visit<'ast> for Resolver<'_> {
     fn visit_local(&mut self, local: &'ast syn::Local) {
         let mut plain_let = true;
         if let Some(init) = &local.init {
-            self.visit_expr(&init.expr);
+            match &local.pat {
+                Pat::Wild(_) => self.place(&init.expr),
+                whole if takes_whole(whole) && init.diverge.is_none() => self.visit_expr(&init.expr),
+                _ => self.scrutinee(&init.expr),
+            }
             if let Some((_, diverge)) = &init.diverge {
                 plain_let = false;
-                self.visit_expr(diverge);
+                self.conditionally(|this| this.visit_expr(diverge));
             }
         }
         self.declare(&local.pat, plain_let);
@@ -227,14 +355,14 @@ impl<'ast> Visit<'ast> for Resolver<'_> {
                 this.declare(input, true);
             }
             let captured = std::mem::replace(&mut this.captured, true);
-            this.visit_expr(&closure.body);
+            this.conditionally(|this| this.visit_expr(&closure.body));
             this.captured = captured;
         });
     }
 
     fn visit_expr_async(&mut self, block: &'ast syn::ExprAsync) {
         let captured = std::mem::replace(&mut self.captured, true);
-        self.visit_block(&block.block);
+        self.conditionally(|this| this.visit_block(&block.block));
         self.captured = captured;
     }
 
@@ -252,29 +380,31 @@ impl<'ast> Visit<'ast> for Resolver<'_> {
         self.visit_expr(&expr.expr);
         self.scoped(|this| {
             this.declare(&expr.pat, true);
-            this.visit_block(&expr.body);
+            this.conditionally(|this| this.visit_block(&expr.body));
         });
     }
 
     fn visit_expr_if(&mut self, expr: &'ast syn::ExprIf) {
         self.scoped(|this| {
             this.visit_expr(&expr.cond);
-            this.visit_block(&expr.then_branch);
+            this.conditionally(|this| this.visit_block(&expr.then_branch));
         });
         if let Some((_, other)) = &expr.else_branch {
-            self.visit_expr(other);
+            self.conditionally(|this| this.visit_expr(other));
         }
     }
 
     fn visit_expr_while(&mut self, expr: &'ast syn::ExprWhile) {
         self.scoped(|this| {
-            this.visit_expr(&expr.cond);
-            this.visit_block(&expr.body);
+            this.conditionally(|this| {
+                this.visit_expr(&expr.cond);
+                this.visit_block(&expr.body);
+            });
         });
     }
 
     fn visit_expr_let(&mut self, expr: &'ast syn::ExprLet) {
-        self.visit_expr(&expr.expr);
+        self.scrutinee(&expr.expr);
         self.declare(&expr.pat, false);
     }
 
@@ -291,4 +421,105 @@ impl<'ast> Visit<'ast> for Resolver<'_> {
     fn visit_type(&mut self, _: &'ast syn::Type) {}
 
     fn visit_pat(&mut self, _: &'ast Pat) {}
+}
+
+/// The name of a path that can be a variable.
+fn plain_name(path: &ExprPath) -> Option<String> {
+    let is_plain = path.qself.is_none() && path.path.leading_colon.is_none() && path.path.segments.len() == 1;
+    let segment = path.path.segments.first().filter(|_| is_plain)?;
+    segment.arguments.is_none().then(|| segment.ident.to_string())
+}
+
+/// The variable that a place is or belongs to.
+pub(crate) fn root(place: &Expr) -> Option<String> {
+    match place {
+        Expr::Path(path) => plain_name(path),
+        Expr::Field(field) => root(&field.base),
+        Expr::Index(index) => root(&index.expr),
+        Expr::Unary(unary) if matches!(unary.op, syn::UnOp::Deref(_)) => root(&unary.expr),
+        Expr::Paren(inner) => root(&inner.expr),
+        Expr::Group(inner) => root(&inner.expr),
+        _ => None,
+    }
+}
+
+/// Whether a method by its name takes its receiver by reference. A wrong guess is not a wrong answer: what has been moved does not compile if it is held.
+pub(crate) fn borrows(method: &str) -> bool {
+    const NAMES: [&str; 62] = [
+        "abs",
+        "all",
+        "any",
+        "append",
+        "borrow",
+        "borrow_mut",
+        "clear",
+        "clone",
+        "clone_from",
+        "cmp",
+        "contains",
+        "contains_key",
+        "deref",
+        "drain",
+        "ends_with",
+        "entry",
+        "eq",
+        "extend",
+        "fetch_add",
+        "fetch_sub",
+        "find",
+        "first",
+        "flush",
+        "get",
+        "get_mut",
+        "get_or_insert_with",
+        "id",
+        "insert",
+        "is_empty",
+        "iter",
+        "iter_mut",
+        "keys",
+        "last",
+        "len",
+        "load",
+        "lock",
+        "name",
+        "partial_cmp",
+        "path",
+        "peek",
+        "pop",
+        "push",
+        "push_str",
+        "read",
+        "recv",
+        "remove",
+        "replace",
+        "resize",
+        "retain",
+        "send",
+        "set",
+        "sort",
+        "sort_by",
+        "sort_by_key",
+        "split_at",
+        "starts_with",
+        "store",
+        "swap",
+        "take",
+        "truncate",
+        "values",
+        "write",
+    ];
+    [
+        "as_",
+        "is_",
+        "to_",
+        "try_lock",
+        "try_read",
+        "try_recv",
+        "try_send",
+        "try_write",
+    ]
+    .iter()
+    .any(|start| method.starts_with(start))
+        || NAMES.contains(&method)
 }

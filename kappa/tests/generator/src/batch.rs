@@ -10,13 +10,14 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 mod diagnostics;
 
 /// A program that takes longer does not end.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// What became of a program.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,7 +42,16 @@ pub struct Toolchain {
 
 /// What programs mention by name.
 const EXTERNS: [&str; 10] = [
-    "kappa", "anyhow", "bytes", "futures", "postcard", "serde", "serde_json", "tokio", "tempfile", "tracing",
+    "kappa",
+    "anyhow",
+    "bytes",
+    "futures",
+    "postcard",
+    "serde",
+    "serde_json",
+    "tokio",
+    "tempfile",
+    "tracing",
 ];
 
 impl Toolchain {
@@ -64,7 +74,12 @@ impl Toolchain {
             })
             .max_by_key(|entry| entry.metadata().and_then(|metadata| metadata.modified()).ok());
         let library = newest
-            .ok_or_else(|| anyhow::anyhow!("{} has no libkappa_random_programs: run this by cargo", dependencies.display()))?
+            .ok_or_else(|| {
+                anyhow::anyhow!(
+                    "{} has no libkappa_random_programs: run this by cargo",
+                    dependencies.display()
+                )
+            })?
             .path();
         let mut toolchain = Toolchain {
             rustc: std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()).into(),
@@ -93,8 +108,15 @@ impl Toolchain {
         let mut found = BTreeMap::new();
         for word in String::from_utf8_lossy(&output.stdout).split('"') {
             let path = Path::new(word);
-            let name = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
-            let name = name.strip_prefix("lib").unwrap_or("").rsplit_once('-').map_or("", |(name, _)| name);
+            let name = path
+                .file_stem()
+                .map(|stem| stem.to_string_lossy().into_owned())
+                .unwrap_or_default();
+            let name = name
+                .strip_prefix("lib")
+                .unwrap_or("")
+                .rsplit_once('-')
+                .map_or("", |(name, _)| name);
             if EXTERNS.contains(&name) && path.extension().is_some_and(|extension| extension == "rlib") {
                 found.insert(name.to_string(), path.to_path_buf());
             }
@@ -106,9 +128,19 @@ impl Toolchain {
 
     fn rustc(&self, source: &Path, to: &Path) -> Command {
         let mut command = Command::new(&self.rustc);
-        command.args(["--edition", "2024", "--crate-name", "programs", "--cap-lints", "allow", "-Cdebug-assertions=on"]);
+        command.args([
+            "--edition",
+            "2024",
+            "--crate-name",
+            "programs",
+            "--cap-lints",
+            "allow",
+            "-Cdebug-assertions=on",
+        ]);
         command.arg(source).arg("-o").arg(to);
-        command.arg("-L").arg(format!("dependency={}", self.dependencies.display()));
+        command
+            .arg("-L")
+            .arg(format!("dependency={}", self.dependencies.display()));
         for (name, path) in &self.externs {
             command.arg("--extern").arg(format!("{name}={}", path.display()));
         }
@@ -132,8 +164,14 @@ pub fn run(toolchain: &Toolchain, folder: &Path, programs: &[Case]) -> anyhow::R
     let batch = Batch { toolchain, folder };
     let mut verdicts: Vec<Option<Verdict>> = vec![None; programs.len()];
     batch.compile_and_run((0..programs.len()).collect(), &mut verdicts)?;
-    batch.blame(&mut verdicts)?;
-    let verdicts = verdicts.into_iter().map(|verdict| verdict.ok_or_else(|| anyhow::anyhow!("a program was not run")));
+    let refused = |number: &usize| matches!(verdicts[*number], Some(Verdict::Refused(_)));
+    let refused: Vec<usize> = (0..programs.len()).filter(refused).collect();
+    for (number, reason) in batch.invalid(refused)? {
+        verdicts[number] = Some(Verdict::Invalid(reason));
+    }
+    let verdicts = verdicts
+        .into_iter()
+        .map(|verdict| verdict.ok_or_else(|| anyhow::anyhow!("a program was not run")));
     verdicts.collect()
 }
 
@@ -155,17 +193,26 @@ impl Batch<'_> {
                 let _ = writeln!(root, "mod p{number};");
                 let _ = write!(list, "(\"{number}\", p{number}::check as fn()), ");
             }
-            let _ = writeln!(root, "fn main() {{ kappa_random_programs::support::report(&[{list}]) }}");
+            let _ = writeln!(
+                root,
+                "fn main() {{ kappa_random_programs::support::report(&[{list}]) }}"
+            );
             let (source, program) = (self.folder.join("main.rs"), self.folder.join("programs"));
             fs::write(&source, root)?;
-            let output = self.toolchain.rustc(&source, &program).arg("--error-format=json").output()?;
+            let output = self
+                .toolchain
+                .rustc(&source, &program)
+                .arg("--error-format=json")
+                .output()?;
             if output.status.success() {
                 let answer = self.execute(&program, &active, verdicts);
                 fs::remove_file(&program)?;
                 return answer;
             }
             let messages = String::from_utf8_lossy(&output.stderr);
-            let refused = diagnostics::by_file(&messages, |name| active.iter().copied().find(|number| file(*number) == name));
+            let refused = diagnostics::by_file(&messages, |name| {
+                active.iter().copied().find(|number| file(*number) == name)
+            });
             if refused.is_empty() {
                 // An error without a place in a program, such as one of the linker: the half that has it is looked for.
                 if let [single] = active[..] {
@@ -188,7 +235,11 @@ impl Batch<'_> {
     fn execute(&self, program: &Path, active: &[usize], verdicts: &mut [Option<Verdict>]) -> anyhow::Result<()> {
         let mut first = 0;
         while first < active.len() {
-            let mut child = Command::new(program).arg(first.to_string()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
+            let mut child = Command::new(program)
+                .arg(first.to_string())
+                .stdout(Stdio::piped())
+                .stderr(Stdio::null())
+                .spawn()?;
             let Some(stdout) = child.stdout.take() else {
                 anyhow::bail!("the process has no output");
             };
@@ -231,47 +282,116 @@ impl Batch<'_> {
         let number: usize = name.parse()?;
         let checkpoints = checkpoints as usize;
         verdicts[number] = Some(match line["problem"].as_str() {
-            // Found when it was run, by name: refused, too.
-            Some(problem) => Verdict::Differs(checkpoints, problem.to_string()),
+            Some(problem) => match refused_when_run(problem) {
+                Some(reason) => Verdict::Refused(reason),
+                None => Verdict::Differs(checkpoints, problem.to_string()),
+            },
             None => Verdict::Same(checkpoints),
         });
         Ok(1)
     }
 
-    /// Which of those that do not compile are no Rust.
-    fn blame(&self, verdicts: &mut [Option<Verdict>]) -> anyhow::Result<()> {
-        let refused = |verdict: &Option<Verdict>| matches!(verdict, Some(Verdict::Refused(_)));
-        let numbers: Vec<usize> = (0..verdicts.len()).filter(|number| refused(&verdicts[*number])).collect();
-        if numbers.is_empty() {
-            return Ok(());
+    /// Which of these are no Rust.
+    fn invalid(&self, mut numbers: Vec<usize>) -> anyhow::Result<BTreeMap<usize, String>> {
+        let mut all = BTreeMap::new();
+        while !numbers.is_empty() {
+            let mut root = String::from("#![allow(warnings)]\n");
+            for number in &numbers {
+                let _ = writeln!(root, "mod plain_p{number};");
+            }
+            let source = self.folder.join("plain.rs");
+            fs::write(&source, root)?;
+            let output = self
+                .toolchain
+                .rustc(&source, &self.folder.join("plain.rmeta"))
+                .args(["--crate-type", "lib", "--emit=metadata", "--error-format=json"])
+                .output()?;
+            if output.status.success() {
+                break;
+            }
+            let messages = String::from_utf8_lossy(&output.stderr);
+            let of_file = |name: &str| {
+                numbers
+                    .iter()
+                    .copied()
+                    .find(|number| name == format!("plain_{}", file(*number)))
+            };
+            let invalid = diagnostics::by_file(&messages, of_file);
+            anyhow::ensure!(
+                !invalid.is_empty(),
+                "plain programs do not compile: {}",
+                diagnostics::first(&messages)
+            );
+            // Rust says of different kinds of mistakes in turn: the others are looked at again.
+            numbers.retain(|number| !invalid.contains_key(number));
+            all.extend(invalid);
         }
-        let mut root = String::from("#![allow(warnings)]\n");
-        for number in &numbers {
-            let _ = writeln!(root, "mod plain_p{number};");
-        }
-        let source = self.folder.join("plain.rs");
-        fs::write(&source, root)?;
-        // Rust says of different kinds of mistakes in turn: nothing but the first is needed.
-        let output = self
-            .toolchain
-            .rustc(&source, &self.folder.join("plain.rmeta"))
-            .args(["--crate-type", "lib", "--emit=metadata", "--error-format=json"])
-            .output()?;
-        if output.status.success() {
-            return Ok(());
-        }
-        let messages = String::from_utf8_lossy(&output.stderr);
-        let of_file = |name: &str| numbers.iter().copied().find(|number| name == format!("plain_{}", file(*number)));
-        let invalid = diagnostics::by_file(&messages, of_file);
-        anyhow::ensure!(!invalid.is_empty(), "plain programs do not compile: {}", diagnostics::first(&messages));
-        for (number, reason) in invalid {
-            verdicts[number] = Some(Verdict::Invalid(reason));
-        }
-        self.blame(verdicts)
+        Ok(all)
     }
 }
 
-/// How long something takes, for people.
-pub fn seconds(since: Instant) -> String {
-    format!("{} s", since.elapsed().as_secs())
+/// Which of the programs are no Rust, by their numbers, and why.
+///
+/// # Errors
+/// As [`run`].
+pub fn invalid(toolchain: &Toolchain, folder: &Path, programs: &[Case]) -> anyhow::Result<BTreeMap<usize, String>> {
+    fs::create_dir_all(folder)?;
+    for (number, program) in programs.iter().enumerate() {
+        fs::write(folder.join(format!("plain_{}", file(number))), program.plain_only())?;
+    }
+    Batch { toolchain, folder }.invalid((0..programs.len()).collect())
+}
+
+/// The reason, if the task failed in its first run, without being resumed, because a value cannot be saved: that is a refusal, if a late one.
+fn refused_when_run(problem: &str) -> Option<String> {
+    let (_, straight) = problem.split_once("straight: the result is \"Err(cannot be continued: ")?;
+    let (reason, _) = straight.split_once(")\" instead of ")?;
+    // Without the names of the program, so that equal reasons are one.
+    let at = ["cannot be saved", "would not come back"].iter().find_map(|words| reason.find(words))?;
+    Some(format!("when it is run: a value {}", reason[at..].replace("\\\"", "\"")))
+}
+
+/// Compiles and runs programs in batches of `size`, `jobs` at a time, and says of each what became of it. `progress` is told how many are done.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_all(
+    toolchain: &Toolchain,
+    scratch: &Path,
+    programs: &[Case],
+    size: usize,
+    jobs: usize,
+    progress: impl Fn(usize) + Sync,
+) -> anyhow::Result<Vec<Verdict>> {
+    let batches: Vec<&[Case]> = programs.chunks(size.max(1)).collect();
+    let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let (sender, answers) = mpsc::channel();
+    std::thread::scope(|scope| {
+        for _ in 0..jobs.max(1) {
+            let (sender, batches, next, done, progress) = (sender.clone(), &batches, &next, &done, &progress);
+            scope.spawn(move || {
+                loop {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(batch) = batches.get(number) else { return };
+                    let folder = scratch.join(format!("batch-{number}"));
+                    let answer = run(toolchain, &folder, batch);
+                    progress(done.fetch_add(batch.len(), Ordering::Relaxed) + batch.len());
+                    // What was written is of use only to who looks for a mistake in this crate.
+                    let _ = fs::remove_dir_all(&folder);
+                    if sender.send((number, answer)).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    drop(sender);
+    let mut all: Vec<_> = answers.into_iter().collect();
+    all.sort_by_key(|(number, _)| *number);
+    let mut verdicts = Vec::new();
+    for (_, answer) in all {
+        verdicts.extend(answer?);
+    }
+    anyhow::ensure!(verdicts.len() == programs.len(), "a batch was not run");
+    Ok(verdicts)
 }

@@ -72,7 +72,7 @@ impl Case {
 
     /// How many suspension points its tasks have.
     pub fn points(&self) -> usize {
-        self.tasks.matches("cx.").count().min(self.tasks.matches(".await").count())
+        self.tasks.matches("cx.").count() - self.tasks.matches("cx.shared(").count()
     }
 
     /// The module with both twins, and `pub fn check()` that compares them.
@@ -93,7 +93,7 @@ impl Case {
     /// The same without the tasks: whether Rust itself takes the program.
     pub fn plain_only(&self) -> String {
         format!(
-            "use kappa_random_programs::support::*;\nuse kappa_random_programs::{event, field, twice};\n{}\n{}\n",
+            "use kappa_random_programs::support::*;\nuse kappa_random_programs::{{event, field, twice}};\n{}\n{}\n",
             self.public_items(),
             self.plain_module()
         )
@@ -204,15 +204,29 @@ impl<'a> Header<'a> {
     }
 
     fn task(&self) -> String {
-        let visibility = if self.visibility.is_empty() { "pub" } else { self.visibility };
-        format!("{} {visibility} async fn {}{}", self.attributes, self.name, self.signature)
+        let visibility = if self.visibility.is_empty() {
+            "pub"
+        } else {
+            self.visibility
+        };
+        format!(
+            "{} {visibility} async fn {}{}",
+            self.attributes, self.name, self.signature
+        )
     }
 
     /// The function itself, and one that boxes its future.
     fn plain(&self) -> (String, String) {
         let bare = self.name.trim_start_matches("r#");
-        let typed: Vec<&str> = self.arguments.iter().map(|argument| argument.trim_start_matches("mut ")).collect();
-        let names: Vec<&str> = typed.iter().map(|argument| argument.split(':').next().unwrap_or("")).collect();
+        let typed: Vec<&str> = self
+            .arguments
+            .iter()
+            .map(|argument| argument.trim_start_matches("mut "))
+            .collect();
+        let names: Vec<&str> = typed
+            .iter()
+            .map(|argument| argument.split(':').next().unwrap_or(""))
+            .collect();
         let wrapper = format!(
             "pub fn {}({}) -> Later<{}> {{ Box::pin(async move {{ {bare}__inner(&mut Plain, {}).await }}) }}\n",
             self.name,

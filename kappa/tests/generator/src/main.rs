@@ -2,15 +2,13 @@
 
 use anyhow::Context as _;
 use clap::Parser;
-use kappa_random_programs::batch::{self, Toolchain, Verdict, seconds};
+use kappa_random_programs::batch::{self, Toolchain, Verdict};
 use kappa_random_programs::case::Case;
-use kappa_random_programs::program::program;
+use kappa_random_programs::program::{Theme, program, without};
 use kappa_random_programs::shrink::shrink;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 /// Random programs for the continuation compiler: each is run as plain Rust and as a task, straight and from each of its checkpoints. Results, drops and
@@ -29,6 +27,12 @@ struct Options {
     /// Runs the programs in this folder's files `NAME.case` instead.
     #[arg(long, value_name = "FOLDER")]
     cases: Option<PathBuf>,
+    /// Asks only whether plain Rust takes the programs.
+    #[arg(long)]
+    plain: bool,
+    /// Leaves out the themes of which programs are known to differ.
+    #[arg(long)]
+    held: bool,
     /// How many programs are compiled as one.
     #[arg(long, default_value_t = 100)]
     batch: usize,
@@ -43,18 +47,34 @@ struct Options {
     refused: bool,
 }
 
+impl Options {
+    fn without(&self) -> Vec<Theme> {
+        if self.held {
+            without::NOT_YET.to_vec()
+        } else {
+            without::NONE.to_vec()
+        }
+    }
+}
+
 fn main() -> anyhow::Result<ExitCode> {
     let options = Options::parse();
     if let Some(seed) = options.show {
-        print!("{}", program(seed).text());
+        print!("{}", program(seed, &options.without()).text());
         return Ok(ExitCode::SUCCESS);
     }
     let programs = match &options.cases {
         Some(folder) => cases(folder)?,
-        None => (0..options.programs).map(|number| program(options.seed.wrapping_add(number as u64))).collect(),
+        None => (0..options.programs)
+            .map(|number| program(options.seed.wrapping_add(number as u64), &options.without()))
+            .collect(),
     };
     let own = std::env::current_exe()?;
-    let scratch = own.parent().unwrap_or(Path::new(".")).join("random-programs").join(std::process::id().to_string());
+    let scratch = own
+        .parent()
+        .unwrap_or(Path::new("."))
+        .join("random-programs")
+        .join(std::process::id().to_string());
     let answer = run(&options, &programs, &scratch);
     // What is left is only in the way.
     let _ = std::fs::remove_dir_all(&scratch);
@@ -78,31 +98,21 @@ fn cases(folder: &Path) -> anyhow::Result<Vec<Case>> {
 fn run(options: &Options, programs: &[Case], scratch: &Path) -> anyhow::Result<ExitCode> {
     let start = Instant::now();
     let toolchain = Toolchain::find(&scratch.join("probe"))?;
-    let batches: Vec<&[Case]> = programs.chunks(options.batch.max(1)).collect();
-    let next = AtomicUsize::new(0);
-    let done = AtomicUsize::new(0);
-    let verdicts = Mutex::new(batches.iter().map(|_| None).collect::<Vec<_>>());
-    std::thread::scope(|scope| {
-        for _ in 0..options.jobs.max(1) {
-            scope.spawn(|| {
-                loop {
-                    let number = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(batch) = batches.get(number) else { return };
-                    let got = batch::run(&toolchain, &scratch.join(format!("batch-{number}")), batch);
-                    let so_far = done.fetch_add(batch.len(), Ordering::Relaxed) + batch.len();
-                    eprintln!("{so_far} of {} programs, {}", programs.len(), seconds(start));
-                    if let Ok(mut verdicts) = verdicts.lock() {
-                        verdicts[number] = Some(got);
-                    }
-                }
-            });
+    if options.plain {
+        let invalid = batch::invalid(&toolchain, scratch, programs)?;
+        for (number, reason) in &invalid {
+            println!("{} is no Rust: {reason}", programs[*number].name);
         }
-    });
-    let mut all = Vec::new();
-    for verdict in verdicts.into_inner().unwrap_or_default() {
-        all.extend(verdict.context("a batch was not run")??);
+        println!("{} programs: {} are no Rust", programs.len(), invalid.len());
+        return Ok(if invalid.is_empty() {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        });
     }
-    tell(options, programs, &all, &toolchain, scratch)
+    let progress = |done| eprintln!("{done} of {} programs, {} s", programs.len(), start.elapsed().as_secs());
+    let verdicts = batch::run_all(&toolchain, scratch, programs, options.batch, options.jobs, progress)?;
+    tell(options, programs, &verdicts, &toolchain, scratch)
 }
 
 fn tell(
@@ -152,5 +162,9 @@ fn tell(
         "{} programs, {points} points, {checkpoints} checkpoints: {differ} differ; {all_refused} refused (reasons listed)",
         programs.len()
     );
-    Ok(if differ + invalid > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    Ok(if differ + invalid > 0 {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    })
 }

@@ -19,7 +19,8 @@ use std::fmt::Write;
 
 /// What a program may contain, besides numbers and control flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Theme {
+#[expect(missing_docs, reason = "the names say it")]
+pub enum Theme {
     /// Operands that methods of later operands change.
     Order,
     /// Values whose drop is seen.
@@ -86,12 +87,23 @@ struct Writer {
     recursive: Option<String>,
 }
 
+/// Themes to leave out.
+pub mod without {
+    use super::Theme;
+
+    /// None.
+    pub const NONE: [Theme; 0] = [];
+    /// Themes of which programs differ today: destructors run earlier than Rust runs them, and an exhausted inclusive range shows another end.
+    pub const NOT_YET: [Theme; 4] = [Theme::Tokens, Theme::Temporaries, Theme::Ranges, Theme::Collections];
+}
+
 /// The program of a seed, with the name `pSEED`.
-pub fn program(seed: u64) -> Case {
+pub fn program(seed: u64, without: &[Theme]) -> Case {
     let mut random = Random::new(seed);
+    let allowed: Vec<Theme> = THEMES.into_iter().filter(|theme| !without.contains(theme)).collect();
     // One theme alone finds what is wrong with it; many find what is wrong together.
     let count = 1 + random.below(4);
-    let themes: Vec<Theme> = (0..count).map(|_| THEMES[random.below(THEMES.len())]).collect();
+    let themes: Vec<Theme> = (0..count).map(|_| allowed[random.below(allowed.len())]).collect();
     let fallible = !random.one_in(3);
     let recursive = themes.contains(&Theme::Calls) && random.one_in(2);
     let name = format!("p{seed}");
@@ -119,8 +131,13 @@ pub fn program(seed: u64) -> Case {
     }
     writer.body();
     let result = if fallible { "Result<Vec<i64>>" } else { "Vec<i64>" };
-    let (parameter, argument) = if token { (", mut given: Tok", ", Tok(77)") } else { ("", "") };
-    let mut tasks = format!("#[kappa::task{auto}] async fn {name}(cx: &mut Context, a: i64, b: i64{parameter}) -> {result} {{\n");
+    let (parameter, argument) = if token {
+        (", mut given: Tok", ", Tok(77)")
+    } else {
+        ("", "")
+    };
+    let mut tasks =
+        format!("#[kappa::task{auto}] async fn {name}(cx: &mut Context, a: i64, b: i64{parameter}) -> {result} {{\n");
     tasks.push_str(&writer.out);
     tasks.push_str("}\n");
     let same = if fallible { "same_result" } else { "same" };
@@ -143,9 +160,13 @@ impl Writer {
 
     fn body(&mut self) {
         self.line("let mut trace: Vec<i64> = vec![];");
-        self.line("let mut fuel = 24_i64;");
+        self.line("let mut fuel = 10_i64;");
         if self.recursive.is_some() {
-            let stop = if self.fallible { "return Ok(vec![b]);" } else { "return vec![b];" };
+            let stop = if self.fallible {
+                "return Ok(vec![b]);"
+            } else {
+                "return vec![b];"
+            };
             self.line(&format!("if a.rem_euclid(16) > 13 {{ {stop} }}"));
         }
         for name in ["v0", "v1"] {
@@ -195,7 +216,11 @@ impl Writer {
 
     /// The end of the function, with what it has found so far.
     fn give_up(&mut self) {
-        let value = if self.fallible { "return Ok(trace);" } else { "return trace;" };
+        let value = if self.fallible {
+            "return Ok(trace);"
+        } else {
+            "return trace;"
+        };
         self.line(value);
     }
 }
@@ -206,17 +231,38 @@ mod tests {
 
     #[test]
     fn a_seed_gives_the_same_program_each_time_and_another_seed_another_one() {
-        assert_eq!(program(7), program(7));
-        assert_ne!(program(7).tasks, program(8).tasks);
+        assert_eq!(program(7, &[]), program(7, &[]));
+        assert_ne!(program(7, &[]).tasks, program(8, &[]).tasks);
     }
 
     #[test]
     fn every_theme_is_there_and_most_programs_have_suspension_points() {
-        let programs: Vec<Case> = (0..300).map(program).collect();
+        let programs: Vec<Case> = (0..300).map(|seed| program(seed, &[])).collect();
         let text: String = programs.iter().map(|program| program.tasks.clone()).collect();
         for part in [
-            ".bump()", "tok(", "match ", " | ", "break 'l", "|x", ".name", "skips(", "..=", "matches!(", "for ", "#[cfg(", "cx.spawn(", "else {",
-            "?;", "event!(", "consume(", "let _ =", "if let ", "while let ", "auto", "cx.queue", "move |",
+            ".bump()",
+            "tok(",
+            "match ",
+            " | ",
+            "break 'l",
+            "|x",
+            ".name",
+            "skips(",
+            "..=",
+            "matches!(",
+            "for ",
+            "#[cfg(",
+            "cx.spawn(",
+            "else {",
+            "?;",
+            "event!(",
+            "consume(",
+            "let _ =",
+            "if let ",
+            "while let ",
+            "auto",
+            "cx.queue",
+            "move |",
         ] {
             assert!(text.contains(part), "{part}");
         }

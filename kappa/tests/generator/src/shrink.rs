@@ -21,10 +21,13 @@ pub fn shrink(toolchain: &Toolchain, folder: &Path, program: &Case, problem: &st
         }
         let tried = &candidates[from..candidates.len().min(from + AT_ONCE)];
         let verdicts = batch::run(toolchain, folder, tried)?;
-        let smaller = tried.iter().zip(verdicts).filter_map(|(candidate, verdict)| match verdict {
-            Verdict::Differs(_, problem) if problem.contains("instead of") => Some((candidate.clone(), problem)),
-            _ => None,
-        });
+        let smaller = tried
+            .iter()
+            .zip(verdicts)
+            .filter_map(|(candidate, verdict)| match verdict {
+                Verdict::Differs(_, problem) if problem.contains("instead of") => Some((candidate.clone(), problem)),
+                _ => None,
+            });
         match smaller.min_by_key(|(candidate, _)| candidate.tasks.len()) {
             Some((smaller, how)) => {
                 (best, problem, from) = (smaller, how, 0);
@@ -49,7 +52,10 @@ fn candidates(program: &Case) -> Vec<Case> {
         }
         found.push(without(from, to));
         if to > from {
-            let unwrapped = lines.iter().enumerate().filter(|(number, _)| *number != from && *number != to);
+            let unwrapped = lines
+                .iter()
+                .enumerate()
+                .filter(|(number, _)| *number != from && *number != to);
             found.push(unwrapped.map(|(_, line)| format!("{line}\n")).collect());
         }
     }

@@ -691,6 +691,8 @@ async fn live(world: &Arc<World>, plan: &Plan) -> Result<Bytes, TaskError> {
             Ok(bytes) => Some(Ok(bytes)),
             Err(RunError::Failed(error)) => Some(Err(error)),
             Err(RunError::Interrupted { .. } | RunError::Journal { .. } | RunError::Store { .. }) => None,
+            // The store has refused something for good; whoever resumes the run has mended it.
+            Err(RunError::NeedsRepair { .. }) => None,
             Err(RunError::WrongProgram { .. }) if lacks.is_some() => None,
             Err(error) => {
                 world.violated(format!("the run stops: {error}"));

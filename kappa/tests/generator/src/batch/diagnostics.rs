@@ -21,17 +21,34 @@ pub(super) fn by_file<K: Ord>(messages: &str, known: impl Fn(&str) -> Option<K>)
 pub(super) fn first(messages: &str) -> String {
     match errors(messages).next() {
         Some(message) => line(&message),
-        None => messages.lines().next().unwrap_or("rustc failed without a word").to_string(),
+        None => messages
+            .lines()
+            .next()
+            .unwrap_or("rustc failed without a word")
+            .to_string(),
     }
 }
 
 fn errors(messages: &str) -> impl Iterator<Item = Value> {
-    let parsed = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    parsed.filter(|message| matches!(message["level"].as_str(), Some("error" | "error: internal compiler error")))
+    let parsed = messages
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    parsed.filter(|message| {
+        matches!(
+            message["level"].as_str(),
+            Some("error" | "error: internal compiler error")
+        )
+    })
 }
 
 fn line(message: &Value) -> String {
-    let text = message["message"].as_str().unwrap_or("").lines().next().unwrap_or("").to_string();
+    let text = message["message"]
+        .as_str()
+        .unwrap_or("")
+        .lines()
+        .next()
+        .unwrap_or("")
+        .to_string();
     match message["code"]["code"].as_str() {
         Some(code) => format!("{code} {text}"),
         None => text,
@@ -69,7 +86,12 @@ mod tests {
 {"level":"error","message":"aborting","code":null,"spans":[],"children":[]}"#;
         let found = by_file(messages, |name| name.strip_prefix('p').map(str::to_string));
         let expected = [("2.rs", "E0382 moved"), ("3.rs", "constant")];
-        assert_eq!(found, expected.map(|(name, reason)| (name.to_string(), reason.to_string())).into());
+        assert_eq!(
+            found,
+            expected
+                .map(|(name, reason)| (name.to_string(), reason.to_string()))
+                .into()
+        );
         assert_eq!(first(messages), "E0382 moved");
     }
 }

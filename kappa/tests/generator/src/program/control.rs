@@ -15,7 +15,11 @@ impl Writer {
             self.see(name, *ty, false);
         }
         if kind != Kind::Block {
-            let give_up = if self.fallible { "return Ok(trace);" } else { "return trace;" };
+            let give_up = if self.fallible {
+                "return Ok(trace);"
+            } else {
+                "return trace;"
+            };
             self.line("fuel -= 1;");
             self.line(&format!("if fuel < 0 {{ trace.push(-99); {give_up} }}"));
         }
@@ -193,6 +197,10 @@ impl Writer {
         let condition = self.in_loop_head(|this| this.condition(1));
         self.quiet = quiet;
         self.leave_scope(outside);
-        if self.random.one_in(2) { condition } else { format!("{own} && {condition}") }
+        if self.random.one_in(2) {
+            condition
+        } else {
+            format!("{own} && {condition}")
+        }
     }
 }

@@ -144,7 +144,10 @@ impl Writer {
             8 => {
                 let array = self.changeable(Type::Array)?;
                 let (index, value) = (self.expression(below), self.expression(below));
-                Some(format!("{array}[at({index})].wrapping_sub({{ {array}[at({})] = {value}; 1 }})", self.expression(0)))
+                Some(format!(
+                    "{array}[at({index})].wrapping_sub({{ {array}[at({})] = {value}; 1 }})",
+                    self.expression(0)
+                ))
             }
             9 => {
                 let name = self.changeable(Type::Int)?;
@@ -154,7 +157,10 @@ impl Writer {
             10 => {
                 let cursor = self.changeable(Type::Cursor)?;
                 let right = self.after(&format!("{cursor}.bump()"), below);
-                Some(format!("[{cursor}.at, {right}, {cursor}.at][at3({})]", self.expression(0)))
+                Some(format!(
+                    "[{cursor}.at, {right}, {cursor}.at][at3({})]",
+                    self.expression(0)
+                ))
             }
             _ => {
                 let cursor = self.changeable(Type::Cursor)?;
@@ -171,7 +177,10 @@ impl Writer {
         }
         match self.random.below(4) {
             0 => format!("cx.call(echo({effect})).await"),
-            1 => format!("({effect}).wrapping_add(cx.call(echo({})).await)", self.expression(depth)),
+            1 => format!(
+                "({effect}).wrapping_add(cx.call(echo({})).await)",
+                self.expression(depth)
+            ),
             2 => format!("{{ let x = {effect}; cx.checkpoint().await; x }}"),
             _ => format!("(cx.call(echo({})).await ^ {effect})", self.expression(depth)),
         }
@@ -207,7 +216,10 @@ impl Writer {
         let number = self.expression(below);
         match self.random.below(6) {
             0 => format!("tok({number}).id()"),
-            1 => format!("(if tok({number}).id() % 2 == 0 {{ {} }} else {{ 2 }})", self.sometimes(|this| this.expression(below))),
+            1 => format!(
+                "(if tok({number}).id() % 2 == 0 {{ {} }} else {{ 2 }})",
+                self.sometimes(|this| this.expression(below))
+            ),
             2 => format!(
                 "(match tok({number}).maybe() {{ Some(x) => x ^ {}, None => 4 }})",
                 self.sometimes(|this| this.expression(below))
@@ -230,11 +242,15 @@ impl Writer {
             }
             1 => {
                 let value = self.expression(below);
-                Some(format!("(match shape({value}) {{ Shape::Frame {{ h: (x, y), .. }} => x ^ y, Shape::Named(x, _) => weigh(&x, 1), _ => 3 }})"))
+                Some(format!(
+                    "(match shape({value}) {{ Shape::Frame {{ h: (x, y), .. }} => x ^ y, Shape::Named(x, _) => weigh(&x, 1), _ => 3 }})"
+                ))
             }
             _ => {
                 let array = self.readable(Type::Array)?;
-                Some(format!("(match {array} {{ [x, .., y] if x < y => x, [_, rest @ ..] => rest[1] }})"))
+                Some(format!(
+                    "(match {array} {{ [x, .., y] if x < y => x, [_, rest @ ..] => rest[1] }})"
+                ))
             }
         }
     }
@@ -257,7 +273,10 @@ impl Writer {
             2 if !self.loops.is_empty() => {
                 let condition = self.condition(below);
                 match self.jump_out() {
-                    Some(jump) => format!("three({left}, if {condition} {{ {jump} }} else {{ 2 }}, {})", self.expression(0)),
+                    Some(jump) => format!(
+                        "three({left}, if {condition} {{ {jump} }} else {{ 2 }}, {})",
+                        self.expression(0)
+                    ),
                     None => left,
                 }
             }
@@ -265,11 +284,20 @@ impl Writer {
                 let name = self.assign(Type::Int);
                 let value = self.sometimes(|this| this.expression(below));
                 let Some(name) = name else { return left };
-                format!("'l{label}: {{ {name} = 1 ^ if {left} > 2 {{ break 'l{label} 7 }} else {{ {value} }}; {name} }}")
+                format!(
+                    "'l{label}: {{ {name} = 1 ^ if {left} > 2 {{ break 'l{label} 7 }} else {{ {value} }}; {name} }}"
+                )
             }
             _ => {
-                let stop = if self.fallible { "return Ok(trace)" } else { "return trace" };
-                format!("({left} ^ if {} {{ 1 }} else if fuel < -90 {{ {stop} }} else {{ 6 }})", self.condition(below))
+                let stop = if self.fallible {
+                    "return Ok(trace)"
+                } else {
+                    "return trace"
+                };
+                format!(
+                    "({left} ^ if {} {{ 1 }} else if fuel < -90 {{ {stop} }} else {{ 6 }})",
+                    self.condition(below)
+                )
             }
         }
     }
@@ -288,7 +316,12 @@ impl Writer {
 
     /// `break` or `continue` of a loop around.
     pub(super) fn jump_out(&mut self) -> Option<String> {
-        let around: Vec<_> = self.loops.iter().copied().filter(|around| around.label != usize::MAX).collect();
+        let around: Vec<_> = self
+            .loops
+            .iter()
+            .copied()
+            .filter(|around| around.label != usize::MAX)
+            .collect();
         if around.is_empty() || around.len() != self.loops.len() {
             return None;
         }
@@ -306,10 +339,18 @@ impl Writer {
         let below = depth - 1;
         let captured = self.expression(0);
         match self.random.below(6) {
-            0 => format!("{{ let f = |x: i64| x ^ {captured}; f(1).wrapping_add(f({})) }}", self.expression(0)),
-            1 => format!("apply(move |x| x.wrapping_mul(3) ^ {captured}, {})", self.expression(below)),
+            0 => format!(
+                "{{ let f = |x: i64| x ^ {captured}; f(1).wrapping_add(f({})) }}",
+                self.expression(0)
+            ),
+            1 => format!(
+                "apply(move |x| x.wrapping_mul(3) ^ {captured}, {})",
+                self.expression(below)
+            ),
             2 => match self.changeable(Type::Int) {
-                Some(name) => format!("{{ let mut f = |x: i64| {{ {name} = {name}.wrapping_add(x); {name} }}; f(2); f(3) }}"),
+                Some(name) => {
+                    format!("{{ let mut f = |x: i64| {{ {name} = {name}.wrapping_add(x); {name} }}; f(2); f(3) }}")
+                }
                 None => self.expression(below),
             },
             3 => format!("(0..3_i64).map(|v0| v0 ^ {captured}).filter(|x| x % 2 == 0).sum::<i64>()"),
@@ -345,7 +386,10 @@ impl Writer {
             }
             3 => {
                 let record = self.changeable(Type::Record)?;
-                let right = self.after(&format!("{{ {record}.id = {record}.id.wrapping_add(1); {record}.id }}"), below);
+                let right = self.after(
+                    &format!("{{ {record}.id = {record}.id.wrapping_add(1); {record}.id }}"),
+                    below,
+                );
                 Some(format!("({record}.id).wrapping_sub({right})"))
             }
             _ if self.quiet == 0 => Some(format!("cx.call(record({})).await.more.1", self.expression(below))),
@@ -354,7 +398,11 @@ impl Writer {
     }
 
     fn of_ranges(&mut self, depth: usize) -> Option<String> {
-        let ty = if self.random.one_in(3) { Type::Range } else { Type::Inclusive };
+        let ty = if self.random.one_in(3) {
+            Type::Range
+        } else {
+            Type::Inclusive
+        };
         match self.random.below(4) {
             0 | 1 => Some(format!("{}.next().unwrap_or(-5)", self.changeable(ty)?)),
             2 => {
@@ -380,7 +428,7 @@ impl Writer {
             5 => format!("field!(rec({value}), id)"),
             6 => format!("{{ event!({name} = {name}, id = {value}); {name} }}"),
             7 => format!("twice!({name}).wrapping_add({value})"),
-            _ => format!("weigh(&serde_json::json!({{ \"/{{{name}}}\": {name}, \"k\": [{value}] }}).to_string(), 2)"),
+            _ => format!("weigh(&serde_json::json!({{ \"/{{{name}}}\": {name}, \"k\": [({value})] }}).to_string(), 2)"),
         }
     }
 
@@ -397,7 +445,9 @@ impl Writer {
                 let question = if self.fallible { "?" } else { "" };
                 Some(format!("({call}{question}.len() as i64)"))
             }
-            _ => Some(format!("{{ let t = cx.spawn(echo({value})).await; cx.wait(&t).await.unwrap_or(0) }}")),
+            _ => Some(format!(
+                "{{ let t = cx.spawn(echo({value})).await; cx.wait(&t).await.unwrap_or(0) }}"
+            )),
         }
     }
 

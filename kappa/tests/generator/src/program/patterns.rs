@@ -13,7 +13,9 @@ impl Writer {
             3 => {
                 let (x, y) = (self.expression(1), self.expression(1));
                 let (one, other) = (self.fresh(), "rest");
-                self.line(&format!("let (({one}, _), [{other}, ..]) = (({x}, 1_i64), [{y}, 2, 3]);"));
+                self.line(&format!(
+                    "let (({one}, _), [{other}, ..]) = (({x}, 1_i64), [{y}, 2, 3]);"
+                ));
                 if one != other {
                     self.see(&one, Type::Int, false);
                 }
@@ -23,7 +25,9 @@ impl Writer {
             4 => {
                 let (x, y) = (self.expression(1), self.expression(0));
                 let name = self.fresh();
-                self.line(&format!("let (Ok({name}) | Err({name})) = (if {y} > 2 {{ Ok({x}) }} else {{ Err(7_i64) }});"));
+                self.line(&format!(
+                    "let (Ok({name}) | Err({name})) = (if {y} > 2 {{ Ok({x}) }} else {{ Err(7_i64) }});"
+                ));
                 self.see(&name, Type::Int, false);
                 true
             }
@@ -81,16 +85,22 @@ impl Writer {
 
     /// The scrutinee is a variable, of which only numbers are copied.
     fn of_a_place(&mut self, points: bool, depth: usize) -> bool {
-        let Some(form) = self.readable(Type::Shape) else { return false };
+        let Some(form) = self.readable(Type::Shape) else {
+            return false;
+        };
         self.lock(&form);
         let guard = self.guard(points, "x > 0");
         self.unlock();
         let mutable_arms = self.random.one_in(2);
         self.block(&format!("match {form}"), "", |this| {
-            this.block(&format!("Shape::Line(x, _) | Shape::Frame {{ h: (_, x), .. }} if {guard} =>"), "", |this| {
-                this.see("x", Type::Int, false);
-                this.statements(depth + 1);
-            });
+            this.block(
+                &format!("Shape::Line(x, _) | Shape::Frame {{ h: (_, x), .. }} if {guard} =>"),
+                "",
+                |this| {
+                    this.see("x", Type::Int, false);
+                    this.statements(depth + 1);
+                },
+            );
             this.block("Shape::Frame { w, h: (x @ 1.., _) } =>", "", |this| {
                 this.see("w", Type::Int, false);
                 this.see("x", Type::Int, false);

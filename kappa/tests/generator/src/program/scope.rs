@@ -75,12 +75,20 @@ impl Writer {
 
     /// The numbers in `scope` of what is not shadowed.
     fn visible(&self) -> Vec<usize> {
-        let shadowed = |at: usize| self.scope[at + 1..].iter().any(|later| later.name == self.scope[at].name);
+        let shadowed = |at: usize| {
+            self.scope[at + 1..]
+                .iter()
+                .any(|later| later.name == self.scope[at].name)
+        };
         (0..self.scope.len()).filter(|at| !shadowed(*at)).collect()
     }
 
     fn choose(&mut self, wanted: impl Fn(&Self, &Variable) -> bool) -> Option<usize> {
-        let found: Vec<usize> = self.visible().into_iter().filter(|at| wanted(self, &self.scope[*at])).collect();
+        let found: Vec<usize> = self
+            .visible()
+            .into_iter()
+            .filter(|at| wanted(self, &self.scope[*at]))
+            .collect();
         match found.len() {
             0 => None,
             length => Some(found[self.random.below(length)]),
@@ -99,7 +107,9 @@ impl Writer {
 
     /// A variable of the type that methods can change.
     pub(super) fn changeable(&mut self, ty: Type) -> Option<String> {
-        let at = self.choose(|this, variable| variable.ty == ty && variable.whole && variable.mutable && this.is_free(variable))?;
+        let at = self.choose(|this, variable| {
+            variable.ty == ty && variable.whole && variable.mutable && this.is_free(variable)
+        })?;
         Some(self.scope[at].name.clone())
     }
 

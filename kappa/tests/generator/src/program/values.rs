@@ -4,7 +4,15 @@ use super::scope::{Kind, Type};
 use super::{Theme, Writer};
 
 /// What makes values of the types with serde's attributes.
-const SAVED: [&str; 7] = ["skips", "untagged", "tagged", "adjacent", "flat", "transparent", "converted"];
+const SAVED: [&str; 7] = [
+    "skips",
+    "untagged",
+    "tagged",
+    "adjacent",
+    "flat",
+    "transparent",
+    "converted",
+];
 
 impl Writer {
     /// Declares what a theme works on.
@@ -66,24 +74,32 @@ impl Writer {
                 self.declare(Type::List, &format!("vec![{value}, 5, a]"));
             }
             2 => {
-                let Some(list) = self.changeable(Type::List) else { return false };
+                let Some(list) = self.changeable(Type::List) else {
+                    return false;
+                };
                 let op = self.random.of(&["=", "^=", "|="]);
                 let index = self.random.below(4);
                 self.line(&format!("{list}[at3({index})] {op} {value};"));
             }
             3 => {
-                let Some(array) = self.changeable(Type::Array) else { return false };
+                let Some(array) = self.changeable(Type::Array) else {
+                    return false;
+                };
                 let index = self.expression(1);
                 let op = self.random.of(&["=", "^=", "&="]);
                 self.line(&format!("{array}[at({index})] {op} {value};"));
             }
             4 => {
-                let Some(cursor) = self.changeable(Type::Cursor) else { return false };
+                let Some(cursor) = self.changeable(Type::Cursor) else {
+                    return false;
+                };
                 let op = self.random.of(&["=", "^="]);
                 self.line(&format!("{cursor}.at {op} {value};"));
             }
             _ => {
-                let Some(array) = self.changeable(Type::Array) else { return false };
+                let Some(array) = self.changeable(Type::Array) else {
+                    return false;
+                };
                 self.line(&format!("({array}[0], {array}[3]) = ({array}[3], {value});"));
             }
         }
@@ -101,17 +117,23 @@ impl Writer {
                 self.line(&format!("let {name} = tok({number});"));
             }
             3 => {
-                let Some(token) = self.movable(Type::Token) else { return false };
+                let Some(token) = self.movable(Type::Token) else {
+                    return false;
+                };
                 self.line(&format!("drop({token});"));
             }
             4 => {
-                let Some(token) = self.movable(Type::Token) else { return false };
+                let Some(token) = self.movable(Type::Token) else {
+                    return false;
+                };
                 let condition = self.condition(1);
                 self.line(&format!("if {condition} {{ drop({token}); }}"));
             }
             5 => {
                 // The value is computed before the old one is dropped.
-                let Some(token) = self.assign(Type::Token) else { return false };
+                let Some(token) = self.assign(Type::Token) else {
+                    return false;
+                };
                 let value = match self.quiet == 0 && self.random.one_in(2) {
                     true => format!("cx.call(token({number})).await"),
                     false => format!("tok({number})"),
@@ -124,7 +146,9 @@ impl Writer {
                 self.declare(Type::Pair, &value);
             }
             8 => {
-                let Some(pair) = self.movable(Type::Pair) else { return false };
+                let Some(pair) = self.movable(Type::Pair) else {
+                    return false;
+                };
                 match self.random.below(4) {
                     0 => {
                         self.line(&format!("drop({pair}.right);"));
@@ -143,7 +167,9 @@ impl Writer {
                 }
             }
             9 => {
-                let Some(pair) = self.changeable(Type::Pair) else { return false };
+                let Some(pair) = self.changeable(Type::Pair) else {
+                    return false;
+                };
                 self.line(&format!("{pair}.left = tok({number});"));
             }
             10 => {
@@ -151,9 +177,17 @@ impl Writer {
                 self.declare(Type::Tokens, &value);
             }
             11 => {
-                let Some(tokens) = self.movable(Type::Tokens) else { return false };
+                let Some(tokens) = self.movable(Type::Tokens) else {
+                    return false;
+                };
                 let name = self.random.of(&["_t", "each"]).to_string();
-                self.loop_block(&format!("for {name} in {tokens}"), "", Kind::Plain, &[(&name, Type::Token)], depth);
+                self.loop_block(
+                    &format!("for {name} in {tokens}"),
+                    "",
+                    Kind::Plain,
+                    &[(&name, Type::Token)],
+                    depth,
+                );
             }
             12 => {
                 self.block("", "", |this| {
@@ -168,24 +202,34 @@ impl Writer {
                 self.line(&format!("let {name};"));
                 let outside = self.enter();
                 let one = self.expression(1);
-                self.line(&format!("if {condition} {{ {name} = tok({one}); }} else {{ {name} = tok(2); }}"));
+                self.line(&format!(
+                    "if {condition} {{ {name} = tok({one}); }} else {{ {name} = tok(2); }}"
+                ));
                 self.leave_scope(outside);
                 self.see(&name, Type::Token, false);
             }
             14 => {
-                let Some(token) = self.movable(Type::Token) else { return false };
+                let Some(token) = self.movable(Type::Token) else {
+                    return false;
+                };
                 let head = self.random.of(&["if let Some(_held)", "if let Some(held)"]);
-                self.block(&format!("{head} = Some({token})"), "", |this| this.statements(depth + 1));
+                self.block(&format!("{head} = Some({token})"), "", |this| {
+                    this.statements(depth + 1)
+                });
             }
             15 => {
-                let Some(token) = self.movable(Type::Token) else { return false };
+                let Some(token) = self.movable(Type::Token) else {
+                    return false;
+                };
                 self.block(&format!("match (1, {token})"), "", |this| {
                     this.block("(1, _m) =>", "", |this| this.statements(depth + 1));
                     this.line("_ => {}");
                 });
             }
             _ => {
-                let Some(token) = self.movable(Type::Token) else { return false };
+                let Some(token) = self.movable(Type::Token) else {
+                    return false;
+                };
                 let name = self.fresh();
                 self.line(&format!("let {name} = Some(({token}, {number}));"));
                 self.line(&format!("if let Some((_, n)) = &{name} {{ note(*n); }}"));
@@ -222,7 +266,9 @@ impl Writer {
                 });
             }
             2 => {
-                self.block(&format!("if tok({number}).id() % 2 == 0"), "", |this| this.statements(depth + 1));
+                self.block(&format!("if tok({number}).id() % 2 == 0"), "", |this| {
+                    this.statements(depth + 1)
+                });
             }
             3 => {
                 let mask = self.random.below(4);
@@ -243,7 +289,13 @@ impl Writer {
                 self.see(&name, Type::Int, false);
             }
             _ => {
-                self.loop_block(&format!("for x in 0..few(tok({number}).id())"), "", Kind::Plain, &[("x", Type::Int)], depth);
+                self.loop_block(
+                    &format!("for x in 0..few(tok({number}).id())"),
+                    "",
+                    Kind::Plain,
+                    &[("x", Type::Int)],
+                    depth,
+                );
             }
         }
         true
@@ -256,20 +308,30 @@ impl Writer {
                 self.declare(Type::Record, &format!("rec({number})"));
             }
             1 => {
-                let Some(record) = self.changeable(Type::Record) else { return false };
-                let value = if self.quiet == 0 { format!("cx.call(text({number})).await") } else { format!("format!(\"{{}}\", {number})") };
+                let Some(record) = self.changeable(Type::Record) else {
+                    return false;
+                };
+                let value = if self.quiet == 0 {
+                    format!("cx.call(text({number})).await")
+                } else {
+                    format!("format!(\"{{}}\", {number})")
+                };
                 self.line(&format!("log({record}.name);"));
                 self.line(&format!("{record}.name = {value};"));
             }
             2 => {
-                let Some(record) = self.changeable(Type::Record) else { return false };
+                let Some(record) = self.changeable(Type::Record) else {
+                    return false;
+                };
                 self.lock(&record);
                 let value = self.expression(1);
                 self.unlock();
                 self.line(&format!("{record} = Rec {{ id: {value}, ..{record} }};"));
             }
             3 => {
-                let Some(record) = self.movable(Type::Record) else { return false };
+                let Some(record) = self.movable(Type::Record) else {
+                    return false;
+                };
                 let name = self.fresh();
                 self.line(&format!("let Rec {{ name: {name}, more: (part, x), .. }} = {record};"));
                 self.see(&name, Type::Text, false);
@@ -280,7 +342,9 @@ impl Writer {
                 self.declare(Type::Text, &format!("format!(\"x{{}}\", {number})"));
             }
             5 => {
-                let Some(text) = self.changeable(Type::Text) else { return false };
+                let Some(text) = self.changeable(Type::Text) else {
+                    return false;
+                };
                 self.lock(&text);
                 let value = self.expression(1);
                 self.unlock();
@@ -291,13 +355,17 @@ impl Writer {
                 }
             }
             6 => {
-                let Some(text) = self.movable(Type::Text) else { return false };
+                let Some(text) = self.movable(Type::Text) else {
+                    return false;
+                };
                 let name = self.fresh();
                 self.line(&format!("let {name} = {text};"));
                 self.see(&name, Type::Text, false);
             }
             7 => {
-                let Some(record) = self.changeable(Type::Record) else { return false };
+                let Some(record) = self.changeable(Type::Record) else {
+                    return false;
+                };
                 self.lock(&record);
                 let value = self.expression(1);
                 self.unlock();
@@ -306,7 +374,9 @@ impl Writer {
                 self.see("x", Type::Int, false);
             }
             _ => {
-                let Some(record) = self.movable(Type::Record) else { return false };
+                let Some(record) = self.movable(Type::Record) else {
+                    return false;
+                };
                 self.line(&format!("let name = {record}.name;"));
                 self.see("name", Type::Text, false);
                 self.line(&format!("note({record}.more.1);"));
@@ -327,14 +397,20 @@ impl Writer {
                 }
             }
             2 => {
-                let kept = self.random.of(&["Some", "Ok::<_, String>", "Box::new", "std::sync::Arc::new"]).to_string();
+                let kept = self
+                    .random
+                    .of(&["Some", "Ok::<_, String>", "Box::new", "std::sync::Arc::new"])
+                    .to_string();
                 self.line(&format!("let kept = {kept}({}({number}));", SAVED[kind]));
                 self.point();
                 self.line("log(format!(\"{kept:?}\"));");
             }
             _ => {
                 let other = self.random.below(SAVED.len());
-                self.line(&format!("let kept = vec![({}({number}), {}(a))];", SAVED[kind], SAVED[other]));
+                self.line(&format!(
+                    "let kept = vec![({}({number}), {}(a))];",
+                    SAVED[kind], SAVED[other]
+                ));
                 self.point();
                 self.line("log(format!(\"{kept:?}\"));");
             }
@@ -352,16 +428,28 @@ impl Writer {
                 self.declare(Type::Range, &format!("few({number})..4_i64"));
             }
             2 | 3 => {
-                let ty = if self.random.one_in(3) { Type::Range } else { Type::Inclusive };
+                let ty = if self.random.one_in(3) {
+                    Type::Range
+                } else {
+                    Type::Inclusive
+                };
                 let Some(range) = self.changeable(ty) else { return false };
                 let name = self.fresh();
                 if name == range {
                     return false;
                 }
-                self.loop_block(&format!("while let Some({name}) = {range}.next()"), "", Kind::Plain, &[(&name, Type::Int)], depth);
+                self.loop_block(
+                    &format!("while let Some({name}) = {range}.next()"),
+                    "",
+                    Kind::Plain,
+                    &[(&name, Type::Int)],
+                    depth,
+                );
             }
             _ => {
-                let Some(range) = self.readable(Type::Inclusive) else { return false };
+                let Some(range) = self.readable(Type::Inclusive) else {
+                    return false;
+                };
                 self.line(&format!("trace.extend([*{range}.start(), *{range}.end()]);"));
             }
         }
@@ -381,15 +469,29 @@ impl Writer {
                 format!("for (key, v0) in std::collections::BTreeMap::from([({x}, {y}), (4, 5)])"),
                 vec![("key", Type::Int), ("v0", Type::Int)],
             ),
-            3 => (format!("for v1 in std::collections::VecDeque::from([{x}, {y}])"), vec![("v1", Type::Int)]),
+            3 => (
+                format!("for v1 in std::collections::VecDeque::from([{x}, {y}])"),
+                vec![("v1", Type::Int)],
+            ),
             4 => (
-                format!("for (_, part) in vec![{x}, {y}].into_iter().zip([String::from(\"p\"), String::from(\"q\")]).collect::<Vec<_>>()"),
+                format!(
+                    "for (_, part) in vec![{x}, {y}].into_iter().zip([String::from(\"p\"), String::from(\"q\")]).collect::<Vec<_>>()"
+                ),
                 vec![("part", text)],
             ),
-            5 => (format!("for Rec {{ name, id, .. }} in [rec({x}), rec({y})]"), vec![("name", text), ("id", Type::Int)]),
-            6 => (format!("for v0 in std::collections::BTreeSet::from([{x}, {y}])"), vec![("v0", Type::Int)]),
+            5 => (
+                format!("for Rec {{ name, id, .. }} in [rec({x}), rec({y})]"),
+                vec![("name", text), ("id", Type::Int)],
+            ),
+            6 => (
+                format!("for v0 in std::collections::BTreeSet::from([{x}, {y}])"),
+                vec![("v0", Type::Int)],
+            ),
             7 => (format!("for v2 in named({x})"), vec![]),
-            _ => (format!("for each in vec![tok({x}), tok({y})]"), vec![("each", Type::Token)]),
+            _ => (
+                format!("for each in vec![tok({x}), tok({y})]"),
+                vec![("each", Type::Token)],
+            ),
         };
         self.loop_block(&head, "", Kind::Plain, &pattern, depth);
         true
@@ -404,14 +506,18 @@ impl Writer {
                 self.see("v2", Type::Int, false);
             }
             1 => {
-                self.line(&format!("let v0 = {{ #[cfg(any())] let x = 5_i64; let x = {number}; x ^ 1 }};"));
+                self.line(&format!(
+                    "let v0 = {{ #[cfg(any())] let x = 5_i64; let x = {number}; x ^ 1 }};"
+                ));
                 self.see("v0", Type::Int, false);
             }
             2 => {
                 self.labels += 1;
                 let name = format!("{}{}", self.random.of(&["LIMIT", "limit"]), self.labels);
                 self.line(&format!("const {name}: i64 = 3;"));
-                self.line(&format!("trace.push(match {number} {{ {name} => 1, N if N > {name} => N, _ => {name} }});"));
+                self.line(&format!(
+                    "trace.push(match {number} {{ {name} => 1, N if N > {name} => N, _ => {name} }});"
+                ));
             }
             3 => {
                 let inside = self.expression(0);
@@ -430,13 +536,17 @@ impl Writer {
                 self.line(&format!("trace.push({name} {{ x: {number} }}.x);"));
             }
             5 => {
-                let Some(name) = self.changeable(Type::Int) else { return false };
+                let Some(name) = self.changeable(Type::Int) else {
+                    return false;
+                };
                 self.line(&format!("let change = &mut {name};"));
                 let mask = self.random.below(50);
                 self.line(&format!("*change ^= {mask};"));
             }
             6 => {
-                let Some(name) = self.readable(Type::Int) else { return false };
+                let Some(name) = self.readable(Type::Int) else {
+                    return false;
+                };
                 let condition = self.condition(1);
                 self.line(&format!("let chosen = if {condition} {{ &a }} else {{ &{name} }};"));
                 self.line("note(*chosen);");
@@ -469,7 +579,9 @@ impl Writer {
             _ => {
                 self.line("use std::fmt::Write as _;");
                 self.line("let mut text = String::new();");
-                self.line(&format!("write!(text, \"{{{name}}} {{}}\", {number}).unwrap_or_default();"));
+                self.line(&format!(
+                    "write!(text, \"{{{name}}} {{}}\", {number}).unwrap_or_default();"
+                ));
                 self.line("log(text);");
             }
         }
@@ -493,7 +605,9 @@ impl Writer {
                 self.line(&format!("note({value});"));
                 self.line("log(cx.wait(&task).await.unwrap_or_default());");
             }
-            _ => self.line(&format!("cx.sleep(std::time::Duration::from_secs(at({number}) as u64)).await;")),
+            _ => self.line(&format!(
+                "cx.sleep(std::time::Duration::from_secs(at({number}) as u64)).await;"
+            )),
         }
         true
     }

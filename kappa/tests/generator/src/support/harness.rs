@@ -173,7 +173,8 @@ pub struct Outcome {
 impl Outcome {
     fn expect<T: PartialEq + Debug>(&mut self, when: &str, what: &str, got: &T, expected: &T) {
         if got != expected {
-            self.problems.push(format!("{when}: {what} {got:?} instead of {expected:?}"));
+            self.problems
+                .push(format!("{when}: {what} {got:?} instead of {expected:?}"));
         }
     }
 }
@@ -208,7 +209,9 @@ where
     F::Value: Debug,
 {
     let mut outcome = Outcome::default();
-    let expected = expected.map(Bytes::from).map_err(|message| format!("failed: {message}"));
+    let expected = expected
+        .map(Bytes::from)
+        .map_err(|message| format!("failed: {message}"));
     let (function, arguments) = match call.into_spec_bytes() {
         Ok(spec) => spec,
         Err(cause) => {
@@ -229,13 +232,23 @@ where
     };
     let (harness, end, direct, history) = straight(false);
     outcome.expect("straight", "the end is", &end, &WorkerEnd::Returned);
-    outcome.expect("straight", "the result is", &show::<F::Value>(&direct), &show::<F::Value>(&expected));
+    outcome.expect(
+        "straight",
+        "the result is",
+        &show::<F::Value>(&direct),
+        &show::<F::Value>(&expected),
+    );
     if let Some(happened) = &happened {
         outcome.expect("straight", "what happened is", &history, happened);
     }
     let (_, _, without, history_without) = straight(true);
     let when = "without the checkpoints that are due";
-    outcome.expect(when, "the result is", &show::<F::Value>(&without), &show::<F::Value>(&direct));
+    outcome.expect(
+        when,
+        "the result is",
+        &show::<F::Value>(&without),
+        &show::<F::Value>(&direct),
+    );
     if happened.is_some() {
         outcome.expect(when, "what happened is", &history_without, &history);
     }
@@ -260,7 +273,12 @@ where
         outcome.expect(&when, "the end is", &end, &WorkerEnd::Returned);
         let (got, expected) = (again.result(task), harness.result(task));
         if task == TaskId::ROOT {
-            outcome.expect(&when, "the result is", &show::<F::Value>(&got), &show::<F::Value>(&expected));
+            outcome.expect(
+                &when,
+                "the result is",
+                &show::<F::Value>(&got),
+                &show::<F::Value>(&expected),
+            );
         } else {
             outcome.expect(&when, "the result is", &got, &expected);
         }

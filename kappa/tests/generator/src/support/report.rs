@@ -20,7 +20,10 @@ pub fn count(checkpoints: usize) {
 /// Runs each program in a thread of its own, beginning with the one whose number is the first argument of the process. Before each a line
 /// `{"begins": name}`, after it one with `name`, `checkpoints` and the `problem`, if there is one.
 pub fn report(programs: &[(&str, fn())]) {
-    let first = std::env::args().nth(1).and_then(|number| number.parse().ok()).unwrap_or(0);
+    let first = std::env::args()
+        .nth(1)
+        .and_then(|number| number.parse().ok())
+        .unwrap_or(0);
     std::panic::set_hook(Box::new(|_| {}));
     for (name, check) in programs.iter().skip(first).copied() {
         say(&serde_json::json!({ "begins": name }));
@@ -48,5 +51,7 @@ fn say(line: &serde_json::Value) {
 
 fn words(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().map(String::as_str);
-    text.or(panic.downcast_ref::<&str>().copied()).unwrap_or("a panic without words").to_string()
+    text.or(panic.downcast_ref::<&str>().copied())
+        .unwrap_or("a panic without words")
+        .to_string()
 }

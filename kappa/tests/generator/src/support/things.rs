@@ -121,7 +121,10 @@ pub fn shape(number: i64) -> Shape {
     match number.rem_euclid(5) {
         0 => Shape::Dot,
         1 => Shape::Line(number, number ^ 2),
-        2 => Shape::Frame { w: number, h: (number & 3, number >> 2) },
+        2 => Shape::Frame {
+            w: number,
+            h: (number & 3, number >> 2),
+        },
         3 => Shape::Named(format!("s{number}"), Some(number ^ 1)),
         _ => Shape::Named(format!("n{number}"), None),
     }
@@ -157,7 +160,8 @@ pub fn few(x: i64) -> i64 {
 }
 
 pub fn weigh(text: &str, by: i64) -> i64 {
-    text.bytes().fold(by, |sum, byte| sum.wrapping_mul(31) ^ i64::from(byte))
+    text.bytes()
+        .fold(by, |sum, byte| sum.wrapping_mul(31) ^ i64::from(byte))
 }
 
 pub fn apply(f: impl Fn(i64) -> i64, x: i64) -> i64 {
@@ -188,7 +192,11 @@ pub enum Untagged {
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Tagged {
     NothingAtAll,
-    Some { value: i64, #[serde(default)] name: String },
+    Some {
+        value: i64,
+        #[serde(default)]
+        name: String,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -253,7 +261,10 @@ pub fn untagged(x: i64) -> Untagged {
 pub fn tagged(x: i64) -> Tagged {
     match x.rem_euclid(2) {
         0 => Tagged::NothingAtAll,
-        _ => Tagged::Some { value: x, name: format!("g{x}") },
+        _ => Tagged::Some {
+            value: x,
+            name: format!("g{x}"),
+        },
     }
 }
 
@@ -261,7 +272,10 @@ pub fn adjacent(x: i64) -> Adjacent {
     match x.rem_euclid(3) {
         0 => Adjacent::Nothing,
         1 => Adjacent::Value(x),
-        _ => Adjacent::Both { left: x, right: format!("a{x}") },
+        _ => Adjacent::Both {
+            left: x,
+            right: format!("a{x}"),
+        },
     }
 }
 
