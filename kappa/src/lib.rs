@@ -30,6 +30,7 @@ pub mod continuation;
 pub mod coordinator;
 #[cfg(feature = "aws")]
 mod deploy;
+mod disk;
 pub mod error;
 #[doc = include_str!("../README.md")]
 pub mod guide {}
@@ -39,6 +40,7 @@ pub mod link;
 pub mod metrics;
 pub mod platform;
 pub mod prelude;
+mod program;
 pub mod protocol;
 pub mod record;
 mod replicas;

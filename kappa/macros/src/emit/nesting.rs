@@ -216,7 +216,8 @@ impl Emitter<'_> {
         });
         let unneeded = &self.graph.unneeded[arm];
         let held = self.held();
-        let put_back = place.pieces.iter().map(|&(first, _)| {
+        let goes_on = place.pieces.iter().filter(|&&(first, _)| self.in_scope(first, arm));
+        let put_back = goes_on.map(|&(first, _)| {
             let piece = self.piece(first);
             quote!(#held.put_back(#piece);)
         });

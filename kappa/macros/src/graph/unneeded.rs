@@ -93,17 +93,13 @@ pub(super) fn find(
             targets.sort_unstable();
             targets.dedup();
             for target in targets {
-                let binds = match blocks[id].end {
-                    End::Point { .. } => Vec::new(),
-                    _ => blocks[id].declared_for(target),
-                };
-                if binds.is_empty() {
-                    changed |= join(&mut states[target], &after);
-                } else {
-                    let mut after = after.clone();
-                    after.extend(binds.into_iter().map(|var| (var, State::Whole)));
-                    changed |= join(&mut states[target], &after);
+                let mut there = after.clone();
+                if !matches!(blocks[id].end, End::Point { .. }) {
+                    there.extend(blocks[id].declared_for(target).into_iter().map(|var| (var, State::Whole)));
                 }
+                // Another pass of a loop declares its variables anew.
+                there.retain(|&var, _| names.encloses(names.bindings[var].scope, blocks[target].scope));
+                changed |= join(&mut states[target], &there);
             }
         }
     }
@@ -111,8 +107,7 @@ pub(super) fn find(
         let mut unneeded = Unneeded::default();
         for (&var, state) in states[id].iter().flatten() {
             let binding = &names.bindings[var];
-            let is_open = names.encloses(binding.scope, blocks[id].scope);
-            if binding.temporary || binding.shared.is_some() || !is_open || live_in[id].contains(&var) {
+            if binding.temporary || binding.shared.is_some() || live_in[id].contains(&var) {
                 continue;
             }
             match state {

@@ -17,7 +17,7 @@ use std::time::Duration;
 mod diagnostics;
 
 /// A program that takes longer does not end.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// What became of a program.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -346,11 +346,9 @@ pub fn invalid(toolchain: &Toolchain, folder: &Path, programs: &[Case]) -> anyho
 fn refused_when_run(problem: &str) -> Option<String> {
     let (_, straight) = problem.split_once("straight: the result is \"Err(cannot be continued: ")?;
     let (reason, _) = straight.split_once(")\" instead of ")?;
-    let (_, cause) = reason.split_once("cannot be saved: ")?;
-    Some(format!(
-        "when it is run: a value cannot be saved: {}",
-        cause.replace("\\\"", "\"")
-    ))
+    // Without the names of the program, so that equal reasons are one.
+    let at = ["cannot be saved", "would not come back"].iter().find_map(|words| reason.find(words))?;
+    Some(format!("when it is run: a value {}", reason[at..].replace("\\\"", "\"")))
 }
 
 /// Compiles and runs programs in batches of `size`, `jobs` at a time, and says of each what became of it. `progress` is told how many are done.

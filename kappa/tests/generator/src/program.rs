@@ -93,8 +93,8 @@ pub mod without {
 
     /// None.
     pub const NONE: [Theme; 0] = [];
-    /// Themes with programs that differ today.
-    pub const NOT_YET: [Theme; 4] = [Theme::Order, Theme::Tokens, Theme::Temporaries, Theme::Guards];
+    /// Themes of which programs differ today: destructors run earlier than Rust runs them, and an exhausted inclusive range shows another end.
+    pub const NOT_YET: [Theme; 4] = [Theme::Tokens, Theme::Temporaries, Theme::Ranges, Theme::Collections];
 }
 
 /// The program of a seed, with the name `pSEED`.
@@ -160,7 +160,7 @@ impl Writer {
 
     fn body(&mut self) {
         self.line("let mut trace: Vec<i64> = vec![];");
-        self.line("let mut fuel = 24_i64;");
+        self.line("let mut fuel = 10_i64;");
         if self.recursive.is_some() {
             let stop = if self.fallible {
                 "return Ok(vec![b]);"
