@@ -153,8 +153,9 @@ impl Emitter<'_> {
                     let guard = choice.guard.as_ref().map(|guard| quote!(if #guard));
                     let code = self.jump(choice.target, place, &choice.binds);
                     // A variable that only the guard uses is not unused.
-                    let allow = guard.as_ref().map(|_| quote!(#[allow(unused_variables)]));
-                    quote!(#allow #pattern #guard => { #code })
+                    let binds = choice.binds.iter().map(|&var| &self.bindings[var].ident);
+                    let used = guard.as_ref().map(|_| quote!(#(_ = &#binds;)*));
+                    quote!(#pattern #guard => { #used #code })
                 });
                 quote!(match #scrutinee { #(#choices)* })
             }
