@@ -355,3 +355,13 @@ async fn at_most_so_many_invocations_run_at_once_as_were_asked_for() {
     }
     assert!(most <= 3, "{most} at once"); // The first may have been counted twice.
 }
+
+#[tokio::test]
+async fn of_many_values_in_one_call_what_is_too_much_for_a_message_goes_through_the_store() {
+    let kappa = kappa().await;
+    let handle = kappa.start(many_at_once(400, 60 << 10)).await.expect("started");
+    assert_eq!(handle.wait().await.expect("a result"), 400);
+    // 24 MB, of which 16 are carried.
+    let puts = handle.stats().used.workers.puts;
+    assert!((100..200).contains(&puts), "{puts} objects");
+}

@@ -318,6 +318,20 @@ pub async fn is_innocent(cx: &mut Context, others: u64) -> Result<u64> {
     Ok(cx.wait_all(&hogs).await?.into_iter().sum())
 }
 
+/// Puts many items into a queue by one call, each of which a message could carry.
+#[kappa::task]
+pub async fn many_at_once(cx: &mut Context, items: u64, length: u64) -> Result<u64> {
+    let queue = cx.queue(items as usize).await;
+    cx.enqueue_all(&queue, (0..items).map(|item| vec![item as u8; length as usize])).await;
+    cx.close(&queue).await;
+    let mut taken = 0;
+    while let Some(item) = cx.dequeue(&queue).await {
+        anyhow::ensure!(item == vec![taken as u8; length as usize], "item {taken} is another");
+        taken += 1;
+    }
+    Ok(taken)
+}
+
 /// Never yields.
 #[kappa::task]
 pub async fn never_yields(_cx: &mut Context) -> u64 {

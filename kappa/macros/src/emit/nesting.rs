@@ -152,7 +152,9 @@ impl Emitter<'_> {
                     let pattern = &choice.pattern;
                     let guard = choice.guard.as_ref().map(|guard| quote!(if #guard));
                     let code = self.jump(choice.target, place, &choice.binds);
-                    quote!(#pattern #guard => { #code })
+                    // A variable that only the guard uses is not unused.
+                    let allow = guard.as_ref().map(|_| quote!(#[allow(unused_variables)]));
+                    quote!(#allow #pattern #guard => { #code })
                 });
                 quote!(match #scrutinee { #(#choices)* })
             }
