@@ -38,6 +38,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
+/// A call carries so many bytes of payloads itself; the rest goes through the store, except what is [`SHORT`].
+const MOST_INLINE: usize = 16 << 20;
+
+/// What is always sent in the message, in bytes.
+const SHORT: usize = 128;
+
 /// What a task sees of the system: its operations, and who it is.
 pub struct Context {
     run: RunId,
@@ -54,6 +60,8 @@ pub struct Context {
     due: Due,
     /// How many idempotency keys this task has handed out, over all incarnations.
     keys: AtomicU64,
+    /// How many bytes of payloads the call that is being made carries itself.
+    inline: usize,
     /// Length of the last continuation: the next one will be about as long.
     last_length: usize,
     /// What is left of the stack that is being rebuilt, and the answer for its innermost frame.
@@ -113,6 +121,7 @@ impl Context {
             due: Due::new(watch.clone(), invocation.time_limit, leave_at),
             watch,
             keys: AtomicU64::new(0),
+            inline: 0,
             last_length: 0,
             rebuilding: None,
             stop: Some(stop),
@@ -311,8 +320,20 @@ impl Context {
 
     /// Bytes as they are sent: those that are too long for a message go into the store.
     async fn payload(&mut self, what: &str, bytes: impl Into<Bytes>) -> Payload {
-        match put(&*self.store, self.run, self.task, what, bytes).await {
-            Ok(payload) => payload,
+        let bytes = bytes.into();
+        let left = MOST_INLINE.saturating_sub(self.inline);
+        let longest = match bytes.len() {
+            // An object of its own for each of these would be no help.
+            0..=SHORT => SHORT,
+            _ => left.min(Payload::INLINE_LIMIT),
+        };
+        match put(&*self.store, self.run, self.task, what, bytes, longest).await {
+            Ok(payload) => {
+                if let Payload::Inline(bytes) = &payload {
+                    self.inline += bytes.len();
+                }
+                payload
+            }
             Err(cause) => self.end(Stop::Break(cause)).await,
         }
     }
@@ -336,9 +357,10 @@ async fn put(
     task: TaskId,
     what: &str,
     bytes: impl Into<Bytes>,
+    longest: usize,
 ) -> Result<Payload, String> {
     let bytes = bytes.into();
-    if bytes.len() <= Payload::INLINE_LIMIT {
+    if bytes.len() <= longest {
         return Ok(Payload::Inline(bytes));
     }
     let length = bytes.len() as u64;

@@ -30,6 +30,7 @@ pub mod continuation;
 pub mod coordinator;
 #[cfg(feature = "aws")]
 mod deploy;
+mod disk;
 pub mod error;
 #[doc = include_str!("../README.md")]
 pub mod guide {}
@@ -39,6 +40,7 @@ pub mod link;
 pub mod metrics;
 pub mod platform;
 pub mod prelude;
+mod program;
 pub mod protocol;
 pub mod record;
 mod replicas;
@@ -124,15 +126,16 @@ pub mod __private {
     pub use crate::context::{Context, Kind, Operation, Shared};
     pub use crate::continuation::borrowed::{NotBorrowed, probe};
     pub use crate::continuation::generated::{Witness, in_place};
-    use crate::continuation::save_and_read_back;
     pub use crate::continuation::held::{self, Held};
+    use crate::continuation::save_and_read_back;
     pub use crate::continuation::{
-        CopyOperand, Entry, Frame, Function, IntoResumable, Operand, Pending, PlaceOperand, Reader, ResumableIterator, Save, SaveInLoop, Unsaved, Writer,
+        CopyOperand, Entry, Frame, Function, IntoResumable, Operand, Pending, PlaceOperand, Reader, ResumableIterator,
+        Save, SaveInLoop, Unsaved, Writer,
     };
     pub use crate::error::Failed;
-    pub use kappa_macros::{ConfiguredTask, removed};
     pub use crate::task::{Registration, Returned, Sendable, TaskCall, TaskFunction};
     pub use inventory;
+    pub use kappa_macros::{ConfiguredTask, removed};
 
     /// Takes a live variable out of its slot. It has a value: a block takes out what is live at its start, and every block that leads to it has put that back.
     #[inline]
@@ -161,17 +164,6 @@ pub mod __private {
     pub fn save_in_loop<T: SaveInLoop>(slot: &Option<T>, to: &mut Writer, what: &str) -> Result<(), Unsaved> {
         save(slot, to, what)
     }
-
-    /// What an ordinary `.await` waits for passes here, so that the words for what is no future are ours.
-    #[inline]
-    pub fn awaited<F: Awaitable>(future: F) -> F::IntoFuture {
-        future.into_future()
-    }
-
-    /// What `.await` takes.
-    pub trait Awaitable: IntoFuture {}
-
-    impl<F: IntoFuture> Awaitable for F {}
 
     /// Says at the right place if a type cannot be sent.
     pub const fn sendable<T: Sendable>() {}

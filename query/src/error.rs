@@ -145,3 +145,41 @@ impl From<DataFusionError> for QueryError {
 pub fn innermost_message(error: &DataFusionError) -> String {
     error.find_root().strip_backtrace()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use datafusion::arrow::error::ArrowError;
+    use std::io;
+    use std::sync::Arc;
+
+    /// What a run makes of a task that returns this.
+    fn needs_repair(error: impl Into<kappa::Error>) -> Option<String> {
+        kappa::error::Failed::from(error.into()).needs_repair
+    }
+
+    #[test]
+    fn a_disk_that_is_full_while_rows_are_spilled_fails_no_query_whatever_library_says_so() {
+        let full = || io::Error::from_raw_os_error(28);
+        let arrow = || ArrowError::IoError("cannot spill".to_owned(), full());
+        let errors = [
+            DataFusionError::IoError(full()),
+            DataFusionError::ArrowError(Box::new(arrow()), None),
+            DataFusionError::External(Box::new(full())),
+            DataFusionError::External(Box::new(arrow())),
+            DataFusionError::IoError(full()).context("while sorting"),
+            DataFusionError::Shared(Arc::new(DataFusionError::IoError(full()))),
+        ];
+        for error in errors {
+            let shown = format!("{error:?}");
+            let said = needs_repair(QueryError::from(error));
+            assert!(said.is_some_and(|said| said.contains("No space left")), "{shown}");
+        }
+        assert!(needs_repair(DataFusionError::IoError(full())).is_some());
+        assert_eq!(
+            needs_repair(DataFusionError::IoError(io::ErrorKind::NotFound.into())),
+            None
+        );
+        assert_eq!(needs_repair(QueryError::unsupported("x", "y")), None);
+    }
+}

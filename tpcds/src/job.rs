@@ -117,6 +117,8 @@ fn can_go_on(error: &anyhow::Error) -> bool {
                 | RunError::Platform { .. }
                 | RunError::WrongProgram { .. }
                 | RunError::NeedsRepair { .. }
+                | RunError::OtherProgram { .. }
+                | RunError::Broken { .. }
                 | RunError::Interrupted { .. }
         ),
         _ => false,

@@ -12,11 +12,15 @@ use syn::{Expr, Item, ItemEnum, ItemFn, Result, Stmt};
 pub(crate) fn is_conditional(function: TokenStream) -> bool {
     let mut after_hash_sign = false;
     function.into_iter().any(|tree| {
-        let was_after = std::mem::replace(&mut after_hash_sign, matches!(&tree, TokenTree::Punct(punct) if punct.as_char() == '#'));
+        let was_after = std::mem::replace(
+            &mut after_hash_sign,
+            matches!(&tree, TokenTree::Punct(punct) if punct.as_char() == '#'),
+        );
         match tree {
             TokenTree::Group(group) => {
                 let first = group.stream().into_iter().next();
-                let is_cfg = |tree: TokenTree| matches!(tree, TokenTree::Ident(ident) if ident == "cfg" || ident == "cfg_attr");
+                let is_cfg =
+                    |tree: TokenTree| matches!(tree, TokenTree::Ident(ident) if ident == "cfg" || ident == "cfg_attr");
                 (was_after && first.is_some_and(is_cfg)) || is_conditional(group.stream())
             }
             _ => false,
@@ -44,8 +48,14 @@ pub(crate) fn evaluate(function: TokenStream, auto: bool) -> TokenStream {
 pub(crate) fn evaluated(packed: TokenStream) -> Result<Option<(ItemFn, bool)>> {
     let packed: ItemEnum = syn::parse2(packed)?;
     let auto = packed.attrs.iter().any(|attr| attr.path().is_ident("kappa_auto"));
-    let value = packed.variants.into_iter().next().and_then(|variant| variant.discriminant);
-    let Some((_, Expr::Block(block))) = value else { return Ok(None) };
+    let value = packed
+        .variants
+        .into_iter()
+        .next()
+        .and_then(|variant| variant.discriminant);
+    let Some((_, Expr::Block(block))) = value else {
+        return Ok(None);
+    };
     Ok(block.block.stmts.into_iter().find_map(|stmt| match stmt {
         Stmt::Item(Item::Fn(function)) => Some((function, auto)),
         _ => None,
@@ -58,14 +68,34 @@ mod tests {
 
     #[test]
     fn a_condition_is_seen_wherever_it_stands() {
-        assert!(is_conditional(quote!(async fn f() { if x { #[cfg(windows)] return; } })));
-        assert!(is_conditional(quote!(async fn f(#[cfg_attr(all(), allow(unused))] x: u32) {})));
-        assert!(!is_conditional(quote!(#[allow(unused)] async fn f() { if cfg!(windows) { vec![cfg] } })));
+        assert!(is_conditional(quote!(
+            async fn f() {
+                if x {
+                    #[cfg(windows)]
+                    return;
+                }
+            }
+        )));
+        assert!(is_conditional(quote!(
+            async fn f(#[cfg_attr(all(), allow(unused))] x: u32) {}
+        )));
+        assert!(!is_conditional(quote!(
+            #[allow(unused)]
+            async fn f() {
+                if cfg!(windows) {
+                    vec![cfg]
+                }
+            }
+        )));
     }
 
     #[test]
     fn a_function_comes_back_as_it_was_packed() {
-        let function = quote!(async fn f(x: u32) -> u32 { x });
+        let function = quote!(
+            async fn f(x: u32) -> u32 {
+                x
+            }
+        );
         let mut packed: ItemEnum = syn::parse2(evaluate(function.clone(), true)).unwrap();
         packed.attrs.retain(|attr| attr.path().is_ident("kappa_auto"));
         let (back, auto) = evaluated(quote!(#packed)).unwrap().unwrap();

@@ -142,7 +142,10 @@ impl<'a> Emitter<'a> {
         let mut shadowed = Vars::new();
         for vars in by_name.values().filter(|vars| vars.len() > 1) {
             for (at, &outer) in vars.iter().enumerate() {
-                let is_shadowed = |&inner: &Var| self.names.encloses(self.bindings[outer].scope, self.bindings[inner].scope);
+                let is_shadowed = |&inner: &Var| {
+                    self.names
+                        .encloses(self.bindings[outer].scope, self.bindings[inner].scope)
+                };
                 if vars[at + 1..].iter().any(is_shadowed) {
                     shadowed.insert(outer);
                 }
@@ -152,7 +155,8 @@ impl<'a> Emitter<'a> {
     }
 
     fn in_scope(&self, var: Var, at: BlockId) -> bool {
-        self.names.encloses(self.bindings[var].scope, self.graph.blocks[at].scope)
+        self.names
+            .encloses(self.bindings[var].scope, self.graph.blocks[at].scope)
     }
 
     /// The outermost block whose code must not be around another one: it declares a variable whose scope has ended there.
@@ -301,6 +305,14 @@ impl<'a> Emitter<'a> {
             let (slot, ident) = (self.slot(var), &self.bindings[var].ident);
             quote!(#slot = ::core::option::Option::Some(#ident);)
         });
+        let unneeded = parameters
+            .iter()
+            .filter(|var| self.graph.unneeded[ENTRY].whole.contains(var))
+            .map(|&var| {
+                let (ident, witness, held, number) =
+                    (&self.bindings[var].ident, self.witness(var), self.held(), var as u32);
+                quote!((&&&&&&&&#witness.probe()).kind().hold(#ident, #number, &mut #held);)
+            });
         let last_point = self.points as u32;
         let probes = self.probes();
         let cx = self.cx;
@@ -324,6 +336,7 @@ impl<'a> Emitter<'a> {
                 ::kappa::__private::Entry::Begin((#(#parameter_names,)*)) => {
                     #parameter_types
                     #(#parameters_to_slots)*
+                    #(#unneeded)*
                     0
                 }
                 ::kappa::__private::Entry::Resume => {

@@ -7,6 +7,7 @@ mod resolver;
 
 use proc_macro2::{Ident, Span, TokenStream};
 use resolver::Resolver;
+pub(crate) use resolver::borrows;
 use std::collections::{BTreeSet, HashMap};
 use syn::visit::Visit;
 use syn::{Expr, Pat, PatIdent};
@@ -186,6 +187,20 @@ impl Found {
         self.moved.extend(other.moved);
         self.unclear.extend(other.unclear);
         self
+    }
+}
+
+/// Whether a pattern takes the whole of a value: nothing of it stays where it was.
+pub(crate) fn takes_whole(pattern: &Pat) -> bool {
+    match pattern {
+        Pat::Ident(name) => name.by_ref.is_none() && name.subpat.is_none(),
+        Pat::Type(typed) => takes_whole(&typed.pat),
+        Pat::Paren(inner) => takes_whole(&inner.pat),
+        Pat::Tuple(tuple) => tuple.elems.iter().all(takes_whole),
+        Pat::TupleStruct(tuple) => tuple.elems.iter().all(takes_whole),
+        Pat::Slice(slice) => slice.elems.iter().all(takes_whole),
+        Pat::Struct(literal) => literal.rest.is_none() && literal.fields.iter().all(|field| takes_whole(&field.pat)),
+        _ => false,
     }
 }
 

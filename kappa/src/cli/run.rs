@@ -16,7 +16,7 @@ use crate::task::{Constructor, TaskCall, TaskFunction};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use serde_json::Value;
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -163,6 +163,14 @@ impl End {
         }
     }
 
+    /// A signal has ended it before a run went on.
+    fn before_it_began(code: u8) -> Self {
+        End {
+            message: "interrupted while the run's state was being opened".to_string(),
+            code,
+        }
+    }
+
     pub(super) fn failed(message: impl std::fmt::Display) -> Self {
         End {
             message: format!("error: {message}"),
@@ -174,7 +182,24 @@ impl End {
 /// What is to be done, checked as far as it can be before anything is started.
 enum Job<F: TaskFunction> {
     Start(TaskCall<F>),
+    Resume { run: String, state: PathBuf },
+}
+
+/// The same when it is known which run is meant.
+enum Found<F: TaskFunction> {
+    Start(TaskCall<F>),
     Resume(RunId),
+}
+
+/// Which run is meant. A state that is mistyped is not made.
+async fn find(run: String, state: PathBuf) -> Result<RunId, End> {
+    let found = tokio::task::spawn_blocking(move || {
+        let found = records::open(&state).and_then(|records| records.find(&run));
+        found.map_err(|cause| End::failed(format!("there is no run {run} that could be resumed: {cause}")))
+    });
+    found
+        .await
+        .map_err(|cause| End::failed(format!("cannot look for the run: {cause}")))?
 }
 
 fn execute<F: TaskFunction>(line: CommandLine) -> Result<(), End> {
@@ -187,21 +212,12 @@ fn execute<F: TaskFunction>(line: CommandLine) -> Result<(), End> {
             (Job::Start(input::call::<F>(given).map_err(End::usage)?), common)
         }
         Command::Resume { run, common } => {
-            let run = match &common.options.state {
-                None => {
-                    return Err(End::usage(
-                        "resume needs --state DIR or --state redis://HOST: the one that the run was started with",
-                    ));
-                }
-                // A mistyped one is not made.
-                Some(state) => {
-                    let cannot = |cause| End::failed(format!("there is no run {run} that could be resumed: {cause}"));
-                    records::open(state)
-                        .and_then(|records| records.find(&run))
-                        .map_err(cannot)?
-                }
+            let Some(state) = common.options.state.clone() else {
+                return Err(End::usage(
+                    "resume needs --state DIR or --state redis://HOST: the one that the run was started with",
+                ));
             };
-            (Job::Resume(run), common)
+            (Job::Resume { run, state }, common)
         }
         Command::Serve(asked) => return asked.answer(),
         Command::Inspect(asked) => return inspect::answer(asked),
@@ -225,29 +241,43 @@ async fn perform<F: TaskFunction>(job: Job<F>, common: &Common) -> Result<Vec<u8
         OptionsError::Conflict(_) => End::usage(error),
         error => End::failed(error),
     };
-    let builder = common.options.builder().await.map_err(cannot)?;
-    let resume = ["resume".to_string(), Origin::RUN.to_string()].into_iter();
-    let builder = builder.resume_arguments(resume.chain(common.options.to_arguments()).collect());
-    let kappa = builder.build().await.map_err(|error| cannot(error.into()))?;
-    // Signals are caught from here on, because from here on there is something to clean up.
-    let signals = Signals::catch().map_err(|cause| End::failed(format!("cannot wait for signals: {cause}")));
-    let end = match signals {
-        Ok(signals) => drive(&kappa, job, common, signals).await,
-        Err(end) => Err(end),
+    let mut signals = Signals::catch().map_err(|cause| End::failed(format!("cannot wait for signals: {cause}")))?;
+    let place = async {
+        let job = match job {
+            Job::Start(call) => Found::Start(call),
+            Job::Resume { run, state } => Found::Resume(find(run, state).await?),
+        };
+        let builder = common.options.builder().await.map_err(cannot)?;
+        let resume = ["resume".to_string(), Origin::RUN.to_string()].into_iter();
+        let builder = builder.resume_arguments(resume.chain(common.options.to_arguments()).collect());
+        let kappa = builder.build().await.map_err(|error| cannot(error.into()))?;
+        Ok::<_, End>((kappa, job))
     };
+    // What is opened may wait for others: for servers that are away, for a process that has a lock.
+    let (kappa, job) = tokio::select! {
+        place = place => place?,
+        code = signals.next() => return Err(End::before_it_began(code)),
+    };
+    let end = drive(&kappa, job, common, signals).await;
     kappa.shutdown().await;
     end
 }
 
 async fn drive<F: TaskFunction>(
     kappa: &Kappa,
-    job: Job<F>,
+    job: Found<F>,
     common: &Common,
     mut signals: Signals,
 ) -> Result<Vec<u8>, End> {
-    let started = match job {
-        Job::Start(call) => kappa.start(call).await,
-        Job::Resume(run) => kappa.resume::<F::Value>(run).await,
+    let starting = async {
+        match job {
+            Found::Start(call) => kappa.start(call).await,
+            Found::Resume(run) => kappa.resume::<F::Value>(run).await,
+        }
+    };
+    let started = tokio::select! {
+        started = starting => started,
+        code = signals.next() => return Err(End::before_it_began(code)),
     };
     let handle = started.map_err(|error| End::failed(with_known_runs(kappa, error)))?;
     if let (Some(how), false) = (how_to_resume(&handle, common), common.quiet) {

@@ -273,7 +273,15 @@ impl Sender {
     }
 
     async fn send(&self, unsent: Unsent) -> Result<(), Stop> {
-        let stored = put(&*self.store, self.run, self.task, "checkpoint", unsent.continuation).await;
+        let stored = put(
+            &*self.store,
+            self.run,
+            self.task,
+            "checkpoint",
+            unsent.continuation,
+            Payload::INLINE_LIMIT,
+        )
+        .await;
         let continuation = stored.map_err(Stop::Break)?;
         if self.outgoing.lock().superseded > unsent.sequence {
             if let Payload::Stored { key, .. } = &continuation

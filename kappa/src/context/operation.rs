@@ -45,6 +45,7 @@ pub trait Request: Send + Sized + 'static {
         async move {
             let answer = match operation {
                 Some(operation) => {
+                    cx.inline = 0;
                     let call = match operation.call(cx).await {
                         Ok(call) => call,
                         Err(failure) => return cx.fail(failure).await,

@@ -22,6 +22,11 @@ impl<T> Witness<T> {
         super::held::Probe::new()
     }
 
+    /// It is the type of this, which is given back.
+    pub fn same(&self, value: T) -> T {
+        value
+    }
+
     /// It is the type of what this is assigned to. Generated code has it only where nothing ever comes by.
     pub fn value(&self) -> T {
         unreachable!("a witness only knows a type")

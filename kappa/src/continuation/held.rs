@@ -5,6 +5,7 @@
 //! destructor is that of a part of it, goes at the suspension point. Which it is, generated code finds out by the order of traits below: a method
 //! called on `&&&&&&&&probe` is that of the first trait that the type fits.
 
+use super::read_back;
 use super::save::{Reader, Save, Unsaved, Writer};
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, HashSet, LinkedList, VecDeque};
 use std::fmt;
@@ -18,7 +19,7 @@ trait HeldValue: Send + Sync {
 
 impl<T: Save + Send + Sync> HeldValue for T {
     fn write(&self, to: &mut Writer) -> Result<(), Unsaved> {
-        self.save(to)
+        read_back::save(self, to).map_err(|cause| cause.at(&"a variable that is kept to the end of its scope"))
     }
 }
 
@@ -143,6 +144,14 @@ pub trait EndsBefore {}
 )]
 pub trait IsMoved {}
 
+/// Nothing implements it for what has a destructor and is a temporary value.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` has a destructor, which would run at the suspension point and not at the end of the `match`",
+    label = "this temporary value lives until the end of the `match`, which holds a suspension point",
+    note = "put what is matched into a variable before: `let value = ..; match value {{ .. }}`"
+)]
+pub trait IsNoTemporary {}
+
 /// A type whose destructor nobody can see: it frees memory, or does nothing.
 pub trait FreeToGo {}
 
@@ -179,6 +188,9 @@ impl Go {
     /// Nobody can see whether it has been moved.
     pub fn unclear<T>(self, _probe: &Probe<T>) {}
 
+    /// Nobody can see when it is dropped.
+    pub fn temporary<T>(self, _probe: &Probe<T>) {}
+
     /// No checkpoint holds one.
     ///
     /// # Errors
@@ -200,6 +212,9 @@ impl Keep {
 
     /// It would have to be known whether it has been moved.
     pub fn unclear<T: IsMoved>(self, _probe: &Probe<T>) {}
+
+    /// Does not compile: it would have to be held.
+    pub fn temporary<T: IsNoTemporary>(self, _probe: &Probe<T>) {}
 
     /// Reads a held value.
     ///
@@ -229,6 +244,9 @@ impl Refuse {
 
     /// Does not compile.
     pub fn unclear<T: IsMoved>(self, _probe: &Probe<T>) {}
+
+    /// Does not compile: it would have to be held.
+    pub fn temporary<T: IsNoTemporary>(self, _probe: &Probe<T>) {}
 
     /// No checkpoint holds one.
     ///
@@ -318,7 +336,13 @@ mod tests {
     #[test]
     fn what_has_a_destructor_is_held_saved_and_dropped_in_reverse_order() {
         let mut held = Held::new();
-        let values = (7_u8, "text".to_string(), vec!["a".to_string()], Noisy(1), Some(Noisy(2)));
+        let values = (
+            7_u8,
+            "text".to_string(),
+            vec!["a".to_string()],
+            Noisy(1),
+            Some(Noisy(2)),
+        );
         (&&&&&&&&Probe::of(&values.0)).kind().hold(values.0, 0, &mut held);
         (&&&&&&&&Probe::of(&values.1)).kind().hold(values.1, 1, &mut held);
         (&&&&&&&&Probe::of(&values.2)).kind().hold(values.2, 2, &mut held);

@@ -2,7 +2,9 @@
 
 use super::thinning::Sums;
 use crate::coordinator::state::RunStats;
+use crate::disk;
 use crate::ids::RunId;
+use crate::journal::Durability;
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::io::{self, Write};
@@ -138,7 +140,7 @@ impl About {
     ///
     /// # Errors
     /// If it cannot be written; the old one stays.
-    pub fn write(&self, folder: &Path) -> io::Result<()> {
+    pub fn write(&self, folder: &Path, durability: Durability) -> io::Result<()> {
         let mut bytes = serde_json::to_vec_pretty(self)?;
         bytes.push(b'\n');
         let new = folder.join("run.json.new");
@@ -149,8 +151,10 @@ impl About {
             .mode(0o600)
             .open(&new)?;
         file.write_all(&bytes)?;
+        disk::sync(&file, &new, durability)?;
         drop(file);
-        fs::rename(&new, folder.join(FILE))
+        disk::rename(&new, &folder.join(FILE))?;
+        disk::sync_folder(folder, durability)
     }
 }
 

@@ -8,6 +8,7 @@ use super::line::Line;
 use super::recorder::EVENTS;
 use super::records::Records;
 use super::{history, place};
+use crate::disk;
 use crate::ids::RunId;
 use crate::journal::{Durability, FileJournal, JournalError};
 use std::fs::{self, File, TryLockError};
@@ -250,7 +251,9 @@ impl Records for StateFolder {
         objects().map_err(|cause| FolderError::Objects { run, cause })?;
         // Under this name nobody finds it, and whoever comes now does not find the other.
         let doomed = removed_name(&folder);
-        fs::rename(&folder, &doomed).map_err(unavailable)?;
+        disk::rename(&folder, &doomed).map_err(unavailable)?;
+        // Else what a loss of power leaves could be half a run under its old name.
+        disk::sync_folder(&self.path.join("runs"), Durability::Machine).map_err(unavailable)?;
         drop(journal);
         fs::remove_dir_all(&doomed).map_err(unavailable)
     }

@@ -114,7 +114,7 @@ fn failed(problem: Problem) -> io::Error {
     io::Error::other(problem.to_string())
 }
 
-async fn read_about(replicas: &Replicas, run: RunId) -> io::Result<(PutId, About)> {
+pub(crate) async fn read_about(replicas: &Replicas, run: RunId) -> io::Result<(PutId, About)> {
     let (id, bytes) = match replicas.get_named(&about_key(run)).await.map_err(failed)? {
         Some(read) => read,
         None => return Err(io::Error::new(io::ErrorKind::NotFound, "there is none")),

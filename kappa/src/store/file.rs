@@ -9,6 +9,7 @@
 //! process; as `file+sync:DIR` also that of the machine, for the price of waiting for the disk: for the object and for the folder that names it.
 
 use super::{Store, StoreError, key, sealed};
+use crate::disk;
 use crate::journal::Durability;
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -66,6 +67,7 @@ impl FileStore {
             Err(cause) if cause.kind() != ErrorKind::AlreadyExists => return Err(unavailable(cause)),
             _ => {}
         }
+        disk::sync_way_to(folder, durability).map_err(unavailable)?;
         let root = fs::canonicalize(folder).map_err(unavailable)?;
         if !root.is_dir() {
             return Err(unavailable(ErrorKind::NotADirectory.into()));
@@ -169,7 +171,7 @@ impl FileStore {
                     if !self.root.is_dir() {
                         return Err(io::Error::new(ErrorKind::NotFound, "the store's folder is gone"));
                     }
-                    fs::create_dir_all(folder)?;
+                    disk::make_folders(folder, Durability::Process)?;
                     self.sync_names(folder)?;
                 }
                 done => return done,
@@ -188,7 +190,7 @@ impl FileStore {
             .skip(1)
             .take_while(|above| above.starts_with(&self.root));
         for above in above {
-            match sync(above, self.durability) {
+            match disk::sync_folder(above, self.durability) {
                 // It was deleted again; whoever needs it makes it again.
                 Err(cause) if cause.kind() == ErrorKind::NotFound => return Ok(()),
                 done => done?,
@@ -223,18 +225,10 @@ fn write_new(folder: &Path, file: &Path, bytes: &[u8], durability: Durability) -
         Err(cause) if has_no_nameless_files(&cause) => write_beside(file, bytes, durability),
         done => done,
     }?;
-    match sync(folder, durability) {
+    match disk::sync_folder(folder, durability) {
         // Its prefix has been deleted in this moment.
         Err(cause) if cause.kind() == ErrorKind::NotFound => Ok(()),
         done => done,
-    }
-}
-
-/// Makes what a folder names outlive the machine.
-fn sync(folder: &Path, durability: Durability) -> io::Result<()> {
-    match durability {
-        Durability::Process => Ok(()),
-        Durability::Machine => File::open(folder)?.sync_all(),
     }
 }
 
@@ -266,6 +260,7 @@ fn write_nameless(folder: &Path, file: &Path, bytes: &[u8], durability: Durabili
     sync_content(&nameless, durability)?;
     let path = format!("/proc/self/fd/{}", nameless.as_raw_fd());
     nix::unistd::linkat(AT_FDCWD, path.as_str(), AT_FDCWD, file, AtFlags::AT_SYMLINK_FOLLOW)?;
+    disk::was_linked(file, bytes, durability);
     Ok(())
 }
 
@@ -513,5 +508,57 @@ mod tests {
         ] {
             assert_eq!(is_retryable(&io::Error::from(code)), retryable, "{code}");
         }
+    }
+
+    /// Loses power after each step of some puts; what is wrong with what is left.
+    fn refuted_by_losses_of_power() -> Option<String> {
+        use crate::disk::lossy::{Lossy, Step, note, steps_of};
+        let above = tempfile::tempdir().unwrap();
+        let objects: Vec<(String, Vec<u8>)> = (0..6u8)
+            .map(|i| (format!("runs/{}/{i}", i % 2), vec![i; 3000]))
+            .collect();
+        let steps = steps_of(|| {
+            let folder = above.path().join("state/store");
+            crate::disk::make_private_folders(&folder, Durability::Machine).unwrap();
+            let store = FileStore::open_as(&folder, Durability::Machine).unwrap();
+            for (number, (key, bytes)) in objects.iter().enumerate() {
+                store.write(key, bytes).unwrap();
+                note(|| Step::Acknowledged(number + 1));
+            }
+        });
+        for end in 0..=steps.len() {
+            let safe = steps[..end]
+                .iter()
+                .filter(|step| matches!(step, Step::Acknowledged(_)))
+                .count();
+            for seed in 0..20 {
+                let left = tempfile::tempdir().unwrap();
+                Lossy::after(&steps[..end]).lose_power(seed, above.path(), left.path());
+                for (number, (key, bytes)) in objects.iter().enumerate() {
+                    let there = fs::read(left.path().join(format!("state/store/{key}=")));
+                    let is_right = match there {
+                        Ok(there) => there == *bytes,
+                        Err(_) => number >= safe,
+                    };
+                    if !is_right {
+                        return Some(format!("step {end}, seed {seed}: {key}"));
+                    }
+                }
+            }
+        }
+        None
+    }
+
+    #[test]
+    fn an_object_that_was_put_survives_a_disk_that_drops_reorders_and_tears_what_was_not_waited_for() {
+        assert_eq!(refuted_by_losses_of_power(), None);
+    }
+
+    #[test]
+    fn a_store_that_does_not_wait_for_the_disk_is_noticed() {
+        crate::coordinator::sabotage::set(Some(crate::coordinator::sabotage::Sabotage::SkipsSync));
+        let refuted = refuted_by_losses_of_power();
+        crate::coordinator::sabotage::set(None);
+        assert!(refuted.is_some());
     }
 }

@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::SystemTime;
 
-/// The same program, started by a shell that does something before.
+/// The same program, started by a shell that does something before; its last word is what starts the program.
 fn after(shell: &str, program: &Command) -> Command {
     let mut command = Command::new("sh");
-    command.arg("-c").arg(format!("{shell}; exec \"$0\" \"$@\""));
+    command.arg("-c").arg(format!("{shell} \"$0\" \"$@\""));
     command.arg(program.get_program()).args(program.get_args());
     command.envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
     command.current_dir(program.get_current_dir().unwrap());
@@ -158,7 +158,7 @@ fn a_file_that_may_not_grow_stops_the_run_with_what_to_do_and_then_it_goes_on() 
         let input = r#"{"megabytes": 8, "readers": 4}"#;
         let arguments = ["run", "--input", input, "--state", "state", "--platform", platform];
         let program = place.command("store_round_trip", &arguments);
-        let limited = after("trap '' XFSZ; ulimit -f 2000", &program).output().unwrap();
+        let limited = after("trap '' XFSZ; ulimit -f 2000; exec", &program).output().unwrap();
         let stopped = Ended::of(limited);
         assert_eq!((stopped.code, stopped.stdout.as_str()), (Some(1), ""), "{stopped:?}");
         let run = run_id(&stopped);
@@ -246,7 +246,7 @@ fn a_disk_that_is_full_or_only_to_be_read_stops_the_run_and_then_it_goes_on() {
 
 #[test]
 fn nohup_is_honoured_and_without_it_a_hang_up_ends_a_run_in_good_order() {
-    for (ignored, is_ignored) in [("trap '' HUP", true), ("true", false)] {
+    for (ignored, is_ignored) in [("trap '' HUP; exec", true), ("exec", false)] {
         let place = Place::new();
         let arguments = ["run", "--input", r#"{"commands": ["sleep 2"]}"#, "--state", "state"];
         let mut running = Running::start(after(ignored, &place.command("commands", &arguments)));
@@ -334,6 +334,33 @@ fn a_memory_limit_under_which_no_worker_can_start_is_refused_at_once_with_its_la
         &["resume", &run, "--state", "state", "--platform", "process"],
     );
     assert_eq!(resumed.value(), json!("120"));
+}
+
+#[test]
+fn a_program_that_has_too_few_open_files_for_a_worker_says_so_and_what_to_do() {
+    let place = Place::new();
+    let arguments = [
+        "run",
+        "--input",
+        r#"{"commands": ["true"]}"#,
+        "--platform",
+        "process",
+        "--quiet",
+    ];
+    let program = place.command("commands", &arguments);
+    // How many it takes until it starts, and until it has enough, is the libraries' business.
+    let said: Vec<_> = (12..40)
+        .step_by(2)
+        .map(|limit| after(&format!("ulimit -n {limit}; exec timeout -s INT 3"), &program))
+        .map(|mut limited| Ended::of(limited.output().unwrap()).stderr)
+        .collect();
+    let told = said
+        .iter()
+        .find(|said| said.contains("the platform has started nothing for"));
+    let told = told.unwrap_or_else(|| panic!("{said:?}"));
+    for part in ["Too many open files", "ulimit -n", "it is tried again"] {
+        assert!(told.contains(part), "{told}");
+    }
 }
 
 #[test]

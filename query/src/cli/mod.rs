@@ -47,9 +47,10 @@ use tokio::runtime::Runtime;
 
 /// What `kappa-sql` does, once it is clear that this process is no worker.
 pub fn main() -> ExitCode {
-    let options = Options::parse();
-    if let Some(Command::Inspection(asked)) = options.command {
-        return asked.answer();
+    let mut options = Options::parse();
+    match options.command.take() {
+        Some(Command::Inspection(asked)) => return asked.answer(),
+        command => options.command = command,
     }
     match run(options) {
         Ok(()) => ExitCode::SUCCESS,
@@ -128,6 +129,7 @@ fn run(options: Options) -> Result<(), Stop> {
         with_stats: stats,
         with_timing: false,
         state: run.state.clone(),
+        store: run.store.clone(),
         has_output: false,
     };
     let done = match source {

@@ -44,6 +44,8 @@ pub(crate) struct Shell {
     pub(crate) with_timing: bool,
     /// The folder in which runs survive this process.
     pub(crate) state: Option<PathBuf>,
+    /// The store, if it is another than that of the state.
+    pub(crate) store: Option<String>,
     /// Whether something was written already.
     pub(crate) has_output: bool,
 }
@@ -87,11 +89,14 @@ impl Shell {
 
     async fn wait_for(&mut self, query: RunningQuery) -> Result<Result<QueryResult, QueryError>, Stop> {
         let resume = self.state.as_ref().map(|state| {
-            format!(
-                "kappa-sql resume {} --state {}",
-                query.run_id(),
-                shell_word(&kappa::cli::shown_place(&state.to_string_lossy()))
-            )
+            let shown = |place: &str| shell_word(&kappa::cli::shown_place(place));
+            let state = shown(&state.to_string_lossy());
+            let mut resume = format!("kappa-sql resume {} --state {state}", query.run_id());
+            // Its objects are there, and nowhere else.
+            if let Some(store) = &self.store {
+                resume.push_str(&format!(" --store {}", shown(store)));
+            }
+            resume
         });
         if let Some(resume) = &resume {
             say(format_args!(

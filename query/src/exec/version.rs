@@ -7,7 +7,7 @@
 use crate::error::QueryError;
 use crate::shuffle::sealed::{get_sealed, sealed};
 use kappa::ids::RunId;
-use kappa::store::Store;
+use kappa::store::{Store, StoreError};
 use serde::{Deserialize, Serialize};
 
 /// What the stored objects of a run depend on.
@@ -53,8 +53,13 @@ pub(crate) async fn check(store: &dyn Store, run: RunId) -> Result<(), QueryErro
             postcard::from_bytes::<Versions>(&bytes)?.to_string()
         }
         // Written before anything was written of versions.
-        Err(_) if store.get(&format!("{prefix}/fragments/0")).await.is_ok() => "an older version".to_owned(),
-        Err(_) => return Ok(()),
+        Err(StoreError::NotFound { .. }) => match store.get(&format!("{prefix}/fragments/0")).await {
+            Ok(_) => "an older version".to_owned(),
+            Err(StoreError::NotFound { .. }) => return Ok(()),
+            Err(cause) => return Err(cause.into()),
+        },
+        // It cannot be read now, or somebody has to mend it.
+        Err(cause) => return Err(cause.into()),
     };
     let here = Versions::of_this_program().to_string();
     match begun == here {

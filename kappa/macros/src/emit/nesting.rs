@@ -84,9 +84,13 @@ impl Emitter<'_> {
                 place.visible.insert(var);
                 place.declared.insert(var);
             }
-            let pieces = items[..count].iter().filter_map(|item| Some((*item.takes.first()?, *item.takes.last()?)));
+            let pieces = items[..count]
+                .iter()
+                .filter_map(|item| Some((*item.takes.first()?, *item.takes.last()?)));
             place.pieces.extend(pieces);
-            place.assigned.extend(items[..count].iter().flat_map(|item| &item.assigns));
+            place
+                .assigned
+                .extend(items[..count].iter().flat_map(|item| &item.assigns));
             place.breaks.extend(&hosted[inner..]);
             place
         };
@@ -148,7 +152,9 @@ impl Emitter<'_> {
                     let pattern = &choice.pattern;
                     let guard = choice.guard.as_ref().map(|guard| quote!(if #guard));
                     let code = self.jump(choice.target, place, &choice.binds);
-                    quote!(#pattern #guard => { #code })
+                    // A variable that only the guard uses is not unused.
+                    let allow = guard.as_ref().map(|_| quote!(#[allow(unused_variables)]));
+                    quote!(#allow #pattern #guard => { #code })
                 });
                 quote!(match #scrutinee { #(#choices)* })
             }
@@ -212,7 +218,8 @@ impl Emitter<'_> {
         });
         let unneeded = &self.graph.unneeded[arm];
         let held = self.held();
-        let put_back = place.pieces.iter().map(|&(first, _)| {
+        let goes_on = place.pieces.iter().filter(|&&(first, _)| self.in_scope(first, arm));
+        let put_back = goes_on.map(|&(first, _)| {
             let piece = self.piece(first);
             quote!(#held.put_back(#piece);)
         });
@@ -222,21 +229,30 @@ impl Emitter<'_> {
             |var: &Var| place.visible.contains(var) && (!held_at_root.contains(var) || place.assigned.contains(var));
         let here_or_in_slot = |var: &Var| is_here(var) || self.graph.live_in[place.root].contains(var);
         // The last declared first: it may borrow an earlier one.
-        let hold = unneeded.whole.iter().rev().filter(|var| here_or_in_slot(var)).map(|&var| {
-            let (slot, variable, witness) = (self.slot(var), self.variable(var), self.witness(var));
-            let value = match place.visible.contains(&var) {
-                true => variable,
-                false => quote!(::kappa::__private::take(&mut #slot)),
-            };
-            let number = var as u32;
-            let span = self.bindings[var].ident.span().resolved_at(here());
-            quote_spanned!(span=> (&&&&&&&&#witness.probe()).kind().hold(#value, #number, &mut #held);)
-        });
-        let unclear = unneeded.unclear.iter().filter(|&&var| self.refused.borrow_mut().insert(var)).map(|&var| {
-            let witness = self.witness(var);
-            let span = self.bindings[var].ident.span().resolved_at(here());
-            quote_spanned!(span=> (&&&&&&&&#witness.probe()).kind().unclear(&#witness.probe());)
-        });
+        let hold = unneeded
+            .whole
+            .iter()
+            .rev()
+            .filter(|var| here_or_in_slot(var))
+            .map(|&var| {
+                let (slot, variable, witness) = (self.slot(var), self.variable(var), self.witness(var));
+                let value = match place.visible.contains(&var) {
+                    true => variable,
+                    false => quote!(::kappa::__private::take(&mut #slot)),
+                };
+                let number = var as u32;
+                let span = self.bindings[var].ident.span().resolved_at(here());
+                quote_spanned!(span=> (&&&&&&&&#witness.probe()).kind().hold(#value, #number, &mut #held);)
+            });
+        let unclear = unneeded
+            .unclear
+            .iter()
+            .filter(|&&var| self.refused.borrow_mut().insert(var))
+            .map(|&var| {
+                let witness = self.witness(var);
+                let span = self.bindings[var].ident.span().resolved_at(here());
+                quote_spanned!(span=> (&&&&&&&&#witness.probe()).kind().unclear(&#witness.probe());)
+            });
         let forget = self.graph.live_in[place.root]
             .iter()
             .filter(|var| !place.visible.contains(var) && !live.contains(var) && !unneeded.whole.contains(var));

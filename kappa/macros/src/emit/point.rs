@@ -17,9 +17,9 @@ impl Emitter<'_> {
         let from = Ident::new("__from", here());
         let save = stored().map(|(&var, at)| {
             let name = self.bindings[var].shown();
-            self.saved(var, at, "save", &quote!(&), &quote!(#to, #name))
+            self.saved(var, at, "save", false, &quote!(#to, #name))
         });
-        let restore = stored().map(|(&var, at)| self.saved(var, at, "restore", &quote!(&mut), &quote!(#from)));
+        let restore = stored().map(|(&var, at)| self.saved(var, at, "restore", true, &quote!(#from)));
         let rebuild = live.iter().filter_map(|(&var, at)| self.rebuild(var, at));
         let at_points: std::collections::BTreeSet<Var> = self
             .points_in_order()
@@ -87,15 +87,14 @@ impl Emitter<'_> {
     }
 
     /// Saves or restores a variable at the points where it is live.
-    fn saved(
-        &self,
-        var: Var,
-        at: &BTreeSet<u32>,
-        what: &str,
-        reference: &TokenStream,
-        with: &TokenStream,
-    ) -> TokenStream {
+    fn saved(&self, var: Var, at: &BTreeSet<u32>, what: &str, changes: bool, with: &TokenStream) -> TokenStream {
         let (slot, span) = self.spanned_slot(var);
+        // All of it with the variable's place: rustc shows an error where an argument begins.
+        let slot = if changes {
+            quote_spanned!(span=> &mut #slot)
+        } else {
+            quote_spanned!(span=> &#slot)
+        };
         let is_auto = |&point: &BlockId| matches!(self.graph.blocks[point].end, End::Point { auto: true, .. });
         // Points of the user need it anyway.
         let only_auto = self
@@ -105,7 +104,7 @@ impl Emitter<'_> {
         let function = Ident::new(&format!("{what}{}", if only_auto { "_in_loop" } else { "" }), span);
         let pattern = numbers(at);
         let number = Ident::new("__at", here());
-        quote_spanned!(span=> if let #pattern = #number { ::kappa::__private::#function(#reference #slot, #with)?; })
+        quote_spanned!(span=> if let #pattern = #number { ::kappa::__private::#function(#slot, #with)?; })
     }
 
     /// Code that is never reached, and does not compile if a variable that is saved borrows text. It stands at the end, where the types are known.

@@ -75,7 +75,13 @@ fn join(into: &mut Option<States>, from: &States) -> bool {
     changed
 }
 
-pub(super) fn find(blocks: &[Block], order: &[BlockId], names: &Names, live_in: &[Vars], parameters: &[Var]) -> Vec<Unneeded> {
+pub(super) fn find(
+    blocks: &[Block],
+    order: &[BlockId],
+    names: &Names,
+    live_in: &[Vars],
+    parameters: &[Var],
+) -> Vec<Unneeded> {
     let mut states: Vec<Option<States>> = vec![None; blocks.len()];
     states[ENTRY] = Some(parameters.iter().map(|&var| (var, State::Whole)).collect());
     let mut changed = true;
@@ -87,17 +93,18 @@ pub(super) fn find(blocks: &[Block], order: &[BlockId], names: &Names, live_in: 
             targets.sort_unstable();
             targets.dedup();
             for target in targets {
-                let binds = match blocks[id].end {
-                    End::Point { .. } => Vec::new(),
-                    _ => blocks[id].declared_for(target),
-                };
-                if binds.is_empty() {
-                    changed |= join(&mut states[target], &after);
-                } else {
-                    let mut after = after.clone();
-                    after.extend(binds.into_iter().map(|var| (var, State::Whole)));
-                    changed |= join(&mut states[target], &after);
+                let mut there = after.clone();
+                if !matches!(blocks[id].end, End::Point { .. }) {
+                    there.extend(
+                        blocks[id]
+                            .declared_for(target)
+                            .into_iter()
+                            .map(|var| (var, State::Whole)),
+                    );
                 }
+                // Another pass of a loop declares its variables anew.
+                there.retain(|&var, _| names.encloses(names.bindings[var].scope, blocks[target].scope));
+                changed |= join(&mut states[target], &there);
             }
         }
     }
@@ -105,8 +112,7 @@ pub(super) fn find(blocks: &[Block], order: &[BlockId], names: &Names, live_in: 
         let mut unneeded = Unneeded::default();
         for (&var, state) in states[id].iter().flatten() {
             let binding = &names.bindings[var];
-            let is_open = names.encloses(binding.scope, blocks[id].scope);
-            if binding.temporary || binding.shared.is_some() || !is_open || live_in[id].contains(&var) {
+            if binding.temporary || binding.shared.is_some() || live_in[id].contains(&var) {
                 continue;
             }
             match state {

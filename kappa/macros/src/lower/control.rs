@@ -2,7 +2,7 @@
 
 use super::{Dest, Lower, Target};
 use crate::graph::{BlockId, Choice, End};
-use crate::names::{Found, Var};
+use crate::names::{Found, Var, borrows};
 use crate::points::{must_split, must_split_block, suspends};
 use quote::{quote, quote_spanned};
 use syn::spanned::Spanned;
@@ -87,6 +87,45 @@ impl Lower<'_> {
         }
     }
 
+    /// What a `match` looks at may hold temporary values until its end: one with a destructor would be dropped at a suspension point in an arm.
+    fn check_temporaries(&mut self, scrutinee: &mut Expr) {
+        let (inner, is_borrowed) = match scrutinee {
+            Expr::MethodCall(call) => {
+                let borrows = borrows(&call.method.to_string());
+                (&mut *call.receiver, borrows)
+            }
+            Expr::Field(field) => (&mut *field.base, true),
+            Expr::Reference(reference) => (&mut *reference.expr, true),
+            Expr::Binary(binary) => {
+                self.check_temporaries(&mut binary.left);
+                return self.check_temporaries(&mut binary.right);
+            }
+            Expr::Paren(inner) => return self.check_temporaries(&mut inner.expr),
+            Expr::Unary(inner) => (&mut *inner.expr, matches!(inner.op, UnOp::Deref(_))),
+            Expr::Try(inner) => (&mut *inner.expr, false),
+            Expr::Cast(inner) => (&mut *inner.expr, false),
+            _ => return,
+        };
+        self.check_temporaries(inner);
+        if is_borrowed
+            && matches!(
+                inner,
+                Expr::Call(_) | Expr::MethodCall(_) | Expr::Struct(_) | Expr::Try(_)
+            )
+        {
+            let span = inner.span().resolved_at(proc_macro2::Span::mixed_site());
+            let var = self.names.temporary(span);
+            let ident = self.names.bindings[var].ident.clone();
+            self.emit(
+                quote!(let #ident = ::kappa::__private::Witness::new();),
+                Found::default(),
+            );
+            *inner = Expr::Verbatim(quote_spanned!(span=> #ident.same(#inner)));
+            self.checks
+                .push(quote_spanned!(span=> (&&&&&&&&#ident.probe()).kind().temporary(&#ident.probe());));
+        }
+    }
+
     /// A condition that stays whole, with the variables that its `let`s bind.
     fn native_condition(&mut self, condition: &Expr, binds: &mut Vec<Var>) -> Found {
         match condition {
@@ -146,6 +185,10 @@ impl Lower<'_> {
         }
         // Before the arms declare variables, which may have the same names.
         let scrutinee_found = self.names.resolve_scrutinee(&scrutinee);
+        let rules = self.rules;
+        if !is_taken_apart && choice.arms.iter().any(|arm| must_split(&arm.body, rules)) {
+            self.check_temporaries(&mut scrutinee);
+        }
         if is_taken_apart {
             // What follows has an arm for everything else; that the arms as they were written cover everything, only rustc can tell. It never runs.
             let arms = choice.arms.iter().map(|arm| {

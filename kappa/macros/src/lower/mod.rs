@@ -10,7 +10,7 @@ mod expr;
 mod operands;
 
 use crate::graph::{Atom, Block, BlockId, End};
-use crate::names::{Found, Names, Var, Vars};
+use crate::names::{Found, Names, Var, Vars, takes_whole};
 use crate::points::{Rules, must_split, never_returns};
 use proc_macro2::{Ident, Span, TokenStream, TokenTree};
 use quote::{ToTokens, quote, quote_spanned};
@@ -48,6 +48,8 @@ pub(crate) struct Lower<'a> {
     pub(crate) points: Vec<BlockId>,
     pub(crate) errors: Vec<syn::Error>,
     started: usize,
+    /// What is asked of types as soon as they are known: in the block that is started next.
+    checks: Vec<TokenStream>,
     /// How many blocks of the user are open.
     depth: usize,
     /// What is being taken apart will be evaluated more than once.
@@ -69,6 +71,7 @@ impl<'a> Lower<'a> {
             points: Vec::new(),
             errors: Vec::new(),
             started: 0,
+            checks: Vec::new(),
             depth: 0,
             repeated: false,
             occurrences: HashMap::new(),
@@ -142,6 +145,9 @@ impl<'a> Lower<'a> {
         self.blocks[block].scope = self.names.scope();
         self.started += 1;
         self.current = block;
+        for check in std::mem::take(&mut self.checks) {
+            self.emit(check, Found::default());
+        }
     }
 
     fn end(&mut self, end: End) {
@@ -366,7 +372,7 @@ impl<'a> Lower<'a> {
             if must_split(&value, self.rules) {
                 value = self.value_of_type(value, ty.as_ref());
             }
-            let is_whole = matches!(&pat, Pat::Ident(name) if name.by_ref.is_none()) || ty.is_some();
+            let is_whole = takes_whole(&pat);
             let found = match is_whole {
                 true => self.names.resolve_expr(&value),
                 false => self.names.resolve_scrutinee(&value),

@@ -109,7 +109,10 @@ impl Lower<'_> {
     /// if it is borrowed, they cannot change it. By its type, generated code decides: `kappa::__private::Operand`.
     fn fix_borrowed(&mut self, place: Expr, changed: bool, later: &[Expr]) -> Expr {
         let is_mutable = match self.root(&place) {
-            Root::Variable(name) => self.names.lookup(&name).is_some_and(|var| self.names.bindings[var].mutable),
+            Root::Variable(name) => self
+                .names
+                .lookup(&name)
+                .is_some_and(|var| self.names.bindings[var].mutable),
             Root::Fixed | Root::Computed => false,
         };
         let has_index = has_index(&place);
@@ -414,7 +417,9 @@ fn assigned_in_tokens(tokens: &TokenStream, name: &str) -> bool {
                 match trees.get(next) {
                     Some(TokenTree::Punct(dot)) if dot.as_char() == '.' => next += 2,
                     // A method.
-                    Some(TokenTree::Group(group)) if group.delimiter() == Delimiter::Parenthesis && next > at + 1 => return true,
+                    Some(TokenTree::Group(group)) if group.delimiter() == Delimiter::Parenthesis && next > at + 1 => {
+                        return true;
+                    }
                     Some(TokenTree::Group(_)) => next += 1,
                     _ => break,
                 }

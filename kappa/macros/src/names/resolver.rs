@@ -1,6 +1,6 @@
 //! What code that is not taken apart does with the variables around it: its names are found, also in macros and in the texts of `format!`.
 
-use super::{Found, Names, Var, collect_bindings};
+use super::{Found, Names, Var, collect_bindings, takes_whole};
 use crate::points::{KnownMacro, MacroUse};
 use proc_macro2::{Literal, TokenStream, TokenTree};
 use quote::ToTokens;
@@ -338,8 +338,7 @@ impl<'ast> Visit<'ast> for Resolver<'_> {
         if let Some(init) = &local.init {
             match &local.pat {
                 Pat::Wild(_) => self.place(&init.expr),
-                Pat::Ident(name) if name.by_ref.is_none() => self.visit_expr(&init.expr),
-                Pat::Type(_) => self.visit_expr(&init.expr),
+                whole if takes_whole(whole) && init.diverge.is_none() => self.visit_expr(&init.expr),
                 _ => self.scrutinee(&init.expr),
             }
             if let Some((_, diverge)) = &init.diverge {
@@ -432,7 +431,7 @@ fn plain_name(path: &ExprPath) -> Option<String> {
 }
 
 /// The variable that a place is or belongs to.
-fn root(place: &Expr) -> Option<String> {
+pub(crate) fn root(place: &Expr) -> Option<String> {
     match place {
         Expr::Path(path) => plain_name(path),
         Expr::Field(field) => root(&field.base),
@@ -445,15 +444,82 @@ fn root(place: &Expr) -> Option<String> {
 }
 
 /// Whether a method by its name takes its receiver by reference. A wrong guess is not a wrong answer: what has been moved does not compile if it is held.
-fn borrows(method: &str) -> bool {
+pub(crate) fn borrows(method: &str) -> bool {
     const NAMES: [&str; 62] = [
-        "abs", "all", "any", "append", "borrow", "borrow_mut", "clear", "clone", "clone_from", "cmp", "contains", "contains_key", "deref", "drain", "ends_with",
-        "entry", "eq", "extend", "fetch_add", "fetch_sub", "find", "first", "flush", "get", "get_mut", "get_or_insert_with", "id", "insert", "is_empty", "iter",
-        "iter_mut", "keys", "last", "len", "load", "lock", "name", "partial_cmp", "path", "peek", "pop", "push", "push_str", "read", "recv", "remove", "replace",
-        "resize", "retain", "send", "set", "sort", "sort_by", "sort_by_key", "split_at", "starts_with", "store", "swap", "take", "truncate", "values", "write",
+        "abs",
+        "all",
+        "any",
+        "append",
+        "borrow",
+        "borrow_mut",
+        "clear",
+        "clone",
+        "clone_from",
+        "cmp",
+        "contains",
+        "contains_key",
+        "deref",
+        "drain",
+        "ends_with",
+        "entry",
+        "eq",
+        "extend",
+        "fetch_add",
+        "fetch_sub",
+        "find",
+        "first",
+        "flush",
+        "get",
+        "get_mut",
+        "get_or_insert_with",
+        "id",
+        "insert",
+        "is_empty",
+        "iter",
+        "iter_mut",
+        "keys",
+        "last",
+        "len",
+        "load",
+        "lock",
+        "name",
+        "partial_cmp",
+        "path",
+        "peek",
+        "pop",
+        "push",
+        "push_str",
+        "read",
+        "recv",
+        "remove",
+        "replace",
+        "resize",
+        "retain",
+        "send",
+        "set",
+        "sort",
+        "sort_by",
+        "sort_by_key",
+        "split_at",
+        "starts_with",
+        "store",
+        "swap",
+        "take",
+        "truncate",
+        "values",
+        "write",
     ];
-    ["as_", "is_", "to_", "try_lock", "try_read", "try_recv", "try_send", "try_write"]
-        .iter()
-        .any(|start| method.starts_with(start))
+    [
+        "as_",
+        "is_",
+        "to_",
+        "try_lock",
+        "try_read",
+        "try_recv",
+        "try_send",
+        "try_write",
+    ]
+    .iter()
+    .any(|start| method.starts_with(start))
         || NAMES.contains(&method)
 }

@@ -88,6 +88,8 @@ async fn take_over(records: &dyn Records, run: RunId) -> Result<(), End> {
     let kappa = Kappa::builder()
         .platform(Arc::new(Idle))
         .store(store)
+        // Nothing of the run is read here but who it is.
+        .same_program(true)
         .state(records.place());
     let kappa = kappa.build().await.map_err(End::failed)?;
     let handle = kappa.resume_erased(run).await.map_err(End::failed)?;

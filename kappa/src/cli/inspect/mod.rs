@@ -16,6 +16,7 @@ use super::run::{End, end, say};
 use crate::ids::RunId;
 use crate::record::about::About;
 use crate::record::{Records, records};
+use crate::replicas::address;
 use crate::store::{self, Store, StoreError};
 use clap::{ArgMatches, Args, FromArgMatches, Subcommand};
 use std::io::{self, Write};
@@ -131,7 +132,12 @@ impl Which {
 
 /// The store that a run of these records uses, for somebody who is none of its workers.
 fn open_store(records: &dyn Records, about: &About) -> Result<Arc<dyn Store>, StoreError> {
-    store::open(&about.store_in(&records.place()))
+    let (state, url) = (records.place(), about.store_in(&records.place()));
+    // The password that was given for the state is not written down with the run.
+    match state.to_str().filter(|state| address::are_the_same(state, &url)) {
+        Some(state) => store::open(state),
+        None => store::open(&url),
+    }
 }
 
 /// Does what was asked, and prints it.

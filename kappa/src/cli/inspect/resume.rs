@@ -3,7 +3,8 @@
 use super::{End, Which};
 use crate::cli::run::say;
 use crate::record::about::moved;
-use crate::record::folder::Standing;
+use crate::record::folder::{Standing, is_folder};
+use crate::replicas::address;
 use clap::Args;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -54,12 +55,24 @@ impl Resume {
                 about.origin.program.display()
             )));
         };
-        go_on_in(&mut arguments, &records.place());
+        let place = records.place();
+        let mut passwords = None;
+        match place.to_str().filter(|_| !is_folder(&place)) {
+            // A password in a URL is passed on where `ps` does not show it.
+            Some(url) => {
+                passwords = address::passwords_in(url);
+                go_on_in(&mut arguments, Path::new(&address::for_a_moment(url)));
+            }
+            None => go_on_in(&mut arguments, &place),
+        }
         // It gives back what it has taken before the program takes it.
         drop(records);
         let program = self.program.as_ref().unwrap_or(&about.origin.program);
         let mut command = Command::new(program);
         command.args(arguments).args(self.more);
+        if let Some(passwords) = passwords {
+            command.env(address::PASSWORD_VARIABLE, passwords);
+        }
         // What its tasks were given may be relative to it.
         if about.origin.folder.is_dir() {
             command.current_dir(&about.origin.folder);

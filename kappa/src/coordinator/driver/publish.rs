@@ -12,7 +12,9 @@ mod s3;
 #[cfg(test)]
 mod tests;
 
+use super::record::Milestone;
 use super::{Core, Shared};
+use crate::coordinator::sabotage::{self, Sabotage};
 use crate::coordinator::state::Event;
 use crate::ids::{Sequence, TaskId};
 use crate::protocol::Payload;
@@ -42,15 +44,27 @@ struct Object {
     url: String,
     /// Made of the task and its call.
     name: String,
-    content: Payload,
+    /// Which life of the coordinator this is: how many were before.
+    life: u64,
+    /// None if nobody wants it any more.
+    content: Option<Payload>,
 }
 
 impl Shared {
-    pub(super) fn publish(&self, core: &mut Core, task: TaskId, sequence: Sequence, url: &str, content: Payload) {
+    /// Brings the object to its place; without content it takes away what was begun of it.
+    pub(super) fn publish(
+        &self,
+        core: &mut Core,
+        task: TaskId,
+        sequence: Sequence,
+        url: &str,
+        content: Option<Payload>,
+    ) {
         let Some(me) = self.me.upgrade() else { return };
         let object = Object {
             url: url.to_string(),
             name: format!("{}-{sequence}", task.0),
+            life: core.state.stats().recoveries,
             content,
         };
         core.publishing += 1;
@@ -77,6 +91,11 @@ impl Shared {
             }
             me.invocation_gone.notify_waiters();
         });
+    }
+
+    /// Whether nobody else goes on with the run: only its coordinator can record something in the journal.
+    async fn is_still_ours(&self) -> bool {
+        sabotage::is(Sabotage::DoesNotAsk) || self.pass(Milestone::Recorded, Event::Confirmed).await
     }
 
     /// A store that is away is waited for, until the run is stopped: the task must not fail because of it. If what was stored is lost or damaged, the

@@ -12,6 +12,9 @@ use crate::protocol::{Call, Payload, Request, TaskOptions, TaskSpec};
 /// The longest list that one call may carry. What is longer is a broken worker.
 const LONGEST_LIST: usize = 1 << 20;
 
+/// The most bytes of payloads that one call may carry itself. A worker of ours sends much less.
+const MOST_INLINE: usize = 256 << 20;
+
 /// The longest name of a function or a task, or key or URL of an object, in bytes.
 const LONGEST_NAME: usize = 1024;
 
@@ -61,6 +64,7 @@ impl State {
             Call::Exit(Ok(value)) => check_payload(value),
             Call::Spawn(specs) => {
                 check_length(specs.len())?;
+                check_inline(specs.iter().map(|spec| &spec.arguments))?;
                 specs.iter().try_for_each(|spec| self.check_spec(spec))
             }
             Call::WaitAll(tasks) => self.check_wait(caller, tasks),
@@ -74,6 +78,7 @@ impl State {
                     return Err(format!("{id} is closed and takes no further items"));
                 }
                 check_length(items.len())?;
+                check_inline(items)?;
                 items.iter().try_for_each(check_payload)
             }
             Call::Dequeue(id) | Call::Close(id) => self.check_queue(*id),
@@ -157,6 +162,19 @@ fn check_length(length: usize) -> Check {
     match length > LONGEST_LIST {
         true => Err(format!("a list of {length} in one call; at most {LONGEST_LIST} fit")),
         false => Ok(()),
+    }
+}
+
+fn check_inline<'a>(payloads: impl IntoIterator<Item = &'a Payload>) -> Check {
+    let inline = payloads.into_iter().map(|payload| match payload {
+        Payload::Inline(bytes) => bytes.len(),
+        Payload::Stored { .. } => 0,
+    });
+    match inline.sum::<usize>() {
+        bytes if bytes > MOST_INLINE => Err(format!(
+            "a call that carries {bytes} bytes itself; at most {MOST_INLINE} fit, the rest goes through the store"
+        )),
+        _ => Ok(()),
     }
 }
 

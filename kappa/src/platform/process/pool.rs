@@ -15,6 +15,7 @@ use super::worker::WORKER_VARIABLE;
 use super::{ProcessOptions, exit};
 use crate::platform::http::SECRET_VARIABLE;
 use crate::protocol::InvocationOutcome;
+use crate::replicas::address::PASSWORD_VARIABLE;
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, killpg};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
@@ -247,6 +248,8 @@ impl Pool {
             .env("TMPDIR", folder.path())
             // What lets others in is not for tasks to see.
             .env_remove(SECRET_VARIABLE)
+            // It is told by a message what it needs.
+            .env_remove(PASSWORD_VARIABLE)
             // Ctrl-C on the terminal is for the coordinator.
             .process_group(0);
         if let Some(name) = std::env::args_os().next() {

@@ -167,7 +167,9 @@ fn try_threads(count: usize) -> io::Result<()> {
             let until_end = until_end.clone();
             let thread = std::thread::Builder::new().stack_size(STACK_WITHIN_LIMIT);
             // Fails when the other end is dropped.
-            thread.spawn(move || drop(until_end.lock().recv()))
+            thread.spawn(move || {
+                let _ = until_end.lock().recv();
+            })
         })
         .collect();
     drop(end);
