@@ -228,7 +228,13 @@ fn leave_out_local_state(node: &mut protobuf::PhysicalPlanNode) {
         Some(PhysicalPlanType::ArrowScan(scan)) => scan.base_conf.as_mut(),
         _ => None,
     };
-    let Some(scan) = scan else { return };
+    if let Some(scan) = scan {
+        leave_out_statistics(scan);
+    }
+}
+
+/// Statistics describe whole files, and are large.
+pub(super) fn leave_out_statistics(scan: &mut protobuf::FileScanExecConf) {
     if let Some(statistics) = &mut scan.statistics {
         statistics.num_rows = None;
         statistics.total_byte_size = None;

@@ -9,8 +9,10 @@ mod equivalences;
 mod nodes;
 mod shuffle_reader;
 mod shuffle_source;
+mod text_scan;
 mod wire;
 
 pub use equivalences::Equivalences;
 pub use shuffle_reader::ShuffleReaderExec;
 pub use shuffle_source::{Bucket, Shuffle, ShuffleSource};
+pub(crate) use text_scan::TextScan;

@@ -17,6 +17,7 @@ use datafusion_proto::protobuf;
 use prost::Message;
 
 use super::equivalences::Class;
+use super::text_scan::scan_from_wire;
 use super::{Equivalences, ShuffleReaderExec, wire};
 use crate::stage::{Exchange, StageId};
 
@@ -49,6 +50,7 @@ impl PhysicalExtensionCodec for KappaCodec {
                 let row = PlaceholderRowExec::new(schema_from_wire(schema.as_ref())?);
                 Ok(Arc::new(row.with_partitions(count(partitions)?)))
             }
+            Some(wire::Node::TextScan(scan)) => scan_from_wire(&scan, context, converter),
             None => plan_err!("a plan node of unknown kind: was it written by a newer version?"),
         }
     }

@@ -7,7 +7,7 @@ use datafusion_proto::protobuf;
 /// What a `PhysicalExtensionNode` of ours holds.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct Extension {
-    #[prost(oneof = "Node", tags = "1, 2, 3")]
+    #[prost(oneof = "Node", tags = "1, 2, 3, 4")]
     pub(super) node: Option<Node>,
 }
 
@@ -19,6 +19,8 @@ pub(super) enum Node {
     Empty(Partitioned),
     #[prost(message, tag = "3")]
     PlaceholderRow(Partitioned),
+    #[prost(message, tag = "4")]
+    TextScan(TextScan),
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -40,6 +42,17 @@ pub(super) struct Partitioned {
     pub(super) schema: Option<protobuf::Schema>,
     #[prost(uint64, tag = "2")]
     pub(super) partitions: u64,
+}
+
+/// A scan of CSV files, if there is a delimiter, or else of JSON files.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct TextScan {
+    #[prost(message, optional, tag = "1")]
+    pub(super) base: Option<protobuf::FileScanExecConf>,
+    #[prost(uint32, optional, tag = "2")]
+    pub(super) delimiter: Option<u32>,
+    #[prost(bool, tag = "3")]
+    pub(super) can_be_cut: bool,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
