@@ -12,6 +12,7 @@ use std::sync::Arc;
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::{SessionStateBuilder, TaskContext};
+use datafusion::logical_expr::AggregateUDF;
 use datafusion::optimizer::{Optimizer, OptimizerRule};
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::prelude::{SessionConfig, SessionContext};
@@ -20,6 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{QueryError, Result};
 use crate::planner::{JoinOrder, RowCounts};
+use crate::sql::{CheckConstants, CheckedSum, NanPruning, Relations};
 use crate::tables::{Catalogue, s3};
 use datafusion::catalog::{CatalogProvider, MemoryCatalogProvider};
 use kappa::store::S3Place;
@@ -131,6 +133,7 @@ impl Session {
         // The nodes of "EnsureCooperative" only yield now and then; units are short and run on their own threads.
         let mut rules = PhysicalOptimizer::new().rules;
         rules.retain(|rule| rule.name() != "EnsureCooperative");
+        rules.push(Arc::new(NanPruning));
         let row_counts = RowCounts::default();
         let mut config = session_config(&options);
         for (name, value) in &options.settings {
@@ -144,10 +147,13 @@ impl Session {
             .with_config(config)
             .with_runtime_env(runtime)
             .with_default_features()
+            .with_relation_planners(vec![Arc::new(Relations)])
             .with_optimizer_rules(logical_rules(row_counts.clone()))
             .with_physical_optimizer_rules(rules)
             .build();
         let context = SessionContext::new_with_state(state);
+        context.register_udaf(AggregateUDF::from(CheckedSum::default()));
+        context.add_analyzer_rule(Arc::new(CheckConstants));
         let catalogue = Arc::new(Catalogue::new(row_counts));
         catalogue.belongs_to(context.state_weak_ref());
         let catalog = MemoryCatalogProvider::new();

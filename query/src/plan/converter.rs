@@ -7,11 +7,12 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::Schema;
-use datafusion::common::{Result as DataFusionResult, plan_err};
+use datafusion::common::{Result as DataFusionResult, ScalarValue, plan_err};
 use datafusion::datasource::physical_plan::FileScanConfig;
 use datafusion::datasource::source::DataSourceExec;
+use datafusion::logical_expr::Operator;
 use datafusion::physical_expr::PhysicalExpr;
-use datafusion::physical_expr::expressions::{CastExpr, Column};
+use datafusion::physical_expr::expressions::{BinaryExpr, CastExpr, Column, NegativeExpr, lit};
 use datafusion::physical_expr::scalar_subquery::ScalarSubqueryExpr;
 use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::physical_plan::filter::FilterExec;
@@ -126,7 +127,8 @@ impl PhysicalProtoConverterExtension for Decoder {
         schema: &Schema,
         context: &PhysicalPlanDecodeContext<'_>,
     ) -> DataFusionResult<Arc<dyn PhysicalExpr>> {
-        parse_physical_expr_with_converter(proto, schema, context, self)
+        let expr = parse_physical_expr_with_converter(proto, schema, context, self)?;
+        checked(expr, schema)
     }
 
     fn execution_plan_to_proto(
@@ -144,6 +146,24 @@ impl PhysicalProtoConverterExtension for Decoder {
     ) -> DataFusionResult<protobuf::PhysicalExprNode> {
         Encoder::default().physical_expr_to_proto(expr, codec)
     }
+}
+
+/// Arithmetic that fails where DataFusion's would wrap around. The protocol does not carry the flag, so it is set for all.
+fn checked(expr: Arc<dyn PhysicalExpr>, schema: &Schema) -> DataFusionResult<Arc<dyn PhysicalExpr>> {
+    if let Some(binary) = expr.downcast_ref::<BinaryExpr>()
+        && matches!(binary.op(), Operator::Plus | Operator::Minus | Operator::Multiply)
+    {
+        return Ok(Arc::new(binary.clone().with_fail_on_overflow(true)));
+    }
+    if let Some(negative) = expr.downcast_ref::<NegativeExpr>()
+        && let data_type = negative.arg().data_type(schema)?
+        && data_type.is_signed_integer()
+    {
+        let zero = lit(ScalarValue::new_zero(&data_type)?);
+        let binary = BinaryExpr::new(zero, Operator::Minus, Arc::clone(negative.arg()));
+        return Ok(Arc::new(binary.with_fail_on_overflow(true)));
+    }
+    Ok(expr)
 }
 
 /// Refuses numbers that DataFusion's protocol would cut to 32 bits.

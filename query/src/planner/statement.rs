@@ -94,7 +94,8 @@ impl Session {
     ///
     /// # Errors
     /// If the statement names what is not there, is wrong, or cannot be run in stages.
-    pub async fn prepare(&self, statement: Statement) -> Result<Prepared> {
+    pub async fn prepare(&self, mut statement: Statement) -> Result<Prepared> {
+        crate::sql::rewrite(&mut statement)?;
         let state = self.context().state();
         match state.statement_to_plan(statement).await? {
             LogicalPlan::Explain(explain) => Ok(Prepared::Explain(self.stages_of(&explain.plan).await?)),
