@@ -21,7 +21,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{QueryError, Result};
 use crate::planner::{JoinOrder, RowCounts};
-use crate::sql::{CheckConstants, CheckedSum, NanPruning, Relations};
+use crate::sql::{
+    CheckConstants, CheckDecimals, CheckedSum, FloatKeys, Membership, NanPruning, Refused, Relations, checked_decimal,
+    extremes, float_key,
+};
 use crate::tables::{Catalogue, s3};
 use datafusion::catalog::{CatalogProvider, MemoryCatalogProvider};
 use kappa::store::S3Place;
@@ -153,7 +156,16 @@ impl Session {
             .build();
         let context = SessionContext::new_with_state(state);
         context.register_udaf(AggregateUDF::from(CheckedSum::default()));
+        context.register_udf(float_key());
+        context.register_udf(checked_decimal());
+        for function in extremes() {
+            context.register_udaf(function);
+        }
         context.add_analyzer_rule(Arc::new(CheckConstants));
+        context.add_analyzer_rule(Arc::new(Refused));
+        context.add_analyzer_rule(Arc::new(Membership));
+        context.add_analyzer_rule(Arc::new(FloatKeys));
+        context.add_analyzer_rule(Arc::new(CheckDecimals));
         let catalogue = Arc::new(Catalogue::new(row_counts));
         catalogue.belongs_to(context.state_weak_ref());
         let catalog = MemoryCatalogProvider::new();

@@ -6,16 +6,17 @@
 //! | decimals whose sum has 38 digits | decimal of 256 bits | |
 //! | anything else | DataFusion's own | |
 
-use datafusion::arrow::array::{ArrayRef, BooleanArray};
+use super::converted::{Conversion, Converted, ConvertedGroups};
+use datafusion::arrow::array::ArrayRef;
 use datafusion::arrow::compute::{CastOptions, cast_with_options};
 use datafusion::arrow::datatypes::{DECIMAL128_MAX_PRECISION, DECIMAL256_MAX_PRECISION, DataType, Field, FieldRef};
-use datafusion::common::{Result, ScalarValue, exec_datafusion_err};
+use datafusion::common::{Result, exec_datafusion_err};
 use datafusion::functions_aggregate::sum::Sum;
 use datafusion::logical_expr::expr::AggregateFunction;
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::utils::AggregateOrderSensitivity;
 use datafusion::logical_expr::{
-    Accumulator, AggregateUDFImpl, EmitTo, Expr, GroupsAccumulator, Operator, ReversedUDAF, SetMonotonicity, Signature,
+    Accumulator, AggregateUDFImpl, Expr, GroupsAccumulator, Operator, ReversedUDAF, SetMonotonicity, Signature,
 };
 use std::sync::Arc;
 
@@ -36,7 +37,14 @@ fn wide(sum: &DataType) -> Option<DataType> {
     }
 }
 
-fn converted(array: &ArrayRef, to: &DataType) -> Result<ArrayRef> {
+/// Counts in a wide type.
+#[derive(Debug, Clone)]
+struct Widened {
+    wide: DataType,
+    sum: DataType,
+}
+
+fn cast(array: &ArrayRef, to: &DataType) -> Result<ArrayRef> {
     let options = CastOptions {
         safe: false,
         ..CastOptions::default()
@@ -44,18 +52,24 @@ fn converted(array: &ArrayRef, to: &DataType) -> Result<ArrayRef> {
     Ok(cast_with_options(array, to, &options)?)
 }
 
-fn narrowed(array: &ArrayRef, to: &DataType) -> Result<ArrayRef> {
-    converted(array, to).map_err(|_| {
-        let written = match to {
-            DataType::Int64 => "bigint".to_owned(),
-            DataType::UInt64 => "bigint unsigned".to_owned(),
-            DataType::Decimal128(precision, scale) => format!("decimal({precision}, {scale})"),
-            other => other.to_string(),
-        };
-        exec_datafusion_err!(
-            "overflow: a sum is no {written} any more; sum a wider type, as in sum(CAST(.. AS decimal(38, 0)))"
-        )
-    })
+impl Conversion for Widened {
+    fn value(&self, values: &ArrayRef) -> Result<ArrayRef> {
+        cast(values, &self.wide)
+    }
+
+    fn result(&self, sums: &ArrayRef) -> Result<ArrayRef> {
+        cast(sums, &self.sum).map_err(|_| {
+            let written = match &self.sum {
+                DataType::Int64 => "bigint".to_owned(),
+                DataType::UInt64 => "bigint unsigned".to_owned(),
+                DataType::Decimal128(precision, scale) => format!("decimal({precision}, {scale})"),
+                other => other.to_string(),
+            };
+            exec_datafusion_err!(
+                "overflow: a sum is no {written} any more; sum a wider type, as in sum(CAST(.. AS decimal(38, 0)))"
+            )
+        })
+    }
 }
 
 impl CheckedSum {
@@ -86,7 +100,8 @@ impl AggregateUDFImpl for CheckedSum {
             return self.inner.accumulator(args);
         };
         let inner = self.inner.accumulator(Self::wide_args(args, &wide))?;
-        Ok(Box::new(Wide { inner, wide, sum }))
+        let conversion = Widened { wide, sum };
+        Ok(Box::new(Converted { inner, conversion }))
     }
 
     fn state_fields(&self, args: StateFieldsArgs<'_>) -> Result<Vec<FieldRef>> {
@@ -107,7 +122,8 @@ impl AggregateUDFImpl for CheckedSum {
             return self.inner.create_groups_accumulator(args);
         };
         let inner = self.inner.create_groups_accumulator(Self::wide_args(args, &wide))?;
-        Ok(Box::new(WideGroups { inner, wide, sum }))
+        let conversion = Widened { wide, sum };
+        Ok(Box::new(ConvertedGroups { inner, conversion }))
     }
 
     fn create_sliding_accumulator(&self, args: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
@@ -116,7 +132,8 @@ impl AggregateUDFImpl for CheckedSum {
             return self.inner.create_sliding_accumulator(args);
         };
         let inner = self.inner.create_sliding_accumulator(Self::wide_args(args, &wide))?;
-        Ok(Box::new(Wide { inner, wide, sum }))
+        let conversion = Widened { wide, sum };
+        Ok(Box::new(Converted { inner, conversion }))
     }
 
     fn reverse_expr(&self) -> ReversedUDAF {
@@ -141,89 +158,5 @@ impl AggregateUDFImpl for CheckedSum {
     ) -> Result<Option<Expr>> {
         self.inner
             .simplify_expr_op_literal(function, arg, op, literal, arg_is_left)
-    }
-}
-
-/// Counts in a wide type, for one group.
-#[derive(Debug)]
-struct Wide {
-    inner: Box<dyn Accumulator>,
-    wide: DataType,
-    sum: DataType,
-}
-
-impl Accumulator for Wide {
-    fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
-        let values = values.iter().map(|values| converted(values, &self.wide));
-        self.inner.update_batch(&values.collect::<Result<Vec<_>>>()?)
-    }
-
-    fn retract_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
-        let values = values.iter().map(|values| converted(values, &self.wide));
-        self.inner.retract_batch(&values.collect::<Result<Vec<_>>>()?)
-    }
-
-    fn supports_retract_batch(&self) -> bool {
-        self.inner.supports_retract_batch()
-    }
-
-    fn evaluate(&mut self) -> Result<ScalarValue> {
-        let sum = self.inner.evaluate()?.to_array()?;
-        ScalarValue::try_from_array(&narrowed(&sum, &self.sum)?, 0)
-    }
-
-    fn size(&self) -> usize {
-        self.inner.size()
-    }
-
-    fn state(&mut self) -> Result<Vec<ScalarValue>> {
-        self.inner.state()
-    }
-
-    fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
-        self.inner.merge_batch(states)
-    }
-}
-
-/// Counts in a wide type, for many groups.
-struct WideGroups {
-    inner: Box<dyn GroupsAccumulator>,
-    wide: DataType,
-    sum: DataType,
-}
-
-impl GroupsAccumulator for WideGroups {
-    fn update_batch(
-        &mut self,
-        values: &[ArrayRef],
-        groups: &[usize],
-        filter: Option<&BooleanArray>,
-        count: usize,
-    ) -> Result<()> {
-        let values = values.iter().map(|values| converted(values, &self.wide));
-        let values = values.collect::<Result<Vec<_>>>()?;
-        self.inner.update_batch(&values, groups, filter, count)
-    }
-
-    fn evaluate(&mut self, emit_to: EmitTo) -> Result<ArrayRef> {
-        narrowed(&self.inner.evaluate(emit_to)?, &self.sum)
-    }
-
-    fn state(&mut self, emit_to: EmitTo) -> Result<Vec<ArrayRef>> {
-        self.inner.state(emit_to)
-    }
-
-    fn merge_batch(&mut self, values: &[ArrayRef], groups: &[usize], count: usize) -> Result<()> {
-        self.inner.merge_batch(values, groups, count)
-    }
-
-    fn convert_to_state(&self, values: &[ArrayRef], filter: Option<&BooleanArray>) -> Result<Vec<ArrayRef>> {
-        let values = values.iter().map(|values| converted(values, &self.wide));
-        self.inner
-            .convert_to_state(&values.collect::<Result<Vec<_>>>()?, filter)
-    }
-
-    fn size(&self) -> usize {
-        self.inner.size()
     }
 }
