@@ -9,6 +9,7 @@
 mod background;
 mod calls;
 mod coarse;
+mod deep;
 mod due;
 mod operation;
 mod options;
@@ -26,9 +27,10 @@ use crate::error::{Failed, Failure, TaskError};
 use crate::ids::{Incarnation, RunId, Sequence, TaskId};
 use crate::link::Link;
 use crate::protocol::{Answer, Call, Invocation, Payload, Reply, Request};
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 use background::Background;
 use bytes::Bytes;
+use deep::Depth;
 use due::Due;
 use std::future::pending;
 use std::sync::Arc;
@@ -58,6 +60,7 @@ pub struct Context {
     rebuilding: Option<(Continuation, Answer)>,
     stop: Option<oneshot::Sender<Stop>>,
     background: Background,
+    depth: Depth,
 }
 
 /// Why an invocation ends before its task does, seen from inside.
@@ -71,8 +74,22 @@ pub(crate) enum Stop {
     Fail(Failed),
     /// Only another program can go on: what does not fit.
     WrongProgram(String),
+    /// Nobody can go on before something outside of the program is mended: what.
+    NeedsRepair(String),
     /// This invocation cannot go on, another may.
     Break(String),
+}
+
+impl Stop {
+    /// What becomes of an invocation that cannot read a value of its run.
+    pub(crate) fn of_reading(key: &str, cause: &StoreError) -> Self {
+        match cause {
+            // Nobody deletes what an invocation that is still heard may need.
+            StoreError::NotFound { .. } => Stop::NeedsRepair(format!("a value of the run is lost: {cause}")),
+            cause if cause.needs_repair() => Stop::NeedsRepair(cause.to_string()),
+            cause => Stop::Break(format!("cannot read {key}: {cause}")),
+        }
+    }
 }
 
 impl Context {
@@ -100,6 +117,7 @@ impl Context {
             rebuilding: None,
             stop: Some(stop),
             background: Background::default(),
+            depth: Depth::default(),
         };
         (context, stopped)
     }
@@ -222,9 +240,7 @@ impl Context {
 
     /// The stack whose innermost function is at this frame.
     async fn encoded(&mut self, frame: &Frame<'_>) -> Vec<u8> {
-        let mut writer = Writer {
-            bytes: Vec::with_capacity(self.last_length + 64),
-        };
+        let mut writer = Writer::onto(Vec::with_capacity(self.last_length + 64));
         if let Err(cause) = encode(frame, self.keys.load(Ordering::Relaxed), &mut writer) {
             return self.fail(Failure::Unusable(cause.to_string())).await;
         }
@@ -282,7 +298,7 @@ impl Context {
     pub(crate) async fn exit(&mut self, result: Result<Vec<u8>, Failed>, function: &str) {
         let result = match result {
             Ok(value) => Ok(self.payload("result", value).await),
-            Err(Failed { kind, trace }) => Err(TaskError {
+            Err(Failed { kind, trace, .. }) => Err(TaskError {
                 task: self.task,
                 function: function.to_string(),
                 kind,
@@ -307,7 +323,7 @@ impl Context {
             Payload::Inline(bytes) => bytes,
             Payload::Stored { key, .. } => match self.store.get(&key).await {
                 Ok(bytes) => bytes,
-                Err(cause) => self.end(Stop::Break(format!("cannot read {key}: {cause}"))).await,
+                Err(cause) => self.end(Stop::of_reading(&key, &cause)).await,
             },
         }
     }

@@ -1,6 +1,7 @@
 //! Errors that cross tasks: [`Error`] for the bodies of tasks, [`TaskError`] for those who wait for them.
 
 use crate::ids::TaskId;
+use crate::store::StoreError;
 use serde::{Deserialize, Serialize};
 
 /// Any error, with its chain of causes; what `?` makes of the errors in a task's body.
@@ -66,6 +67,32 @@ pub struct Failed {
     pub kind: Failure,
     /// As in [`TaskError::trace`].
     pub trace: Vec<Culprit>,
+    /// It does not fail after all, since the cause is outside of the program and can be mended: what.
+    pub needs_repair: Option<String>,
+}
+
+/// Says that something outside of the program has to be mended before a task can go on, such as a full disk. A task that returns it, or an error
+/// that it is a cause of, does not fail: the run stops, and whoever has mended that can resume it.
+///
+/// A disk that is full, and a quota that is used up, mean the same without this, if the `std::io::Error` is among the causes.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct NeedsRepair(pub String);
+
+/// What has to be mended before anybody can go on, if that is why there is this error.
+fn needs_repair(error: &Error) -> Option<String> {
+    let concerns = |cause: &(dyn std::error::Error + 'static)| {
+        let is_full = |cause: &std::io::Error| {
+            matches!(
+                cause.kind(),
+                std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded
+            )
+        };
+        cause.is::<NeedsRepair>()
+            || cause.downcast_ref::<StoreError>().is_some_and(StoreError::needs_repair)
+            || cause.downcast_ref().is_some_and(is_full)
+    };
+    error.chain().any(concerns).then(|| format!("{error:#}"))
 }
 
 impl From<Failure> for Failed {
@@ -73,6 +100,7 @@ impl From<Failure> for Failed {
         Failed {
             kind,
             trace: Vec::new(),
+            needs_repair: None,
         }
     }
 }
@@ -83,6 +111,7 @@ impl From<Error> for Failed {
         let of_another = error.chain().find_map(|cause| cause.downcast_ref::<TaskError>());
         Failed {
             trace: of_another.map(TaskError::passed_on).unwrap_or_default(),
+            needs_repair: needs_repair(&error),
             kind: Failure::Returned(format!("{error:#}")),
         }
     }

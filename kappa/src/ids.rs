@@ -70,8 +70,9 @@ impl fmt::Display for QueueId {
     }
 }
 
-/// The number of a task's invocation: 0, 1, 2, ... Requests of any but the current one are fenced.
-pub type Incarnation = u32;
+/// The number of a task's invocation: 0, 1, 2, ... Requests of any but the current one are fenced. After the coordinator was gone the numbers go on further up,
+/// above all that may have been given before: a journal that lost its end does not know the latest ones.
+pub type Incarnation = u64;
 
 /// The number of a call within its task: 1, 2, 3, ... over all incarnations; 0 stands for the task's start.
 pub type Sequence = u64;

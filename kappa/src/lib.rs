@@ -30,6 +30,7 @@ pub mod continuation;
 pub mod coordinator;
 #[cfg(feature = "aws")]
 mod deploy;
+mod disk;
 pub mod error;
 #[doc = include_str!("../README.md")]
 pub mod guide {}
@@ -39,6 +40,7 @@ pub mod link;
 pub mod metrics;
 pub mod platform;
 pub mod prelude;
+mod program;
 pub mod protocol;
 pub mod record;
 mod replicas;
@@ -63,8 +65,8 @@ pub use error::{Culprit, Error, Failure, Result, TaskError};
 /// At a suspension point (`cx.<operation>(..).await`) the variables that are needed later are stored; each must be
 /// `Serialize + DeserializeOwned + Send + Sync`, and rustc says so at the variable if one is not. Two things are worth knowing:
 ///
-/// * A `&'static str` is a reference like any other. The compiler's words for it are "implementation of `Deserialize` is not general enough"; use a
-///   `String`, or make the text again after the suspension point.
+/// * A `&'static str` is a reference like any other: use a `String`, or make the text again after the suspension point. (Of a type of your own that
+///   borrows text, rustc says that an "implementation of `Deserialize` is not general enough".)
 /// * A value is stored by what it holds. Two `Arc`s of one mutex are two mutexes after a resume: share between tasks with queues, and make what must
 ///   be shared inside a task with `cx.shared(|| ..)`.
 ///
@@ -122,13 +124,18 @@ pub use task::{Queue, Task, TaskCall};
 #[doc(hidden)]
 pub mod __private {
     pub use crate::context::{Context, Kind, Operation, Shared};
+    pub use crate::continuation::borrowed::{NotBorrowed, probe};
     pub use crate::continuation::generated::{Witness, in_place};
+    pub use crate::continuation::held::{self, Held};
+    use crate::continuation::save_and_read_back;
     pub use crate::continuation::{
-        Entry, Frame, Function, IntoResumable, Reader, ResumableIterator, Save, SaveInLoop, Unsaved, Writer,
+        CopyOperand, Entry, Frame, Function, IntoResumable, Operand, Pending, PlaceOperand, Reader, ResumableIterator,
+        Save, SaveInLoop, Unsaved, Writer,
     };
     pub use crate::error::Failed;
     pub use crate::task::{Registration, Returned, Sendable, TaskCall, TaskFunction};
     pub use inventory;
+    pub use kappa_macros::{ConfiguredTask, removed};
 
     /// Takes a live variable out of its slot. It has a value: a block takes out what is live at its start, and every block that leads to it has put that back.
     #[inline]
@@ -154,18 +161,29 @@ pub mod __private {
 
     /// As [`save`], at a suspension point that `auto` has made.
     #[inline]
-    pub fn save_in_loop<T: SaveInLoop>(slot: &Option<T>, to: &mut Writer) -> Result<(), Unsaved> {
-        save(slot, to)
+    pub fn save_in_loop<T: SaveInLoop>(slot: &Option<T>, to: &mut Writer, what: &str) -> Result<(), Unsaved> {
+        save(slot, to, what)
     }
+
+    /// What an ordinary `.await` waits for passes here, so that the words for what is no future are ours.
+    #[inline]
+    pub fn awaited<F: Awaitable>(future: F) -> F::IntoFuture {
+        future.into_future()
+    }
+
+    /// What `.await` takes.
+    pub trait Awaitable: IntoFuture {}
+
+    impl<F: IntoFuture> Awaitable for F {}
 
     /// Says at the right place if a type cannot be sent.
     pub const fn sendable<T: Sendable>() {}
 
     /// Writes a live variable that is in its slot. It has a value: what is live at a suspension point is put into its slot before it.
     #[inline]
-    pub fn save<T: Save>(slot: &Option<T>, to: &mut Writer) -> Result<(), Unsaved> {
+    pub fn save<T: Save>(slot: &Option<T>, to: &mut Writer, what: &str) -> Result<(), Unsaved> {
         match slot {
-            Some(value) => value.save(to),
+            Some(value) => save_and_read_back(value, to).map_err(|cause| cause.at(&what)),
             None => unreachable!("the compiler has made code in which a live variable has no value"),
         }
     }

@@ -401,6 +401,7 @@ fn word(outcome: &InvocationOutcome) -> &'static str {
         InvocationOutcome::Unlinked(_) => "unlinked",
         InvocationOutcome::StoreAway(_) => "store_away",
         InvocationOutcome::WrongProgram(_) => "wrong_program",
+        InvocationOutcome::NeedsRepair(_) => "needs_repair",
     }
 }
 

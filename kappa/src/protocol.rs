@@ -255,4 +255,7 @@ pub enum InvocationOutcome {
     /// The program that the worker is made of cannot go on with the task: its code is another than what the task was begun with, or it has no such
     /// function. The run stops, and nothing has failed: another program can go on with it.
     WrongProgram(String),
+    /// Nobody can go on with the task before something outside of the program is mended: a store or a disk that is full, not to be written, or damaged.
+    /// The run stops, and nothing has failed.
+    NeedsRepair(String),
 }

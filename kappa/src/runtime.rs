@@ -66,6 +66,9 @@ struct Inner {
     time_limit: Option<Duration>,
     observers: Vec<Arc<dyn Observer>>,
     resume_arguments: Option<Vec<String>>,
+    /// Where tasks may have files put.
+    files: LocalFiles,
+    same_program: bool,
     /// The coordinators' own; `None` only while it is being dropped.
     runtime: Option<Runtime>,
 }
@@ -122,6 +125,7 @@ impl Kappa {
     }
 
     async fn start_bytes<V>(&self, run: RunId, function: &str, arguments: Bytes) -> Result<RunHandle<V>, RunError> {
+        check_names(run)?;
         let (journal, place) = self.journal(run, Opening::New).await?;
         let (store, counts) = Counted::over(self.inner.store.clone());
         let arguments = payload(&store, run, arguments).await?;
@@ -137,6 +141,7 @@ impl Kappa {
     /// # Errors
     /// If there is no such run, it is being worked on by another process, or its journal cannot be read.
     pub async fn resume<V>(&self, run: RunId) -> Result<RunHandle<V>, RunError> {
+        check_names(run)?;
         let (journal, place) = match self.journal(run, Opening::Existing).await {
             Err(RunError::Journal {
                 cause: JournalError::NotFound { .. },
@@ -165,7 +170,7 @@ impl Kappa {
         self.inner.state.as_ref().map_or(Ok(Vec::new()), State::runs)
     }
 
-    /// Forgets a run of the state, with everything that is stored of it. A run that is not there counts as removed.
+    /// Forgets a run of the state, with everything that is stored of it, also in another store than this place's, if it was started with that. A run that is not there counts as removed.
     ///
     /// # Errors
     /// If it is being worked on, or something of it cannot be deleted.
@@ -179,9 +184,13 @@ impl Kappa {
             .remove(run, self.inner.durability, runtime.handle())
             .await
             .map_err(failed)?;
-        for prefix in [run.objects(), run.results()] {
-            let deleted = self.inner.store.delete_prefix(&prefix).await;
-            deleted.map_err(|cause| RunError::Store { run, cause })?;
+        let store_failed = |cause| RunError::Store { run, cause };
+        let other = state.store_of(run, &self.inner.store, runtime.handle()).await;
+        let other = other.map_err(store_failed)?;
+        for store in other.iter().chain([&self.inner.store]) {
+            for prefix in [run.objects(), run.results()] {
+                store.delete_prefix(&prefix).await.map_err(store_failed)?;
+            }
         }
         removing.finish().await.map_err(failed)
     }
@@ -218,15 +227,21 @@ impl Kappa {
         };
         Ok(Setup {
             run,
+            life: rand::random::<u64>() >> 24,
             platform: self.inner.platform.clone(),
             here: self.inner.here.clone(),
             store: self.inner.store.clone(),
-            files: Arc::new(LocalFiles),
+            files: Arc::new(self.inner.files.clone()),
             journal,
             runtime: runtime.handle().clone(),
             clock: Arc::new(SystemClock::start()),
             tuning: self.inner.tuning.clone(),
             time_limit: self.inner.time_limit,
+            program: match self.inner.state {
+                Some(_) => crate::program::identity().to_string(),
+                None => String::new(),
+            },
+            same_program: self.inner.same_program,
             observers: record.chain(self.inner.observers.iter().cloned()).collect(),
         })
     }
@@ -241,8 +256,9 @@ impl Kappa {
             run: run.to_string(),
             function: function.to_string(),
             origin: Origin::here(self.inner.resume_arguments.clone()),
+            state: self.inner.state.as_ref().and_then(State::folder),
             // By which somebody who is no worker opens it, to remove what is left.
-            store: address::without_role(&self.inner.store.url()).to_string(),
+            store: written_down(&self.inner.store.url()),
             platform: self.inner.platform.name(),
             concurrency: self.inner.platform.concurrency() as u64,
             memory_limit: self.inner.platform.memory_limit(),
@@ -279,7 +295,23 @@ impl Kappa {
     }
 }
 
+/// The URL of a store without its passwords, and without what only concerns workers.
+fn written_down(url: &str) -> String {
+    match address::is_url(url) {
+        true => address::recorded(url),
+        false => address::without_role(url).to_string(),
+    }
+}
+
 /// A run's arguments; in the store if they are long.
+/// A run in which two task functions have one name could run the wrong one.
+fn check_names(run: RunId) -> Result<(), RunError> {
+    crate::task::check_names().map_err(|two| RunError::Platform {
+        run,
+        cause: two.to_string(),
+    })
+}
+
 async fn payload(store: &Arc<dyn Store>, run: RunId, bytes: Bytes) -> Result<Payload, RunError> {
     if bytes.len() <= Payload::INLINE_LIMIT {
         return Ok(Payload::Inline(bytes));

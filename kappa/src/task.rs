@@ -11,9 +11,9 @@ mod registry;
 #[doc(hidden)]
 pub use call::MadeByItself;
 pub use call::{Constructor, TaskCall};
-pub use function::{Returned, Sendable, TaskFunction};
+pub use function::{Arguments, Returned, Sendable, TaskFunction};
 pub use handle::{Queue, Task};
 pub(crate) use registry::check;
 #[cfg(feature = "aws")]
 pub(crate) use registry::fingerprint;
-pub use registry::{Registration, find};
+pub use registry::{Registration, SameName, check_names, find};

@@ -1,17 +1,28 @@
 //! A temporary folder that goes when this process goes, however that ends.
 //!
 //! Dropping it removes it. For the case that nobody gets to drop it (`kill -9`), a shell waits on the other end of a pipe: the pipe closes when this
-//! process ends, and the shell removes the folder. A system without a shell keeps what a killed process has left.
+//! process ends, and the shell removes the folder, and ends the process groups that it was told of. A system without a shell keeps what a killed
+//! process has left.
 
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use tempfile::TempDir;
 
-/// What the shell does: wait for the end of its input, then remove the folder that it was given. Somebody who is dying too may still be writing there.
-const REMOVE_AT_END_OF_INPUT: &str =
-    r#"while read -r line; do :; done; rm -rf -- "$0" || { sleep 1; exec rm -rf -- "$0"; }"#;
+/// What the shell does: note the groups that come (`+GROUP`) and go (`-GROUP`) until the end of its input, then end those that are left, and remove the
+/// folder that it was given. Somebody who is dying too may still be writing there.
+const REMOVE_AT_END_OF_INPUT: &str = r#"groups=
+while read -r line; do
+    case $line in
+        +*) groups="$groups ${line#+}" ;;
+        -*) left=
+            for group in $groups; do [ "$group" = "${line#-}" ] || left="$left $group"; done
+            groups=$left ;;
+    esac
+done
+for group in $groups; do kill -s KILL -- "-$group"; done
+rm -rf -- "$0" || { sleep 1; exec rm -rf -- "$0"; }"#;
 
 /// A folder for as long as this process lives, at most.
 pub(crate) struct TemporaryFolder {
@@ -28,6 +39,24 @@ impl TemporaryFolder {
             folder: Some(folder),
             janitor,
         })
+    }
+
+    /// This process group ends with this process at the latest, however that ends.
+    pub(crate) fn begin_group(&mut self, group: u32) {
+        self.tell(&format!("+{group}\n"));
+    }
+
+    /// It has ended: from now on its number may be another's.
+    pub(crate) fn end_group(&mut self, group: u32) {
+        self.tell(&format!("-{group}\n"));
+    }
+
+    fn tell(&mut self, line: &str) {
+        if let Some(input) = self.janitor.as_mut().and_then(|janitor| janitor.stdin.as_mut())
+            && let Err(cause) = input.write_all(line.as_bytes())
+        {
+            tracing::debug!(%cause, "nobody looks after a process group");
+        }
     }
 
     /// Where it is.

@@ -190,7 +190,8 @@ impl Totals {
             InvocationOutcome::Returned
             | InvocationOutcome::Unlinked(_)
             | InvocationOutcome::StoreAway(_)
-            | InvocationOutcome::WrongProgram(_) => false,
+            | InvocationOutcome::WrongProgram(_)
+            | InvocationOutcome::NeedsRepair(_) => false,
             InvocationOutcome::Crashed(_)
             | InvocationOutcome::Killed(_)
             | InvocationOutcome::TimedOut

@@ -2,7 +2,7 @@
 //!
 //! Guarantees that a task's code runs at most up to the point where the coordinator says stop: after [`Reply::Suspend`](crate::protocol::Reply::Suspend)
 //! and [`Reply::Fenced`](crate::protocol::Reply::Fenced) the task's future is dropped and nothing of it runs any more. And that a task fails neither because its
-//! store was away nor because this is not its program: then the worker leaves, and says why.
+//! store was away, full or damaged, nor because this is not its program: then the worker leaves, and says why.
 
 mod panics;
 mod patience;
@@ -35,6 +35,8 @@ pub enum WorkerEnd {
     StoreAway(String),
     /// This program cannot go on with the task: what does not fit.
     WrongProgram(String),
+    /// Neither this program nor another can go on before somebody has done something about the store, or another place: what.
+    NeedsRepair(String),
 }
 
 impl From<WorkerEnd> for InvocationOutcome {
@@ -45,6 +47,7 @@ impl From<WorkerEnd> for InvocationOutcome {
             WorkerEnd::Panicked(message) => InvocationOutcome::Crashed(message),
             WorkerEnd::StoreAway(cause) => InvocationOutcome::StoreAway(cause),
             WorkerEnd::WrongProgram(cause) => InvocationOutcome::WrongProgram(cause),
+            WorkerEnd::NeedsRepair(cause) => InvocationOutcome::NeedsRepair(cause),
         }
     }
 }
@@ -62,12 +65,8 @@ pub(crate) async fn run_invocation_until(
     store: Arc<dyn Store>,
     leave_at: Option<Instant>,
 ) -> WorkerEnd {
-    let (store, store_away) = Patient::new(store, &invocation, Arc::new(SystemClock::start()));
-    unless_away(
-        run_to_end(&invocation, link, store, Watch::start(), leave_at),
-        store_away,
-    )
-    .await
+    let (store, given_up) = Patient::new(store, &invocation, Arc::new(SystemClock::start()));
+    unless_given_up(run_to_end(&invocation, link, store, Watch::start(), leave_at), given_up).await
 }
 
 /// The same by another clock than the system's.
@@ -77,15 +76,19 @@ pub async fn run_invocation_by(
     link: Arc<dyn Link>,
     store: Arc<dyn Store>,
 ) -> WorkerEnd {
-    let (store, store_away) = Patient::new(store, &invocation, clock.clone());
-    unless_away(run_to_end(&invocation, link, store, Watch::by(clock), None), store_away).await
+    let (store, given_up) = Patient::new(store, &invocation, clock.clone());
+    unless_given_up(run_to_end(&invocation, link, store, Watch::by(clock), None), given_up).await
 }
 
-async fn unless_away(running: impl Future<Output = WorkerEnd>, store_away: oneshot::Receiver<String>) -> WorkerEnd {
+/// Runs it to its end, or until its store says that nothing more can be done.
+async fn unless_given_up(
+    running: impl Future<Output = WorkerEnd>,
+    given_up: oneshot::Receiver<WorkerEnd>,
+) -> WorkerEnd {
     tokio::select! {
         biased;
         end = running => end,
-        Ok(cause) = store_away => WorkerEnd::StoreAway(cause),
+        Ok(end) = given_up => end,
     }
 }
 
@@ -111,15 +114,19 @@ async fn run_to_end(
         }
         Err(Stop::Break(reason)) => return WorkerEnd::Panicked(reason),
         Err(Stop::WrongProgram(cause)) => return WorkerEnd::WrongProgram(cause),
+        Err(Stop::NeedsRepair(cause)) => return WorkerEnd::NeedsRepair(cause),
     };
     match exit(invocation, &mut cx, result).await {
         Ok(()) => WorkerEnd::Returned,
-        Err(reason) => WorkerEnd::Panicked(reason),
+        Err(Stop::NeedsRepair(cause)) => WorkerEnd::NeedsRepair(cause),
+        Err(Stop::Break(reason)) => WorkerEnd::Panicked(reason),
+        // Whatever else stops it: the coordinator knows.
+        Err(_) => WorkerEnd::Returned,
     }
 }
 
 /// Sends the task's end. Fails if its value is too long for a message and cannot be stored.
-async fn exit(invocation: &Invocation, cx: &mut Context, result: Result<Vec<u8>, Failed>) -> Result<(), String> {
+async fn exit(invocation: &Invocation, cx: &mut Context, result: Result<Vec<u8>, Failed>) -> Result<(), Stop> {
     let stopped = cx.rearm();
     tokio::select! {
         biased;
@@ -127,10 +134,7 @@ async fn exit(invocation: &Invocation, cx: &mut Context, result: Result<Vec<u8>,
             cx.exit(result, &invocation.function).await;
             cx.settle().await;
         } => Ok(()),
-        stop = stopped => match stop {
-            Ok(Stop::Break(reason)) => Err(reason),
-            _ => Ok(()),
-        },
+        stop = stopped => Err(stop.unwrap_or(Stop::Leave)),
     }
 }
 
@@ -141,7 +145,8 @@ async fn run(
     stopped: oneshot::Receiver<Stop>,
     store: &Arc<dyn Store>,
 ) -> Result<Vec<u8>, Stop> {
-    let Some(function) = task::find(&invocation.function) else {
+    let found = task::find(&invocation.function).map_err(|two| Stop::WrongProgram(two.to_string()))?;
+    let Some(function) = found else {
         let cause = format!(
             "it has no task function {}; the task was begun by another program, or by another version of this one",
             invocation.function
@@ -175,9 +180,6 @@ async fn run(
 async fn read(payload: &Payload, store: &Arc<dyn Store>) -> Result<Bytes, Stop> {
     match payload {
         Payload::Inline(bytes) => Ok(bytes.clone()),
-        Payload::Stored { key, .. } => store
-            .get(key)
-            .await
-            .map_err(|cause| Stop::Break(format!("cannot read {key}: {cause}"))),
+        Payload::Stored { key, .. } => store.get(key).await.map_err(|cause| Stop::of_reading(key, &cause)),
     }
 }

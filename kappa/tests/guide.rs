@@ -29,20 +29,23 @@ fn table(header: &str) -> BTreeMap<String, Vec<String>> {
     rows
 }
 
-/// The text of every Rust file of the crate, but for this one.
-fn sources() -> String {
-    fn collect(folder: &Path, into: &mut Vec<PathBuf>) {
-        for entry in fs::read_dir(folder).expect("a folder").flatten() {
-            let path = entry.path();
-            match path.is_dir() {
-                true if !path.ends_with("target") => collect(&path, into),
-                false if path.extension().is_some_and(|extension| extension == "rs") => into.push(path),
-                _ => {}
-            }
+/// All files below a folder.
+fn collect(folder: &Path, into: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).expect("a folder").flatten() {
+        let path = entry.path();
+        match path.is_dir() {
+            true if !path.ends_with("target") => collect(&path, into),
+            true => {}
+            false => into.push(path),
         }
     }
+}
+
+/// The text of every Rust file of the crate, but for this one.
+fn sources() -> String {
     let mut files = Vec::new();
     collect(crate_folder(), &mut files);
+    files.retain(|path| path.extension().is_some_and(|extension| extension == "rs"));
     files.retain(|path| !path.ends_with("tests/guide.rs"));
     let text = |path: &PathBuf| fs::read_to_string(path).expect("a source file");
     files.iter().map(text).collect()
@@ -107,4 +110,37 @@ fn every_guarantee_and_every_trap_is_in_the_guide() {
         .map(|(trap, _)| trap.as_str())
         .collect();
     assert!(without.is_empty(), "no test is named after {without:?}");
+}
+
+/// The program of the README.
+mod program {
+    include!("readme/program.rs");
+
+    /// Its first task, with these arguments.
+    pub(super) fn call(folder: PathBuf, word: &str) -> kappa::TaskCall<impl kappa::task::TaskFunction<Value = usize>> {
+        grep(folder, word.to_string())
+    }
+}
+
+#[tokio::test]
+async fn the_program_of_the_readme_does_what_its_command_line_asks_also_for_folders_within_the_folder() {
+    let readme = fs::read_to_string(crate_folder().join("../README.md")).expect("the README");
+    let program = include_str!("readme/program.rs").trim_end();
+    assert!(
+        readme.contains(program),
+        "tests/readme/program.rs is not the README's program"
+    );
+    assert!(readme.contains(r#"--input '{"folder": "kappa/src", "word": "coordinator"}'"#));
+
+    let mut files = Vec::new();
+    collect(&crate_folder().join("src"), &mut files);
+    let text = |path: &PathBuf| fs::read_to_string(path).expect("a source file");
+    let expected: usize = files
+        .iter()
+        .map(text)
+        .map(|text| text.matches("coordinator").count())
+        .sum();
+    let kappa = kappa::Kappa::builder().build().await.expect("a place");
+    let call = program::call(crate_folder().join("src"), "coordinator");
+    assert_eq!(kappa.run(call).await.expect("a number"), expected);
 }

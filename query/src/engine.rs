@@ -3,6 +3,7 @@
 //! A query is planned once, here; its fragments are published to the store, and a run of the task [`drive`] does the rest. Whoever resumes the
 //! run needs nothing else: what the result is read with is in the store, too. Statements that concern the session alone are answered by it.
 
+mod planning;
 mod running;
 mod sizes;
 
@@ -12,6 +13,7 @@ use crate::error::QueryError;
 use crate::exec::driver::{Finished, drive};
 use crate::exec::fragments;
 use crate::exec::program::Program;
+use crate::exec::version;
 use crate::explain;
 use crate::planner::Prepared;
 use crate::session::{Session, SessionOptions};
@@ -179,7 +181,7 @@ impl Engine {
     /// # Errors
     /// If it cannot be planned or the run cannot be started.
     pub async fn start(&self, statement: Statement) -> Result<Execution, QueryError> {
-        match self.session.prepare(statement).await? {
+        match planning::prepare(&self.session, statement).await? {
             Prepared::Done => Ok(Execution::Done(Box::new(QueryResult::nothing()))),
             Prepared::Explain(graph) => {
                 let stages = QueryResult::text("stages", &explain::explain(&graph))?;
@@ -258,6 +260,7 @@ impl Engine {
     /// # Errors
     /// If there is no such run, or it is another program's.
     pub async fn resume(&self, run: RunId) -> Result<RunningQuery, QueryError> {
+        version::check(self.kappa.store().as_ref(), run).await?;
         let handle = self.kappa.resume::<Finished>(run).await?;
         Ok(RunningQuery::new(handle, self.kappa.store().clone(), 0, None))
     }

@@ -67,6 +67,29 @@ pub enum QueryError {
     #[error("a stored object of the query cannot be read: {0}; was it written by another version of this program?")]
     Stored(#[from] postcard::Error),
 
+    /// A stored object of the query is not what was put there.
+    #[error(
+        "the stored object {key} of the query is damaged: its bytes are not those that were put there. Something else than this program has \
+         changed them, a disk perhaps; start the query again"
+    )]
+    Damaged {
+        /// The object's key.
+        key: String,
+    },
+
+    /// A run was begun by another version, whose stored rows and states mean something else to this one.
+    #[error(
+        "the run {run} was begun by {begun}, and this is {here}: go on with that version, or start the query again"
+    )]
+    OtherVersion {
+        /// The run.
+        run: kappa::ids::RunId,
+        /// The version that began it.
+        begun: String,
+        /// This version.
+        here: String,
+    },
+
     /// What the query was to run on cannot be set up.
     #[error(transparent)]
     Setup(#[from] kappa::cli::OptionsError),
@@ -130,5 +153,43 @@ pub fn innermost_message(error: &DataFusionError) -> String {
         // `Execution error: ` says nothing of what happened.
         DataFusionError::Execution(message) => message.clone(),
         root => root.strip_backtrace(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use datafusion::arrow::error::ArrowError;
+    use std::io;
+    use std::sync::Arc;
+
+    /// What a run makes of a task that returns this.
+    fn needs_repair(error: impl Into<kappa::Error>) -> Option<String> {
+        kappa::error::Failed::from(error.into()).needs_repair
+    }
+
+    #[test]
+    fn a_disk_that_is_full_while_rows_are_spilled_fails_no_query_whatever_library_says_so() {
+        let full = || io::Error::from_raw_os_error(28);
+        let arrow = || ArrowError::IoError("cannot spill".to_owned(), full());
+        let errors = [
+            DataFusionError::IoError(full()),
+            DataFusionError::ArrowError(Box::new(arrow()), None),
+            DataFusionError::External(Box::new(full())),
+            DataFusionError::External(Box::new(arrow())),
+            DataFusionError::IoError(full()).context("while sorting"),
+            DataFusionError::Shared(Arc::new(DataFusionError::IoError(full()))),
+        ];
+        for error in errors {
+            let shown = format!("{error:?}");
+            let said = needs_repair(QueryError::from(error));
+            assert!(said.is_some_and(|said| said.contains("No space left")), "{shown}");
+        }
+        assert!(needs_repair(DataFusionError::IoError(full())).is_some());
+        assert_eq!(
+            needs_repair(DataFusionError::IoError(io::ErrorKind::NotFound.into())),
+            None
+        );
+        assert_eq!(needs_repair(QueryError::unsupported("x", "y")), None);
     }
 }

@@ -31,6 +31,7 @@
 //! ```
 
 pub mod cli;
+mod deep;
 pub mod engine;
 pub mod error;
 pub mod exec;

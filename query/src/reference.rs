@@ -16,6 +16,7 @@ use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSe
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use futures::{TryStreamExt, stream};
 
+use crate::deep;
 use crate::error::Result;
 use crate::plan::{Bucket, Shuffle, ShuffleReaderExec, ShuffleSource};
 use crate::session::Session;
@@ -69,7 +70,9 @@ async fn run_unit(bytes: &[u8], unit: usize, closed: &Closed, session: &Session)
         context.runtime_env(),
     ));
     let stage = Stage::from_bytes(bytes, &context)?;
-    let rows: Vec<RecordBatch> = stage.fragment.execute(unit, context)?.try_collect().await?;
+    let depth = deep::depth_of(&stage.fragment);
+    let rows = deep::rows(depth, || stage.fragment.execute(unit, context))?;
+    let rows: Vec<RecordBatch> = rows.try_collect().await?;
     let Exchange::Hash { keys, partitions } = stage.output else {
         return Ok(Unit { buckets: vec![rows] });
     };

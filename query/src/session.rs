@@ -20,7 +20,8 @@ use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{QueryError, Result};
-use crate::planner::{JoinOrder, RowCounts};
+use crate::plan::filtered::filtered_functions;
+use crate::planner::{JoinOrder, RowCounts, WindowFilters};
 use crate::sql::{
     CheckConstants, CheckDecimals, CheckedSum, FloatKeys, Membership, NanPruning, Refused, Relations, checked_decimal,
     extremes, float_key,
@@ -118,6 +119,8 @@ pub struct Session {
     /// Buckets that tables were found in since.
     buckets: Arc<Mutex<BTreeMap<String, Option<String>>>>,
     catalogue: Arc<Catalogue>,
+    /// What a worker makes of the options of now.
+    worker: Arc<Mutex<Option<(SessionOptions, Arc<TaskContext>)>>>,
 }
 
 impl Session {
@@ -161,6 +164,10 @@ impl Session {
         for function in extremes() {
             context.register_udaf(function);
         }
+        // Of all functions, those above too.
+        for function in filtered_functions(context.state().aggregate_functions().values()) {
+            context.register_udaf(function);
+        }
         context.add_analyzer_rule(Arc::new(CheckConstants));
         context.add_analyzer_rule(Arc::new(Refused));
         context.add_analyzer_rule(Arc::new(Membership));
@@ -177,6 +184,7 @@ impl Session {
             buckets: Arc::new(Mutex::new(options.buckets.clone())),
             options,
             catalogue,
+            worker: Arc::default(),
         })
     }
 
@@ -230,6 +238,35 @@ impl Session {
         &self.context
     }
 
+    /// The context in which a worker reads the plans of this session: it knows what the options say, and nothing else.
+    ///
+    /// # Errors
+    /// If a session like this one cannot be made, or a setting was changed otherwise than by `SET`, of which workers are not told.
+    pub(crate) fn worker_context(&self) -> Result<Arc<TaskContext>> {
+        let options = self.current_options();
+        let mut worker = self.worker.lock();
+        if let Some((of, context)) = worker.as_ref()
+            && *of == options
+        {
+            return Ok(Arc::clone(context));
+        }
+        let context = Session::new(options.clone())?.task_context();
+        let here = self.context.copied_config().options().entries();
+        let there = context.session_config().options().entries();
+        let changed = here
+            .into_iter()
+            .zip(there)
+            .find(|(here, there)| here.value != there.value);
+        if let Some((setting, _)) = changed {
+            return Err(QueryError::unsupported(
+                format!("the setting {} = {}", setting.key, setting.value.unwrap_or_default()),
+                "it was not made by SET, so workers do not have it; make it by SET, or leave it",
+            ));
+        }
+        *worker = Some((options, Arc::clone(&context)));
+        Ok(context)
+    }
+
     /// A fresh context to decode and run a unit with.
     pub fn task_context(&self) -> Arc<TaskContext> {
         self.context.task_ctx()
@@ -253,5 +290,6 @@ fn logical_rules(row_counts: RowCounts) -> Vec<Arc<dyn OptimizerRule + Send + Sy
         .position(|rule| rule.name() == "push_down_filter")
         .map_or(rules.len(), |at| at + 1);
     rules.insert(position, Arc::new(JoinOrder { rows: row_counts }));
+    rules.insert(0, Arc::new(WindowFilters));
     rules
 }

@@ -161,7 +161,7 @@ pub fn main() -> ExitCode {
 
 /// A line for people. Who has closed stderr does not want it.
 fn say(text: impl Display) {
-    let _ = writeln!(io::stderr().lock(), "{text}");
+    let _ = writeln!(io::stderr().lock(), "{}", kappa::cli::harmless(&text.to_string()));
 }
 
 fn generate(args: &GenerateArgs) -> anyhow::Result<ExitCode> {

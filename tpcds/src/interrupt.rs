@@ -45,6 +45,10 @@ impl Interrupts {
             (SignalKind::interrupt(), Interrupt::Keyboard),
             (SignalKind::terminate(), Interrupt::Terminate),
         ] {
+            // What was ignored when this process was started stays so.
+            if kappa::cli::is_ignored(kind.as_raw_value()) {
+                continue;
+            }
             let mut signals = signal(kind)?;
             let sender = sender.clone();
             tokio::spawn(async move {

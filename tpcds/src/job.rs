@@ -116,6 +116,9 @@ fn can_go_on(error: &anyhow::Error) -> bool {
                 | RunError::Store { .. }
                 | RunError::Platform { .. }
                 | RunError::WrongProgram { .. }
+                | RunError::NeedsRepair { .. }
+                | RunError::OtherProgram { .. }
+                | RunError::Broken { .. }
                 | RunError::Interrupted { .. }
         ),
         _ => false,

@@ -235,17 +235,24 @@ impl Walk<'_> {
                     Some(value) => self.expr(value),
                     None => Some(Vars::new()),
                 };
-                let target = self.loops.iter_mut().rev().find(|around| match &jump.label {
-                    Some(label) => around.label.as_ref().is_some_and(|own| own.ident == label.ident),
-                    None => around.is_loop,
-                });
-                if let Some(around) = target {
+                if let Some(around) = self.target(jump.label.as_ref()) {
                     around.at_breaks = either(around.at_breaks.take(), value);
                 }
                 None
             }
-            Expr::Return(_) | Expr::Continue(_) => None,
-            Expr::Macro(call) => self.call(&call.mac),
+            Expr::Return(jump) => {
+                if let Some(value) = &jump.expr {
+                    self.leaves(value);
+                }
+                None
+            }
+            Expr::Continue(_) => None,
+            Expr::Macro(call) => {
+                if let Some(known) = crate::points::KnownMacro::parse(&call.mac) {
+                    known.values.iter().for_each(|value| self.leaves(value));
+                }
+                self.call(&call.mac)
+            }
             Expr::Paren(inner) => self.expr(&inner.expr),
             Expr::Group(inner) => self.expr(&inner.expr),
             Expr::Try(inner) => self.expr(&inner.expr),
@@ -257,8 +264,39 @@ impl Walk<'_> {
             Expr::MethodCall(call) => self.sequence(std::iter::once(&*call.receiver).chain(&call.args)),
             Expr::Tuple(tuple) => self.sequence(&tuple.elems),
             Expr::Array(array) => self.sequence(&array.elems),
-            _ => Some(Vars::new()),
+            other => {
+                self.leaves(other);
+                Some(Vars::new())
+            }
         }
+    }
+
+    /// Code that is not followed further may leave the loops around it before anything has been assigned.
+    fn leaves(&mut self, expr: &Expr) {
+        struct Breaks(Vec<Option<Lifetime>>);
+        impl<'ast> Visit<'ast> for Breaks {
+            fn visit_expr_break(&mut self, jump: &'ast syn::ExprBreak) {
+                self.0.push(jump.label.clone());
+                visit::visit_expr_break(self, jump);
+            }
+            fn visit_expr_closure(&mut self, _: &'ast syn::ExprClosure) {}
+            fn visit_expr_async(&mut self, _: &'ast syn::ExprAsync) {}
+            fn visit_item(&mut self, _: &'ast syn::Item) {}
+        }
+        let mut breaks = Breaks(Vec::new());
+        breaks.visit_expr(expr);
+        for label in breaks.0 {
+            if let Some(around) = self.target(label.as_ref()) {
+                around.at_breaks = Some(Vars::new());
+            }
+        }
+    }
+
+    fn target(&mut self, label: Option<&Lifetime>) -> Option<&mut Loop> {
+        self.loops.iter_mut().rev().find(|around| match label {
+            Some(label) => around.label.as_ref().is_some_and(|own| own.ident == label.ident),
+            None => around.is_loop,
+        })
     }
 
     /// What is assigned in a condition whatever it gives: the right side of `&&` may not be evaluated.

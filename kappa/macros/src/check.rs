@@ -1,11 +1,17 @@
 //! What is refused, at the place where it is written, with the way out.
 
+mod awaits;
+mod operations;
+mod types;
+
+pub(crate) use awaits::pass as pass_awaits;
+
 use crate::points::{KnownMacro, jump_in_tokens, operation, point_in_tokens};
 use crate::task::{Parameter, plain_parameter, plain_type};
 use proc_macro2::{Ident, Span};
 use syn::spanned::Spanned;
 use syn::visit::{self, Visit};
-use syn::{Block, Error, Expr, FnArg, Macro, Pat, PatIdent, Result, ReturnType, Signature, Type};
+use syn::{Attribute, Block, Error, Expr, FnArg, Local, Macro, Pat, PatIdent, Result, Signature, Type};
 
 /// Checks the signature; gives the name and type of the context and the other parameters.
 pub(crate) fn signature(sig: &Signature) -> Result<(Ident, Type, Vec<Parameter>)> {
@@ -13,6 +19,12 @@ pub(crate) fn signature(sig: &Signature) -> Result<(Ident, Type, Vec<Parameter>)
         return Err(Error::new(
             sig.fn_token.span(),
             "a task is an `async fn`: write `async fn`",
+        ));
+    }
+    if let Some(syn::GenericParam::Lifetime(lifetime)) = sig.generics.params.first() {
+        return Err(Error::new_spanned(
+            lifetime,
+            "a task cannot be generic, and needs no lifetime: its arguments are owned, and its context is `cx: &mut Context`",
         ));
     }
     if let Some(parameter) = sig.generics.params.first() {
@@ -58,13 +70,15 @@ pub(crate) fn signature(sig: &Signature) -> Result<(Ident, Type, Vec<Parameter>)
     let mut parameters = Vec::new();
     for argument in inputs {
         let parameter = plain_parameter(argument)?;
-        refuse_impl(&parameter.ty, "a task's parameter")?;
-        if let Type::Reference(reference) = plain_type(&parameter.ty) {
+        if let FnArg::Typed(typed) = argument
+            && let Some(attribute) = typed.attrs.iter().find(|attribute| attribute.path().is_ident("cfg"))
+        {
             return Err(Error::new_spanned(
-                reference,
-                "a task's arguments are sent to where it runs, so they cannot be references: take an owned value (`String`, `Vec<..>`, a clone)",
+                attribute,
+                "a parameter of a task cannot be conditional: put `#[cfg]` on two tasks that differ in it",
             ));
         }
+        types::parameter(&parameter.ty)?;
         parameters.push(parameter);
     }
     if parameters.len() > 12 {
@@ -73,9 +87,7 @@ pub(crate) fn signature(sig: &Signature) -> Result<(Ident, Type, Vec<Parameter>)
             "a task has at most 12 parameters: put some of them into a struct",
         ));
     }
-    if let ReturnType::Type(_, ty) = &sig.output {
-        refuse_impl(ty, "a task's result")?;
-    }
+    types::result(&sig.output)?;
     Ok((cx, context, parameters))
 }
 
@@ -94,24 +106,29 @@ fn context_name(pattern: &Pat, ty: &Type) -> Option<Ident> {
     (is_context && reference.mutability.is_some() && pattern.by_ref.is_none()).then(|| pattern.ident.clone())
 }
 
-fn refuse_impl(ty: &Type, what: &str) -> Result<()> {
-    struct Search(Option<syn::TypeImplTrait>);
-    impl<'ast> Visit<'ast> for Search {
-        fn visit_type_impl_trait(&mut self, ty: &'ast syn::TypeImplTrait) {
-            self.0.get_or_insert_with(|| ty.clone());
+/// Checks the attributes below `#[kappa::task]`: they go to the function that makes calls.
+pub(crate) fn attributes(attributes: &[Attribute]) -> Result<()> {
+    for attribute in attributes {
+        let Some(name) = attribute.path().segments.last().map(|segment| &segment.ident) else {
+            continue;
+        };
+        if name == "task" {
+            return Err(Error::new_spanned(
+                attribute,
+                "this is a task already: write `#[kappa::task]` once",
+            ));
+        }
+        if name == "instrument" {
+            return Err(Error::new_spanned(
+                attribute,
+                format!(
+                    "`#[{name}]` would see the function that describes a call, not the body of the task, which runs in pieces: enter a span between two \
+                     suspension points"
+                ),
+            ));
         }
     }
-    let mut search = Search(None);
-    search.visit_type(ty);
-    match search.0 {
-        Some(found) => Err(Error::new_spanned(
-            found,
-            format!(
-                "{what} cannot be `impl Trait`: it is sent and stored, so its type must be named; a task cannot be generic"
-            ),
-        )),
-        None => Ok(()),
-    }
+    Ok(())
 }
 
 /// Checks the body for suspension points where the task could not be resumed.
@@ -119,6 +136,7 @@ pub(crate) fn body(block: &Block, cx: &Ident) -> Result<()> {
     let mut checker = Checker {
         cx,
         inside: None,
+        names: Vec::new(),
         errors: Vec::new(),
     };
     checker.visit_block(block);
@@ -135,12 +153,32 @@ struct Checker<'a> {
     cx: &'a Ident,
     /// The closure or `async` block that is being visited.
     inside: Option<&'static str>,
+    /// Other variables that are the context.
+    names: Vec<Ident>,
     errors: Vec<Error>,
 }
 
 impl Checker<'_> {
     fn error(&mut self, span: Span, message: String) {
         self.errors.push(Error::new(span, message));
+    }
+
+    /// The operation that a chain of method calls of the context begins with.
+    fn operation_of<'e>(&self, expr: &'e Expr) -> Option<&'e Ident> {
+        operations::operation_of(expr, &|expr| operations::is_variable(expr, self.cx))
+    }
+
+    /// Visits an operation that is awaited, or of which an error says enough: what it is given.
+    fn visit_operation(&mut self, expr: &Expr) {
+        match expr {
+            Expr::MethodCall(call) => {
+                self.visit_operation(&call.receiver);
+                call.args.iter().for_each(|argument| self.visit_expr(argument));
+            }
+            Expr::Paren(inner) => self.visit_operation(&inner.expr),
+            Expr::Group(inner) => self.visit_operation(&inner.expr),
+            other => self.visit_expr(other),
+        }
     }
 
     fn within(&mut self, what: &'static str, visit: impl FnOnce(&mut Self)) {
@@ -162,7 +200,51 @@ impl<'ast> Visit<'ast> for Checker<'_> {
             ));
             return;
         }
+        if operation(awaited, self.cx).is_some() {
+            return self.visit_operation(&awaited.base);
+        }
+        let is_other_name = |expr: &Expr| self.names.iter().any(|name| operations::is_variable(expr, name));
+        let hidden = operations::operation_of(&awaited.base, &is_other_name).or_else(|| operations::by_path(awaited));
+        if let Some(operation) = hidden {
+            let error = Error::new_spanned(awaited, operations::hidden(self.cx, operation));
+            self.errors.push(error);
+            return;
+        }
         visit::visit_expr_await(self, awaited);
+    }
+
+    fn visit_expr_method_call(&mut self, call: &'ast syn::ExprMethodCall) {
+        let operation = operations::operation_of_call(call, &|expr| operations::is_variable(expr, self.cx));
+        // Inside a closure, it is enough to say that the context is not there.
+        if self.inside.is_none() && operation.is_some() {
+            self.errors
+                .push(Error::new_spanned(call, operations::unawaited(self.cx)));
+            return;
+        }
+        visit::visit_expr_method_call(self, call);
+    }
+
+    fn visit_expr_call(&mut self, call: &'ast syn::ExprCall) {
+        if let Expr::Path(path) = &*call.func
+            && let Some(name) = path.path.segments.last().map(|segment| segment.ident.to_string())
+            && operations::waits(&name)
+            && let Some(argument) = call.args.iter().find(|argument| self.operation_of(argument).is_some())
+        {
+            self.errors
+                .push(Error::new_spanned(argument, operations::waiting(&name, self.cx)));
+            return;
+        }
+        visit::visit_expr_call(self, call);
+    }
+
+    fn visit_local(&mut self, local: &'ast Local) {
+        let is_context = |expr: &Expr| {
+            operations::is_variable(expr, self.cx) || self.names.iter().any(|name| operations::is_variable(expr, name))
+        };
+        if let Some(name) = operations::another_name(local, &is_context) {
+            self.names.push(name.clone());
+        }
+        visit::visit_local(self, local);
     }
 
     fn visit_expr_closure(&mut self, closure: &'ast syn::ExprClosure) {
@@ -219,12 +301,23 @@ impl<'ast> Visit<'ast> for Checker<'_> {
             .last()
             .map(|segment| segment.ident.to_string())
             .unwrap_or_default();
-        if let Some(span) = point_in_tokens(&call.tokens, self.cx) {
+        let operation = operations::in_tokens(&call.tokens, self.cx);
+        if let Some(span) = operation.filter(|_| operations::waits(&name)) {
+            self.error(span, operations::waiting(&format!("{name}!"), self.cx));
+        } else if let Some(span) = point_in_tokens(&call.tokens, self.cx) {
             self.error(
                 span,
                 format!(
                     "a suspension point inside `{name}!`: what that macro makes of it is not known; put the result into a variable before and \
                      use that"
+                ),
+            );
+        } else if let Some(span) = operation {
+            let cx = self.cx;
+            self.error(
+                span,
+                format!(
+                    "an operation of `{cx}` inside `{name}!`: what that macro makes of it is not known; write `{cx}.<operation>(..).await` outside of it"
                 ),
             );
         } else if let Some(span) = jump_in_tokens(&call.tokens) {

@@ -3,14 +3,21 @@
 //! The body becomes `loop { match block { .. } }` with one arm for the entry, one for each suspension point, and one for each block that can be
 //! reached from more than one of those. Everything that an arm dominates is nested inside it as plain structured code (`if`, `match`, labelled
 //! blocks, native loops; after Ramsey, "Beyond Relooper"), so that variables stay in registers and borrows between two suspension points work as the
-//! user wrote them. Only on the way from arm to arm do the live variables move through their slots.
+//! user wrote them. The braces are those of the user: what an arm takes out of a slot it declares inside the scope that the user declared it in, so
+//! that it is dropped where that scope ends, and its name means what it meant there.
+//!
+//! Only on the way from arm to arm do the live variables move through their slots, and only those that the arm mentions. There is one `.await` for all
+//! suspension points, behind the `match`, and one place where each variable is saved and restored: the time to compile grows with the length of the
+//! function, not with its square.
 
 mod nesting;
+mod point;
 
 use crate::graph::{BlockId, ENTRY, End, Graph};
-use crate::names::{Binding, Var, Vars};
+use crate::names::{Binding, Names, Var, Vars};
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use syn::Lifetime;
@@ -18,6 +25,7 @@ use syn::Lifetime;
 pub(crate) struct Emitter<'a> {
     graph: &'a Graph,
     bindings: &'a [Binding],
+    names: &'a Names,
     cx: &'a Ident,
     /// The number of each arm: 0 is the entry, 1.. are the suspension points in the order of the text, then the others.
     arms: BTreeMap<BlockId, u32>,
@@ -29,6 +37,14 @@ pub(crate) struct Emitter<'a> {
     /// The variables that some arm assigns anew without taking what was there before. Nothing flows from the one place to the other, so without a
     /// witness their types would be inferred one by one: `let mut x = 1_u8; ..; x = 255;` would make an `i32` of the second.
     witnessed: Vars,
+    /// Those and all others whose types must be known elsewhere.
+    typed: Vars,
+    /// The variables whose names mean another variable in some scope inside theirs.
+    shadowed: Vars,
+    /// The variables that may have to be held until their scope ends; see `kappa::continuation::held`.
+    held: Vars,
+    /// Those of which it has been said that nobody knows whether they are moved.
+    refused: RefCell<Vars>,
 }
 
 /// What an arm starts with.
@@ -38,6 +54,16 @@ struct Start {
     /// Assigned here, declared in another arm.
     missing: Vars,
     place: Place,
+}
+
+/// A statement of an arm.
+struct Item {
+    code: TokenStream,
+    declares: Vec<Var>,
+    /// The held variables that it takes, to be dropped with their scope.
+    takes: Vec<Var>,
+    /// The variables that it assigns as a whole.
+    assigns: Vars,
 }
 
 /// What holds at one place of an arm's code.
@@ -50,22 +76,36 @@ struct Place {
     visible: Vars,
     /// The variables declared since the arm began.
     declared: Vars,
+    /// What has been taken of the held values: for each local the first and the last variable.
+    pieces: Vec<(Var, Var)>,
+    /// The variables assigned on the way here.
+    assigned: Vars,
     /// The labels that are open here.
     breaks: BTreeSet<BlockId>,
     continues: BTreeSet<BlockId>,
 }
 
+/// Where names of the compiler are looked up, so that a variable of the user never means one of them.
+pub(crate) fn here() -> Span {
+    Span::mixed_site()
+}
+
 impl<'a> Emitter<'a> {
-    pub(crate) fn new(graph: &'a Graph, bindings: &'a [Binding], cx: &'a Ident, points: &[BlockId]) -> Self {
+    pub(crate) fn new(graph: &'a Graph, names: &'a Names, cx: &'a Ident, points: &[BlockId]) -> Self {
         let mut emitter = Emitter {
             graph,
-            bindings,
+            bindings: &names.bindings,
+            names,
             cx,
             arms: BTreeMap::from([(ENTRY, 0)]),
             points: points.len(),
             hosts: BTreeMap::new(),
             loops: BTreeSet::new(),
             witnessed: Vars::new(),
+            typed: Vars::new(),
+            shadowed: Vars::new(),
+            held: Vars::new(),
+            refused: RefCell::default(),
         };
         for (at, &point) in points.iter().enumerate() {
             emitter.arms.insert(point, at as u32 + 1);
@@ -85,7 +125,62 @@ impl<'a> Emitter<'a> {
             .filter(|arm| graph.reachable.contains(arm))
             .flat_map(|&arm| emitter.start(arm).missing)
             .collect();
+        emitter.shadowed = emitter.find_shadowed();
+        let arms = || emitter.arms.keys().filter(|arm| graph.reachable.contains(arm));
+        emitter.held = arms().flat_map(|&arm| graph.unneeded[arm].whole.clone()).collect();
+        let unclear: Vars = arms().flat_map(|&arm| graph.unneeded[arm].unclear.clone()).collect();
+        emitter.typed = emitter.witnessed.union(&emitter.held).copied().collect();
+        emitter.typed.extend(unclear);
         emitter
+    }
+
+    fn find_shadowed(&self) -> Vars {
+        let mut by_name: BTreeMap<String, Vec<Var>> = BTreeMap::new();
+        for (var, binding) in self.bindings.iter().enumerate() {
+            by_name.entry(binding.ident.to_string()).or_default().push(var);
+        }
+        let mut shadowed = Vars::new();
+        for vars in by_name.values().filter(|vars| vars.len() > 1) {
+            for (at, &outer) in vars.iter().enumerate() {
+                let is_shadowed = |&inner: &Var| {
+                    self.names
+                        .encloses(self.bindings[outer].scope, self.bindings[inner].scope)
+                };
+                if vars[at + 1..].iter().any(is_shadowed) {
+                    shadowed.insert(outer);
+                }
+            }
+        }
+        shadowed
+    }
+
+    fn in_scope(&self, var: Var, at: BlockId) -> bool {
+        self.names
+            .encloses(self.bindings[var].scope, self.graph.blocks[at].scope)
+    }
+
+    /// The outermost block whose code must not be around another one: it declares a variable whose scope has ended there.
+    fn closed(&self, block: BlockId) -> Option<BlockId> {
+        let dominator = self.graph.dominator[block]?;
+        let mut found = None;
+        let (mut at, mut below) = (dominator, block);
+        loop {
+            let code = &self.graph.blocks[at];
+            let mut declared: Vars = code.atoms.iter().flat_map(|atom| &atom.declares).copied().collect();
+            declared.extend(code.declared_for(below));
+            if self.graph.dominator[at].is_none() {
+                declared.extend(&self.graph.live_in[at]);
+            }
+            let is_closed =
+                |&var: &Var| (at == dominator || self.in_scope(var, dominator)) && !self.in_scope(var, block);
+            if declared.iter().any(is_closed) {
+                found = Some(at);
+            }
+            match self.graph.dominator[at] {
+                Some(upper) => (at, below) = (upper, at),
+                None => return found,
+            }
+        }
     }
 
     fn place(&mut self, block: BlockId) {
@@ -108,14 +203,15 @@ impl<'a> Emitter<'a> {
             return;
         };
         let root = graph.root(block);
+        let closed = self.closed(block);
         let host = match graph.blocks[block].after {
             Some(entry) if entry != block && graph.dominates(entry, block) => Some(entry),
             Some(_) => Some(root),
-            None if forward_edges > 1 => Some(dominator),
-            None => None,
+            None => closed.or((forward_edges > 1).then_some(dominator)),
         };
         if let Some(host) = host {
-            let follows_directly = forward_edges == 1 && last == host && matches!(graph.blocks[host].end, End::Jump(_));
+            let is_jump = matches!(graph.blocks[host].end, End::Jump(_));
+            let follows_directly = forward_edges == 1 && last == host && is_jump && closed.is_none();
             if !follows_directly {
                 self.hosts.insert(block, host);
             }
@@ -123,22 +219,56 @@ impl<'a> Emitter<'a> {
     }
 
     fn slot(&self, var: Var) -> Ident {
-        format_ident!("__slot{}", var, span = Span::call_site())
+        format_ident!("__slot{}", var, span = here())
     }
 
     /// The slot, with the place where the variable is declared: there an error belongs that says it cannot be saved.
     fn spanned_slot(&self, var: Var) -> (Ident, Span) {
-        let span = self.bindings[var].ident.span().resolved_at(Span::call_site());
+        let span = self.bindings[var].ident.span().resolved_at(here());
         (Ident::new(&self.slot(var).to_string(), span), span)
     }
 
+    fn held(&self) -> Ident {
+        Ident::new("__held", here())
+    }
+
+    /// The local that values are taken into that are dropped with its scope.
+    fn piece(&self, first: Var) -> Ident {
+        format_ident!("__held{}", first, span = here())
+    }
+
     fn witness(&self, var: Var) -> Ident {
-        format_ident!("__type{}", var, span = Span::call_site())
+        format_ident!("__type{}", var, span = here())
+    }
+
+    /// The macro that stands for a variable where its name means another one: names in a `macro_rules!` mean what they mean where it is written.
+    fn alias(&self, var: Var) -> Ident {
+        format_ident!("__kappa_variable{}", var)
+    }
+
+    /// What has to be written right behind the declaration of these variables.
+    fn declared<'v>(&self, vars: impl IntoIterator<Item = &'v Var> + Clone) -> TokenStream {
+        let types = self.same_types(vars.clone());
+        let aliases = vars.into_iter().filter(|var| self.shadowed.contains(var)).map(|&var| {
+            let (alias, ident) = (self.alias(var), &self.bindings[var].ident);
+            quote!(#[allow(unused_macros)] macro_rules! #alias { () => { #ident }; })
+        });
+        quote!(#types #(#aliases)*)
+    }
+
+    /// The variable, wherever its declaration can be seen.
+    fn variable(&self, var: Var) -> TokenStream {
+        if self.shadowed.contains(&var) {
+            let alias = self.alias(var);
+            return quote!(#alias!());
+        }
+        let ident = &self.bindings[var].ident;
+        quote!(#ident)
     }
 
     /// Gives the variables the types they have elsewhere, in code that is never reached.
     fn same_types<'v>(&self, vars: impl IntoIterator<Item = &'v Var>) -> TokenStream {
-        let witnessed = vars.into_iter().filter(|var| self.witnessed.contains(var));
+        let witnessed = vars.into_iter().filter(|var| self.typed.contains(var));
         let checks = witnessed.map(|&var| {
             let (witness, ident) = (self.witness(var), &self.bindings[var].ident);
             quote!(loop { break; #witness.is(&#ident); })
@@ -146,12 +276,12 @@ impl<'a> Emitter<'a> {
         quote!(#(#checks)*)
     }
 
-    fn operation(&self, point: BlockId) -> Ident {
-        format_ident!("__operation{}", self.arms[&point], span = Span::call_site())
+    fn pending(&self, point: BlockId) -> Ident {
+        format_ident!("__point{}", self.arms[&point], span = here())
     }
 
     fn label(&self, kind: &str, block: BlockId) -> Lifetime {
-        Lifetime::new(&format!("'__{kind}{block}"), Span::call_site())
+        Lifetime::new(&format!("'__{kind}{block}"), here())
     }
 
     /// The variables that need a slot.
@@ -167,37 +297,42 @@ impl<'a> Emitter<'a> {
     pub(crate) fn body(&self, parameters: &[Var], name: &TokenStream) -> TokenStream {
         let slots = self.slots();
         let slot_names = slots.iter().map(|&var| self.slot(var));
-        let witnesses = self.witnessed.iter().map(|&var| self.witness(var));
+        let witnesses = self.typed.iter().map(|&var| self.witness(var));
         let parameter_types = self.same_types(parameters);
-        let operations = self
-            .points_in_order()
-            .map(|point| self.operation(point))
-            .collect::<Vec<_>>();
+        let pending = self.points_in_order().map(|point| self.pending(point));
         let parameter_names: Vec<_> = parameters.iter().map(|&var| &self.bindings[var].ident).collect();
         let parameters_to_slots = parameters.iter().filter(|var| slots.contains(var)).map(|&var| {
             let (slot, ident) = (self.slot(var), &self.bindings[var].ident);
             quote!(#slot = ::core::option::Option::Some(#ident);)
         });
+        let unneeded = parameters.iter().filter(|var| self.graph.unneeded[ENTRY].whole.contains(var)).map(|&var| {
+            let (ident, witness, held, number) = (&self.bindings[var].ident, self.witness(var), self.held(), var as u32);
+            quote!((&&&&&&&&#witness.probe()).kind().hold(#ident, #number, &mut #held);)
+        });
         let last_point = self.points as u32;
+        let probes = self.probes();
         let cx = self.cx;
         let mut arms: Vec<(usize, TokenStream)> = Vec::new();
         for (&arm, number) in &self.arms {
             if self.graph.reachable.contains(&arm) {
-                let code = self.arm(arm, name);
+                let code = self.arm(arm);
                 arms.push((self.graph.blocks[arm].order, quote!(#number => { #code })));
             }
         }
         arms.sort_by_key(|(order, _)| *order);
         let arms = arms.into_iter().map(|(_, code)| code);
-        quote! {
+        let suspended = self.suspended(name);
+        quote_spanned! {here()=>
             #(let mut #slot_names = ::core::option::Option::None;)*
             #(let #witnesses = ::kappa::__private::Witness::new();)*
-            #(let mut #operations = ::core::option::Option::None;)*
+            #(let mut #pending = ::kappa::__private::Pending::new();)*
+            let mut __held = ::kappa::__private::Held::new();
             let mut __saved = ::core::option::Option::None;
             let mut __block: u32 = match __entry {
                 ::kappa::__private::Entry::Begin((#(#parameter_names,)*)) => {
                     #parameter_types
                     #(#parameters_to_slots)*
+                    #(#unneeded)*
                     0
                 }
                 ::kappa::__private::Entry::Resume => {
@@ -210,15 +345,24 @@ impl<'a> Emitter<'a> {
                     __point
                 }
             };
-            // Every arm ends in `continue`, `break` of an inner label, or `return`: the loop has no end.
+            // Every arm ends in `continue`, `break` of a label, or `return`: the loop has no end.
             let __never: ::core::convert::Infallible = '__run: loop {
-                match __block {
-                    #(#arms)*
-                    _ => ::core::unreachable!("a block that does not exist"),
+                '__suspend: {
+                    if ::core::option::Option::is_some(&__saved) {
+                        break '__suspend;
+                    }
+                    match __block {
+                        #(#arms)*
+                        _ => ::core::unreachable!("a block that does not exist"),
+                    }
                 }
+                #suspended
             };
             #[allow(unreachable_code)]
-            match __never {}
+            {
+                #probes
+                match __never {}
+            }
         }
     }
 
@@ -265,6 +409,8 @@ impl<'a> Emitter<'a> {
             used: Rc::new(members.iter().flat_map(|&block| self.used(block)).collect()),
             visible: taken.clone(),
             declared: Vars::new(),
+            pieces: Vec::new(),
+            assigned: Vars::new(),
             breaks: BTreeSet::new(),
             continues: BTreeSet::new(),
         };
@@ -274,94 +420,66 @@ impl<'a> Emitter<'a> {
         Start { taken, missing, place }
     }
 
-    fn arm(&self, root: BlockId, name: &TokenStream) -> TokenStream {
+    fn arm(&self, root: BlockId) -> TokenStream {
         let Start { taken, missing, place } = self.start(root);
-        let take = taken.iter().map(|&var| {
-            let (slot, ident) = (self.slot(var), &self.bindings[var].ident);
-            let mutable = self.bindings[var].mutable.then(|| quote!(mut));
-            quote!(let #mutable #ident = ::kappa::__private::take(&mut #slot);)
-        });
-        let missing = missing.iter().map(|&var| {
-            let (witness, ident) = (self.witness(var), &self.bindings[var].ident);
-            quote!(let mut #ident; loop { break; #ident = #witness.value(); })
-        });
-        let point = match self.graph.blocks[root].end {
-            End::Point { result, auto, .. } => Some(self.point(root, result, auto, name)),
-            _ => None,
-        };
-        let code = self.node(root, &place);
-        quote!(#point #(#take)* #(#missing)* #code)
-    }
-
-    /// Restores, performs, and has the result under its name.
-    fn point(&self, point: BlockId, result: Var, auto: bool, name: &TokenStream) -> TokenStream {
-        let cx = self.cx;
-        let number = self.arms[&point];
-        let operation = self.operation(point);
-        let live = &self.graph.live_in[point];
-        let stored: Vec<Var> = live
-            .iter()
-            .copied()
-            .filter(|&var| self.bindings[var].shared.is_none())
-            .collect();
-        let save = stored.iter().map(|&var| {
-            let (slot, span) = self.spanned_slot(var);
-            let save = Ident::new(if auto { "save_in_loop" } else { "save" }, span);
-            quote_spanned!(span=> ::kappa::__private::#save(&#slot, __to)?;)
-        });
-        let restore = stored.iter().map(|&var| {
-            let (slot, span) = self.spanned_slot(var);
-            let restore = Ident::new(if auto { "restore_in_loop" } else { "restore" }, span);
-            quote_spanned!(span=> ::kappa::__private::#restore(&mut #slot, __from)?;)
-        });
-        let rebuild = live.iter().filter_map(|&var| {
-            let (make, uses) = self.bindings[var].shared.as_ref()?;
-            let (slot, ident) = (self.slot(var), &self.bindings[var].ident);
-            let uses: Vec<Var> = uses.iter().copied().filter(|var| live.contains(var)).collect();
-            let take = uses.iter().map(|&var| {
-                let (slot, ident) = (self.slot(var), &self.bindings[var].ident);
+        let mut items = Vec::new();
+        let held = &self.graph.unneeded[root].whole;
+        let mut last_scope = None;
+        let in_order: Vars = taken.union(&missing).chain(held).copied().collect();
+        for &var in &in_order {
+            if held.contains(&var) {
+                // One local for as many as follow each other in one scope.
+                let scope = self.bindings[var].scope;
+                match items.last_mut() {
+                    Some(Item { takes, .. }) if last_scope == Some(scope) => takes.push(var),
+                    _ => items.push(Item {
+                        code: TokenStream::new(),
+                        declares: Vec::new(),
+                        takes: vec![var],
+                        assigns: Vars::new(),
+                    }),
+                }
+                last_scope = Some(scope);
+                if !missing.contains(&var) {
+                    continue;
+                }
+            }
+            last_scope = None;
+            let ident = &self.bindings[var].ident;
+            let code = if taken.contains(&var) {
+                let slot = self.slot(var);
                 let mutable = self.bindings[var].mutable.then(|| quote!(mut));
                 quote!(let #mutable #ident = ::kappa::__private::take(&mut #slot);)
-            });
-            let put = uses.iter().map(|&var| {
-                let (slot, ident) = (self.slot(var), &self.bindings[var].ident);
-                quote!(#slot = ::core::option::Option::Some(#ident);)
-            });
-            Some(quote! {{
-                #(#take)*
-                let #ident = #make;
-                #(#put)*
-                #slot = ::core::option::Option::Some(#ident);
-            }})
-        });
-        let result_types = self.same_types([&result]);
-        let result = &self.bindings[result].ident;
-        quote! {
-            if let ::core::option::Option::Some(__frame) = __saved.take() {
-                let __restored = (|__from: &mut ::kappa::__private::Reader<'_>| -> ::core::result::Result<(), ::kappa::__private::Unsaved> {
-                    #(#restore)*
-                    __from.end()
-                })(&mut __frame.reader());
-                if let ::core::result::Result::Err(__cause) = __restored {
-                    #cx.unusable::<()>(#name, __cause).await;
-                }
-                #(#rebuild)*
-            }
-            let mut #result = {
-                let __live = |__to: &mut ::kappa::__private::Writer| -> ::core::result::Result<(), ::kappa::__private::Unsaved> {
-                    #(#save)*
-                    ::core::result::Result::Ok(())
-                };
-                let __frame = ::kappa::__private::Frame {
-                    caller: __caller,
-                    function: __FUNCTION,
-                    point: #number,
-                    live: &__live,
-                };
-                #cx.perform(#operation.take(), &__frame).await
+            } else {
+                let witness = self.witness(var);
+                quote!(let mut #ident; loop { break; #ident = #witness.value(); })
             };
-            #result_types
+            let declared = self.declared([&var]);
+            items.push(Item {
+                code: quote!(#code #declared),
+                declares: vec![var],
+                takes: Vec::new(),
+                assigns: Vars::new(),
+            });
         }
+        if let End::Point { result, .. } = self.graph.blocks[root].end {
+            let (ident, pending) = (&self.bindings[result].ident, self.pending(root));
+            let types = self.same_types([&result]);
+            items.push(Item {
+                code: quote!(let mut #ident = #pending.result(); #types),
+                declares: vec![result],
+                takes: Vec::new(),
+                assigns: Vars::new(),
+            });
+        }
+        for item in &mut items {
+            if let (Some(&first), Some(&last)) = (item.takes.first(), item.takes.last()) {
+                let (piece, held) = (self.piece(first), self.held());
+                let (first, last) = (first as u32, last as u32);
+                item.code = quote!(let mut #piece = #held.take(#first, #last););
+            }
+        }
+        self.node(root, &place, items)
     }
 
     /// Finds the variables that the code of an arm mentions without having them.

@@ -2,8 +2,11 @@
 //!
 //! Blocks exist only where a suspension point forces the code apart; an atom is a statement that stays as the user wrote it.
 
-use crate::names::{Binding, Found, Var, Vars};
+mod unneeded;
+
+use crate::names::{Binding, Found, Names, Scope, Var, Vars};
 use proc_macro2::TokenStream;
+pub(crate) use unneeded::Unneeded;
 
 pub(crate) type BlockId = usize;
 
@@ -18,8 +21,6 @@ pub(crate) struct Atom {
     pub(crate) declares: Vec<Var>,
     /// `let x;`: left out where nobody uses it, because its type could not be inferred there.
     pub(crate) deferred: bool,
-    /// The variables like `_guard` whose scope ends here: if nobody mentions them they are there to be dropped at this place.
-    pub(crate) held: Vec<Var>,
 }
 
 impl Atom {
@@ -29,7 +30,6 @@ impl Atom {
             found,
             declares: Vec::new(),
             deferred: false,
-            held: Vec::new(),
         }
     }
 }
@@ -108,6 +108,8 @@ pub(crate) struct Block {
     pub(crate) after: Option<BlockId>,
     /// Its place in the source text, among the blocks.
     pub(crate) order: usize,
+    /// The innermost scope that is open where it begins.
+    pub(crate) scope: Scope,
 }
 
 impl Block {
@@ -146,6 +148,21 @@ impl Block {
         }
     }
 
+    /// The variables that the end declares on the way to a block.
+    pub(crate) fn declared_for(&self, target: BlockId) -> Vec<Var> {
+        match &self.end {
+            End::Branch { binds, then, .. } if *then == target => binds.clone(),
+            End::LetElse { binds, next, .. } if *next == target => binds.clone(),
+            End::Match { choices, .. } => choices
+                .iter()
+                .filter(|choice| choice.target == target)
+                .flat_map(|choice| choice.binds.clone())
+                .collect(),
+            End::Point { result, .. } => vec![*result],
+            _ => vec![],
+        }
+    }
+
     /// The variables that the end declares.
     pub(crate) fn end_declares(&self) -> Vec<Var> {
         match &self.end {
@@ -166,10 +183,13 @@ pub(crate) struct Graph {
     /// The immediate dominator; `None` for the blocks in which control can come from outside: the entry, the suspension points, and
     /// what can be reached from more than one of those.
     pub(crate) dominator: Vec<Option<BlockId>>,
+    /// For each block the variables in scope whose values nobody needs there: those that are still there, and those that may be.
+    pub(crate) unneeded: Vec<Unneeded>,
 }
 
 impl Graph {
-    pub(crate) fn new(mut blocks: Vec<Block>, bindings: &[Binding]) -> Self {
+    pub(crate) fn new(mut blocks: Vec<Block>, names: &Names, parameters: &[Var]) -> Self {
+        let bindings = &names.bindings;
         skip_empty(&mut blocks);
         let reverse_postorder = reverse_postorder(&blocks);
         let mut reachable = reverse_postorder.clone();
@@ -177,11 +197,13 @@ impl Graph {
         let mut live_in = liveness(&blocks, &reverse_postorder, bindings);
         forget_unassigned(&blocks, &reverse_postorder, &mut live_in);
         let dominator = dominators(&blocks, &reverse_postorder);
+        let unneeded = unneeded::find(&blocks, &reverse_postorder, names, &live_in, parameters);
         Graph {
             blocks,
             reachable,
             live_in,
             dominator,
+            unneeded,
         }
     }
 
@@ -211,29 +233,6 @@ impl Graph {
             .copied()
             .filter(|&other| self.blocks[other].targets().contains(&block))
             .collect()
-    }
-}
-
-/// Keeps variables like `_guard`, which are declared by a `let` and never mentioned, alive until the end of their scope.
-pub(crate) fn hold(blocks: &mut [Block]) {
-    let mut declared = Vars::new();
-    let mut mentioned = Vars::new();
-    for block in blocks.iter() {
-        mentioned.extend(block.end_found().mentions);
-        for atom in &block.atoms {
-            mentioned.extend(&atom.found.mentions);
-            mentioned.extend(&atom.found.assigned);
-            if !atom.deferred {
-                declared.extend(&atom.declares);
-            }
-        }
-    }
-    for atom in blocks.iter_mut().flat_map(|block| &mut block.atoms) {
-        let held = atom
-            .held
-            .iter()
-            .filter(|var| declared.contains(var) && !mentioned.contains(var));
-        atom.found.uses.extend(held);
     }
 }
 

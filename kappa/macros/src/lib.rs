@@ -4,6 +4,7 @@
 //!
 //! | step | module |
 //! |---|---|
+//! | have `#[cfg]` evaluated | `configured` |
 //! | refuse what cannot work | `check`, `points` |
 //! | tell variables apart | `names`, `assigned` |
 //! | take apart what holds a suspension point | `lower` |
@@ -12,6 +13,7 @@
 
 mod assigned;
 mod check;
+mod configured;
 mod emit;
 mod graph;
 mod lower;
@@ -26,10 +28,33 @@ pub fn task(attribute: proc_macro::TokenStream, item: proc_macro::TokenStream) -
         Ok(auto) => auto,
         Err(error) => return error.into_compile_error().into(),
     };
+    if configured::is_conditional(item.clone().into()) {
+        return configured::evaluate(item.into(), auto).into();
+    }
     let function = syn::parse_macro_input!(item as syn::ItemFn);
     task::expand(function, auto)
         .unwrap_or_else(syn::Error::into_compile_error)
         .into()
+}
+
+/// Gets a task function whose `#[cfg]`s have been evaluated; see `configured`.
+#[doc(hidden)]
+#[proc_macro_derive(ConfiguredTask, attributes(kappa_auto))]
+pub fn configured_task(item: proc_macro::TokenStream) -> proc_macro::TokenStream {
+    configured::evaluated(item.into())
+        .and_then(|packed| match packed {
+            Some((function, auto)) => task::expand(function, auto),
+            None => Ok(proc_macro2::TokenStream::new()),
+        })
+        .unwrap_or_else(syn::Error::into_compile_error)
+        .into()
+}
+
+/// Removes what it stands above.
+#[doc(hidden)]
+#[proc_macro_attribute]
+pub fn removed(_: proc_macro::TokenStream, _: proc_macro::TokenStream) -> proc_macro::TokenStream {
+    proc_macro::TokenStream::new()
 }
 
 /// Whether the attribute says `auto`.

@@ -1,24 +1,30 @@
 //! Which variable a name means.
 //!
-//! Every binding of the code that is taken apart gets an id. Two variables of the same name are two bindings; the one that shadows the other, and
-//! any whose name is also used for something that is not a variable, gets a name of its own in the generated code, because there scopes are flat.
+//! Every binding of the code that is taken apart gets an id. Two variables of the same name are two bindings. They keep their names: the generated
+//! code opens and closes the scopes of the user, so that a name means there what it meant to the user, also inside a macro that nobody can look into.
 
 mod resolver;
 
 use proc_macro2::{Ident, Span, TokenStream};
 use resolver::Resolver;
-use std::collections::{BTreeSet, HashMap, HashSet};
-use syn::visit_mut::{self, VisitMut};
-use syn::{Block, Expr, FieldPat, Pat, PatIdent};
+pub(crate) use resolver::borrows;
+use std::collections::{BTreeSet, HashMap};
+use syn::visit::Visit;
+use syn::{Expr, Pat, PatIdent};
 
 /// A variable of the code that is taken apart, or a temporary of the compiler.
 pub(crate) type Var = usize;
 pub(crate) type Vars = BTreeSet<Var>;
 
+/// A scope: its place in [`Names::parents`].
+pub(crate) type Scope = usize;
+
 /// What is known of a variable.
 pub(crate) struct Binding {
-    /// Its name in the generated code, with the span of its declaration.
+    /// Its name, with the span of its declaration.
     pub(crate) ident: Ident,
+    /// Where it is declared.
+    pub(crate) scope: Scope,
     pub(crate) mutable: bool,
     /// A temporary of the compiler: what it holds, for messages.
     pub(crate) temporary: bool,
@@ -26,127 +32,124 @@ pub(crate) struct Binding {
     pub(crate) shared: Option<(TokenStream, Vars)>,
 }
 
+impl Binding {
+    /// What an error at run time calls it.
+    pub(crate) fn shown(&self) -> String {
+        if self.temporary {
+            "a value that is kept while the rest of its expression is evaluated".to_string()
+        } else {
+            format!("the variable `{}`", self.ident)
+        }
+    }
+}
+
 /// Bindings and the scopes in which their names are visible.
 pub(crate) struct Names {
     pub(crate) bindings: Vec<Binding>,
-    scopes: Vec<HashMap<String, Var>>,
-    /// Names that mean something else than a variable somewhere in the function.
-    free: HashSet<String>,
-    taken: HashSet<String>,
+    scopes: Vec<(Scope, HashMap<String, Var>)>,
+    /// The scope around each scope.
+    parents: Vec<Scope>,
 }
 
 impl Names {
-    pub(crate) fn new(body: &Block, parameters: &[Ident]) -> Self {
-        let mut names = Names {
+    pub(crate) fn new() -> Self {
+        Names {
             bindings: Vec::new(),
-            scopes: vec![HashMap::new()],
-            free: HashSet::new(),
-            taken: HashSet::new(),
-        };
-        let mut collector = Resolver::new(&names, parameters);
-        collector.visit_block_mut(&mut body.clone());
-        let (found, all) = collector.into_found();
-        names.free = found.free;
-        names.taken = all;
-        names
+            scopes: vec![(0, HashMap::new())],
+            parents: vec![0],
+        }
     }
 
     pub(crate) fn enter(&mut self) {
-        self.scopes.push(HashMap::new());
+        self.parents.push(self.scope());
+        self.scopes.push((self.parents.len() - 1, HashMap::new()));
     }
 
-    /// Leaves a scope; gives what was declared in it.
-    pub(crate) fn leave(&mut self) -> Vec<Var> {
-        let mut vars: Vec<Var> = self.scopes.pop().unwrap_or_default().into_values().collect();
-        vars.sort_unstable();
-        vars
+    /// The innermost scope.
+    pub(crate) fn scope(&self) -> Scope {
+        self.scopes.last().map_or(0, |&(scope, _)| scope)
     }
 
-    /// Every variable that has a name here.
-    pub(crate) fn visible(&self) -> Vec<Var> {
-        self.scopes.iter().flat_map(|scope| scope.values().copied()).collect()
+    /// Whether the outer scope is open wherever the inner one is.
+    pub(crate) fn encloses(&self, outer: Scope, mut inner: Scope) -> bool {
+        // A scope has a greater number than the one around it.
+        while inner > outer {
+            inner = self.parents[inner];
+        }
+        inner == outer
     }
 
-    /// Whether the variable may be there only to be dropped at the end of its scope, by its name: `_guard`.
-    pub(crate) fn is_guard(&self, var: Var) -> bool {
-        let binding = &self.bindings[var];
-        !binding.temporary && binding.ident.to_string().starts_with('_')
+    pub(crate) fn leave(&mut self) {
+        self.scopes.pop();
     }
 
     pub(crate) fn lookup(&self, name: &str) -> Option<Var> {
-        self.scopes.iter().rev().find_map(|scope| scope.get(name)).copied()
+        self.scopes.iter().rev().find_map(|(_, names)| names.get(name)).copied()
     }
 
     pub(crate) fn temporary(&mut self, span: Span) -> Var {
         let var = self.bindings.len();
-        let ident = Ident::new(&format!("__value{var}"), span);
+        let ident = Ident::new(&format!("{TEMPORARY}{var}"), span.resolved_at(Span::mixed_site()));
         self.bindings.push(Binding {
             ident: ident.clone(),
+            scope: self.scope(),
             mutable: true,
             temporary: true,
             shared: None,
         });
         // Temporaries are visible wherever the compiler mentions them.
-        self.scopes[0].insert(ident.to_string(), var);
+        self.scopes[0].1.insert(ident.to_string(), var);
         var
     }
 
     pub(crate) fn declare(&mut self, name: &Ident, mutable: bool) -> Var {
-        let text = name.to_string();
         let var = self.bindings.len();
-        let ident = if self.lookup(&text).is_some() || self.free.contains(&text) {
-            let plain = text.trim_start_matches("r#");
-            let renamed = (2..)
-                .map(|n| format!("{plain}_{n}"))
-                .find(|candidate| !self.taken.contains(candidate))
-                .unwrap_or_else(|| format!("{plain}_{var}"));
-            Ident::new(&renamed, name.span())
-        } else {
-            name.clone()
-        };
-        self.taken.insert(ident.to_string());
-        if let Some(scope) = self.scopes.last_mut() {
-            scope.insert(text, var);
-            scope.insert(ident.to_string(), var);
-        }
         self.bindings.push(Binding {
-            ident,
+            ident: name.clone(),
+            scope: self.scope(),
             mutable,
             temporary: false,
             shared: None,
         });
+        if let Some((_, names)) = self.scopes.last_mut() {
+            names.insert(name.to_string(), var);
+        }
         var
     }
 
-    /// Declares the variables of a pattern and gives them their names in it.
-    pub(crate) fn declare_pattern(&mut self, pattern: &mut Pat, plain_let: bool) -> Vec<Var> {
+    /// Declares the variables of a pattern.
+    pub(crate) fn declare_pattern(&mut self, pattern: &Pat, plain_let: bool) -> Vec<Var> {
         let mut idents = Vec::new();
         collect_bindings(pattern, plain_let, &mut idents);
-        let mut declared: HashMap<String, Var> = HashMap::new();
+        let mut declared = BTreeSet::new();
         let mut vars = Vec::new();
         for (ident, mutable) in idents {
-            let name = ident.to_string();
-            if let std::collections::hash_map::Entry::Vacant(entry) = declared.entry(name) {
-                let var = self.declare(&ident, mutable);
-                entry.insert(var);
-                vars.push(var);
+            // An or-pattern has each name once in each alternative.
+            if declared.insert(ident.to_string()) {
+                vars.push(self.declare(&ident, mutable));
             }
         }
-        let mut renamer = PatternRenamer {
-            names: self,
-            declared: &declared,
-        };
-        renamer.visit_pat_mut(pattern);
         vars
     }
 
-    /// Resolves code that stays as it is: renames what has to be, and says which variables it touches.
-    pub(crate) fn resolve_expr(&self, expr: &mut Expr) -> Found {
+    /// Says which variables code touches that stays as it is.
+    pub(crate) fn resolve_expr(&self, expr: &Expr) -> Found {
+        self.resolve(expr, |resolver| resolver.visit_expr(expr))
+    }
+
+    /// As [`Names::resolve_expr`], for what a pattern is matched with.
+    pub(crate) fn resolve_scrutinee(&self, expr: &Expr) -> Found {
+        self.resolve(expr, |resolver| resolver.scrutinee(expr))
+    }
+
+    fn resolve(&self, expr: &Expr, visit: impl FnOnce(&mut Resolver<'_>)) -> Found {
         let assigned = crate::assigned::by_expr(expr, self);
-        let mut resolver = Resolver::new(self, &[]);
-        resolver.visit_expr_mut(expr);
-        let (found, _) = resolver.into_found();
-        Found { assigned, ..found }
+        let mut resolver = Resolver::new(self);
+        visit(&mut resolver);
+        Found {
+            assigned,
+            ..resolver.into_found()
+        }
     }
 }
 
@@ -161,7 +164,10 @@ pub(crate) struct Found {
     pub(crate) mentions: Vars,
     /// Assigned as a whole somewhere.
     pub(crate) changed: Vars,
-    free: HashSet<String>,
+    /// Moved or copied as a whole on every way through.
+    pub(crate) moved: Vars,
+    /// Perhaps moved, as a whole or in part.
+    pub(crate) unclear: Vars,
 }
 
 impl Found {
@@ -178,11 +184,35 @@ impl Found {
         self.mentions.extend(other.mentions);
         self.assigned.extend(other.assigned);
         self.changed.extend(other.changed);
+        self.moved.extend(other.moved);
+        self.unclear.extend(other.unclear);
         self
     }
 }
 
-/// Whether an identifier in a pattern is a new variable and not a constant.
+/// Whether a pattern takes the whole of a value: nothing of it stays where it was.
+pub(crate) fn takes_whole(pattern: &Pat) -> bool {
+    match pattern {
+        Pat::Ident(name) => name.by_ref.is_none() && name.subpat.is_none(),
+        Pat::Type(typed) => takes_whole(&typed.pat),
+        Pat::Paren(inner) => takes_whole(&inner.pat),
+        Pat::Tuple(tuple) => tuple.elems.iter().all(takes_whole),
+        Pat::TupleStruct(tuple) => tuple.elems.iter().all(takes_whole),
+        Pat::Slice(slice) => slice.elems.iter().all(takes_whole),
+        Pat::Struct(literal) => literal.rest.is_none() && literal.fields.iter().all(|field| takes_whole(&field.pat)),
+        _ => false,
+    }
+}
+
+/// What the names of temporaries begin with.
+const TEMPORARY: &str = "__kappa_value";
+
+/// Whether this is the name of a temporary.
+pub(crate) fn is_temporary(ident: &Ident) -> bool {
+    ident.to_string().starts_with(TEMPORARY)
+}
+
+/// Whether an identifier in a pattern is a new variable and not a constant: where a constant could not stand, and by its first letter elsewhere.
 fn binds(pattern: &PatIdent, plain_let: bool) -> bool {
     plain_let
         || pattern.by_ref.is_some()
@@ -193,54 +223,23 @@ fn binds(pattern: &PatIdent, plain_let: bool) -> bool {
 
 fn collect_bindings(pattern: &Pat, plain_let: bool, into: &mut Vec<(Ident, bool)>) {
     struct Collector<'a> {
+        plain_let: bool,
         into: &'a mut Vec<(Ident, bool)>,
     }
     impl<'ast> syn::visit::Visit<'ast> for Collector<'_> {
         fn visit_pat_ident(&mut self, pattern: &'ast PatIdent) {
-            if binds(pattern, false) {
+            if binds(pattern, self.plain_let) {
                 self.into.push((pattern.ident.clone(), pattern.mutability.is_some()));
             }
             syn::visit::visit_pat_ident(self, pattern);
         }
+        // Of its alternatives each can be refuted.
+        fn visit_pat_or(&mut self, pattern: &'ast syn::PatOr) {
+            let plain_let = std::mem::replace(&mut self.plain_let, false);
+            syn::visit::visit_pat_or(self, pattern);
+            self.plain_let = plain_let;
+        }
         fn visit_expr(&mut self, _: &'ast Expr) {}
     }
-    match pattern {
-        Pat::Ident(single) if plain_let && single.subpat.is_none() => {
-            into.push((single.ident.clone(), single.mutability.is_some()));
-        }
-        Pat::Type(typed) => collect_bindings(&typed.pat, plain_let, into),
-        _ => syn::visit::Visit::visit_pat(&mut Collector { into }, pattern),
-    }
-}
-
-struct PatternRenamer<'a> {
-    names: &'a Names,
-    declared: &'a HashMap<String, Var>,
-}
-
-impl VisitMut for PatternRenamer<'_> {
-    fn visit_field_pat_mut(&mut self, field: &mut FieldPat) {
-        let before = match &*field.pat {
-            Pat::Ident(pattern) => Some(pattern.ident.clone()),
-            _ => None,
-        };
-        visit_mut::visit_field_pat_mut(self, field);
-        if field.colon_token.is_none()
-            && let (Some(before), Pat::Ident(pattern)) = (before, &*field.pat)
-            && before != pattern.ident
-        {
-            field.colon_token = Some(Default::default());
-        }
-    }
-
-    fn visit_pat_ident_mut(&mut self, pattern: &mut PatIdent) {
-        if let Some(&var) = self.declared.get(&pattern.ident.to_string()) {
-            let span = pattern.ident.span();
-            pattern.ident = self.names.bindings[var].ident.clone();
-            pattern.ident.set_span(span);
-        }
-        visit_mut::visit_pat_ident_mut(self, pattern);
-    }
-
-    fn visit_expr_mut(&mut self, _: &mut Expr) {}
+    Collector { plain_let, into }.visit_pat(pattern);
 }

@@ -357,3 +357,20 @@ pub(crate) fn chain_arguments(expr: &mut Expr) -> Vec<&mut Expr> {
     collect(expr, &mut arguments);
     arguments
 }
+
+/// Whether an operator is a compound assignment.
+pub(crate) fn is_assignment(op: &syn::BinOp) -> bool {
+    matches!(
+        op,
+        syn::BinOp::AddAssign(_)
+            | syn::BinOp::SubAssign(_)
+            | syn::BinOp::MulAssign(_)
+            | syn::BinOp::DivAssign(_)
+            | syn::BinOp::RemAssign(_)
+            | syn::BinOp::BitXorAssign(_)
+            | syn::BinOp::BitAndAssign(_)
+            | syn::BinOp::BitOrAssign(_)
+            | syn::BinOp::ShlAssign(_)
+            | syn::BinOp::ShrAssign(_)
+    )
+}

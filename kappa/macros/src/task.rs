@@ -1,9 +1,9 @@
 //! What a task function becomes: its call constructor, its type, its registration, and its body as a state machine.
 
-use crate::emit::Emitter;
-use crate::graph::Graph;
+use crate::emit::{Emitter, here};
+use crate::graph::{Block, Graph};
 use crate::lower::Lower;
-use crate::names::Names;
+use crate::names::{Binding, Names, Vars};
 use crate::points::Rules;
 use crate::{check, points};
 use proc_macro2::{Ident, TokenStream, TokenTree};
@@ -19,12 +19,19 @@ pub(crate) struct Parameter {
 }
 
 pub(crate) fn expand(function: ItemFn, auto: bool) -> Result<TokenStream> {
+    check::attributes(&function.attrs)?;
     let (cx, context, parameters) = check::signature(&function.sig)?;
     let checked = check::body(&function.block, &cx);
     let rules = Rules { cx: &cx, auto };
     let fingerprint = fingerprint(function.to_token_stream(), auto);
 
-    let ItemFn { attrs, vis, sig, block } = function;
+    let ItemFn {
+        attrs,
+        vis,
+        sig,
+        mut block,
+    } = function;
+    check::pass_awaits(&mut block, &cx);
     let name = &sig.ident;
     let task = format_ident!("__{}", name, span = name.span());
     let configured: Vec<_> = attrs.iter().filter(|attr| attr.path().is_ident("cfg")).collect();
@@ -55,19 +62,46 @@ pub(crate) fn expand(function: ItemFn, auto: bool) -> Result<TokenStream> {
     };
     let arguments_span = types.first().map_or(name.span(), |ty| ty.span());
     let arguments = quote_spanned!(arguments_span=> (#(#types,)*));
+    // An error of this type alone, say that it is private, belongs to the parameters.
+    let arguments_type = quote_spanned!(arguments_span=> type Arguments = #arguments;);
     // A body with errors leaves a function that can be named, so that nothing else fails because of it.
-    let body = match checked.and_then(|()| body(*block, rules, &parameters)) {
-        Ok(body) => body,
-        Err(error) => {
+    let is_whole = checked.is_ok() && !points::suspends(&block, rules);
+    let Body { code: body, unused } = checked
+        .and_then(|()| body(*block, rules, &parameters))
+        .unwrap_or_else(|error| {
             let error = error.into_compile_error();
-            quote!(#error ::core::unreachable!())
+            Body {
+                code: quote!(#error ::core::unreachable!()),
+                unused: Vec::new(),
+            }
+        });
+    // Lints see a body that is not taken apart as it was written.
+    let taken_apart = if is_whole {
+        quote!(#[allow(clippy::needless_pass_by_ref_mut, clippy::too_many_arguments, clippy::unused_async)])
+    } else {
+        quote! {
+            #[allow(
+                clippy::all,
+                clippy::pedantic,
+                path_statements,
+                unreachable_code,
+                unused_assignments,
+                unused_braces,
+                unused_labels,
+                unused_mut,
+                unused_parens,
+                unused_variables
+            )]
         }
     };
     let sent = types
         .iter()
         .copied()
-        .map(|ty| quote_spanned!(ty.span()=> ::kappa::__private::sendable::<#ty>();));
+        .map(|ty| quote_spanned!(ty.span()=> ::kappa::__private::sendable::<#ty>();))
+        .chain([quote_spanned!(output_span=> ::kappa::__private::sendable::<#value>();)]);
 
+    // Names of the compiler: a variable of the user never means one of them.
+    let (caller, entry) = (Ident::new("__caller", here()), Ident::new("__entry", here()));
     Ok(quote! {
         #(#attrs)*
         #[allow(clippy::too_many_arguments)]
@@ -86,7 +120,7 @@ pub(crate) fn expand(function: ItemFn, auto: bool) -> Result<TokenStream> {
             const __FUNCTION: ::kappa::__private::Function = <#task as ::kappa::__private::TaskFunction>::FUNCTION;
 
             impl ::kappa::__private::TaskFunction for #task {
-                type Arguments = #arguments;
+                #arguments_type
                 type Output = #output;
                 type Value = #value;
 
@@ -109,23 +143,25 @@ pub(crate) fn expand(function: ItemFn, auto: bool) -> Result<TokenStream> {
 
             ::kappa::__private::inventory::submit! { ::kappa::__private::Registration::of::<#task>() }
 
+            #[allow(unused_imports)]
+            use ::kappa::__private::{CopyOperand as _, PlaceOperand as _};
+            #[allow(unused_imports)]
+            use ::kappa::__private::held::{
+                OfCollection as _, OfCopy as _, OfDrop as _, OfFree as _, OfKept as _, OfKeptParts as _, OfOther as _, OfParts as _,
+            };
+
             #(#lints)*
-            #[allow(
-                clippy::all,
-                clippy::pedantic,
-                path_statements,
-                unreachable_code,
-                unused_assignments,
-                unused_braces,
-                unused_labels,
-                unused_mut,
-                unused_parens,
-                unused_variables
-            )]
+            #[allow(clippy::all, clippy::pedantic, dead_code)]
+            fn __unused() {
+                #(let #unused = ();)*
+            }
+
+            #(#lints)*
+            #taken_apart
             async fn __body(
                 #cx: #context,
-                __caller: ::core::option::Option<&::kappa::__private::Frame<'_>>,
-                __entry: ::kappa::__private::Entry<#arguments>,
+                #caller: ::core::option::Option<&::kappa::__private::Frame<'_>>,
+                #entry: ::kappa::__private::Entry<#arguments>,
             ) -> #output {
                 #body
             }
@@ -133,14 +169,21 @@ pub(crate) fn expand(function: ItemFn, auto: bool) -> Result<TokenStream> {
     })
 }
 
-fn body(block: syn::Block, rules: Rules<'_>, parameters: &[Parameter]) -> Result<TokenStream> {
+/// What a body becomes.
+struct Body {
+    code: TokenStream,
+    /// Its variables that nothing mentions: in `code`, rustc does not see that.
+    unused: Vec<Ident>,
+}
+
+fn body(block: syn::Block, rules: Rules<'_>, parameters: &[Parameter]) -> Result<Body> {
     let cx = rules.cx;
     if !points::suspends(&block, rules) {
         let parameters = parameters.iter().map(|Parameter { ident, mutable, .. }| {
             let mutable = mutable.then(|| quote!(mut));
             quote!(#mutable #ident)
         });
-        return Ok(quote! {
+        let code = quote_spanned! {here()=>
             let (#(#parameters,)*) = match __entry {
                 ::kappa::__private::Entry::Begin(__arguments) => __arguments,
                 ::kappa::__private::Entry::Resume => {
@@ -148,14 +191,13 @@ fn body(block: syn::Block, rules: Rules<'_>, parameters: &[Parameter]) -> Result
                 }
             };
             #block
+        };
+        return Ok(Body {
+            code,
+            unused: Vec::new(),
         });
     }
-    let idents: Vec<Ident> = parameters
-        .iter()
-        .map(|parameter| parameter.ident.clone())
-        .chain([cx.clone()])
-        .collect();
-    let mut lower = Lower::new(rules, Names::new(&block, &idents));
+    let mut lower = Lower::new(rules, Names::new());
     let variables: Vec<_> = parameters
         .iter()
         .map(|parameter| lower.names.declare(&parameter.ident, parameter.mutable))
@@ -175,12 +217,35 @@ fn body(block: syn::Block, rules: Rules<'_>, parameters: &[Parameter]) -> Result
     }) {
         return Err(error);
     }
-    let mut blocks = blocks;
-    crate::graph::hold(&mut blocks);
-    let graph = Graph::new(blocks, &names.bindings);
-    let emitter = Emitter::new(&graph, &names.bindings, cx, &points);
+    let unused = unused(&blocks, &names.bindings);
+    let graph = Graph::new(blocks, &names, &variables);
+    let emitter = Emitter::new(&graph, &names, cx, &points);
     let machine = emitter.body(&variables, &quote!(__FUNCTION.name));
-    Ok(quote!(#(#items)* #machine))
+    Ok(Body {
+        code: quote!(#(#items)* #machine),
+        unused,
+    })
+}
+
+/// The variables that nothing mentions.
+fn unused(blocks: &[Block], bindings: &[Binding]) -> Vec<Ident> {
+    let mut used = Vars::new();
+    for block in blocks {
+        used.extend(block.end_found().mentions);
+        for atom in &block.atoms {
+            used.extend(atom.found.mentions.iter().chain(&atom.found.assigned));
+        }
+    }
+    used.extend(
+        bindings
+            .iter()
+            .flat_map(|binding| &binding.shared)
+            .flat_map(|(_, uses)| uses),
+    );
+    let all = bindings.iter().enumerate();
+    all.filter(|(var, binding)| !binding.temporary && !used.contains(var))
+        .map(|(_, binding)| binding.ident.clone())
+        .collect()
 }
 
 fn is_result(output: &ReturnType) -> bool {
@@ -207,7 +272,7 @@ pub(crate) fn plain_type(ty: &Type) -> &Type {
 }
 
 /// The version of what the compiler makes of a text. It goes up whenever the same text gets other suspension points or other frames.
-const COMPILER: u64 = 2;
+const COMPILER: u64 = 3;
 
 /// FNV-1a over the function's tokens, and whatever else decides about the layout of its frames. White space, comments and the place in the file do
 /// not count.

@@ -17,8 +17,13 @@ mod progress;
 mod replicas;
 mod run;
 mod serve;
+mod terminal;
+mod troubles;
 
+pub use inspect::Inspection;
 pub use kappa::kappa_main;
 pub use options::{LinkKind, OptionsError, PlatformKind, RunOptions, names_servers, shown_place};
 pub use run::main;
 pub use serve::serve_if_asked;
+pub use terminal::{harmless, is_ignored};
+pub use troubles::Troubles;

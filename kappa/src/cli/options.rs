@@ -64,17 +64,28 @@ pub struct RunOptions {
     pub advertise: Option<String>,
 
     /// Where large values are kept: `memory:`, `file:DIR` (`file+sync:DIR` waits for the disk), `redis://HOST[:PORT][,HOST2[:PORT]..]` (`rediss://` for TLS) or `s3://BUCKET[/PREFIX]` [default: with the
-    /// state, or else in memory or in a folder that is removed at the end]
+    /// state, or else in memory or in a folder that is removed at the end]. A password of Redis is given by `?password-file=FILE` at the end, or by the
+    /// environment variable KAPPA_REDIS_PASSWORD: what is in the URL itself is shown by `ps`
     #[arg(long, value_name = "URL")]
     pub store: Option<String>,
 
-    /// Folder, or Redis servers `redis://HOST[:PORT][,HOST2[:PORT]..]`, where the run is recorded, so that it can be resumed whatever happens
-    #[arg(long, value_name = "DIR|URL")]
+    /// Folder, or Redis servers `redis://HOST[:PORT][,HOST2[:PORT]..]`, where the run is recorded, so that it can be resumed whatever happens. Passwords as
+    /// for `--store`
+    #[arg(long, value_name = "DIR|URL", value_parser = parse::state)]
     pub state: Option<PathBuf>,
 
     /// Make the state survive a loss of power, not only the death of every process: each call waits for the disk (a state in a folder only)
     #[arg(long, requires = "state")]
     pub sync: bool,
+
+    /// Below this folder tasks may have files put (`put_object`), and nowhere else; may be given several times [default: the working directory, and the system's
+    /// folder for temporary files]
+    #[arg(long, value_name = "DIR")]
+    pub objects_below: Vec<PathBuf>,
+
+    /// Go on with a run although another build of the program has worked on it: no type that its tasks use has changed
+    #[arg(long, requires = "state")]
+    pub same_program: bool,
 
     /// Kill this share of invocations at random moments, for example `kill=0.3,seed=7`; the result stays the same
     #[arg(long, value_name = "SPEC")]
@@ -187,7 +198,7 @@ impl RunOptions {
             Some(place) => Some(State::open(place.clone()).await?),
             None => None,
         };
-        let store = self.open_store(state.as_ref())?;
+        let store = self.open_store(state.as_ref()).await?;
         let mut platform = self.open_platform(&store).await?;
         if let Some(spec) = self.chaos {
             platform = Arc::new(Chaos::new(platform, spec));
@@ -202,7 +213,10 @@ impl RunOptions {
             builder = builder.observer(Arc::new(metrics));
         }
         builder = builder.platform(platform).store(store).time_limit(self.time_limit);
-        builder = builder.durability(self.durability());
+        builder = builder.durability(self.durability()).same_program(self.same_program);
+        if !self.objects_below.is_empty() {
+            builder = builder.objects_below(&self.objects_below);
+        }
         if let Some(state) = state {
             builder = builder.opened_state(state);
         }
@@ -223,6 +237,8 @@ impl RunOptions {
             store,
             state,
             sync,
+            objects_below,
+            same_program: _,
             chaos: _,
             metrics: _,
         } = self;
@@ -253,13 +269,22 @@ impl RunOptions {
             Some((scheme @ ("file" | "file+sync"), folder)) => {
                 format!("{scheme}:{}", absolute(Path::new(folder)).display())
             }
+            _ if address::is_url(url) => address::recorded(url),
             _ => url.clone(),
         });
         add("--store", store);
+        let state = state.as_ref().map(|place| absolute(place).display().to_string());
+        // These are written down: without passwords.
         add(
             "--state",
-            state.as_ref().map(|folder| absolute(folder).display().to_string()),
+            state.map(|place| match address::is_url(&place) {
+                true => address::recorded(&place),
+                false => place,
+            }),
         );
+        for folder in objects_below {
+            add("--objects-below", Some(absolute(folder).display().to_string()));
+        }
         if *sync {
             arguments.push("--sync".to_string());
         }
@@ -368,9 +393,15 @@ impl RunOptions {
         }
     }
 
-    fn open_store(&self, state: Option<&State>) -> Result<Arc<dyn Store>, OptionsError> {
+    async fn open_store(&self, state: Option<&State>) -> Result<Arc<dyn Store>, OptionsError> {
         match (&self.store, state, self.platform) {
-            (Some(url), _, _) => Ok(crate::store::open(url)?),
+            (Some(url), _, _) => {
+                // It may wait for servers, and who waits for this may have something else to do.
+                let url = url.clone();
+                let opened = tokio::task::spawn_blocking(move || crate::store::open(&url)).await;
+                let opened = opened.map_err(|cause| BuildError::Threads(io::Error::other(cause)))?;
+                Ok(opened?)
+            }
             (None, Some(state), _) => Ok(state.store(self.durability())?),
             (None, None, PlatformKind::InProcess) => Ok(crate::store::open("memory:")?),
             // For other platforms `check` has asked for one.
@@ -395,9 +426,11 @@ impl RunOptions {
             PlatformKind::InProcess => {
                 let mut options = InProcessOptions::default();
                 options.workers = workers.unwrap_or(options.workers);
-                Ok(Arc::new(
-                    InProcess::new(options, store.clone()).map_err(BuildError::Threads)?,
-                ))
+                let platform = InProcess::new(options, store.clone()).map_err(BuildError::Threads)?;
+                Ok(Arc::new(match workers {
+                    Some(workers) => platform.at_most(workers),
+                    None => platform,
+                }))
             }
             PlatformKind::Process => {
                 let mut options = ProcessOptions {
@@ -556,6 +589,16 @@ mod tests {
         assert_eq!(again.to_arguments(), parsed(words).to_arguments());
         assert_eq!(again.function.as_deref(), Some("https://x/f"));
         assert_eq!(again.advertise.as_deref(), Some("http://b:7"));
+    }
+
+    #[test]
+    fn passwords_of_servers_are_not_written_down() {
+        let words = "--state redis://:secret@a,b?missing=lost --store redis://me:secret@c/2?password-file=/p";
+        let arguments = parsed(words).to_arguments();
+        assert_eq!(
+            arguments[2..],
+            ["--store", "redis://me@c/2?password-file=/p", "--state", "redis://a,b"]
+        );
     }
 
     #[test]

@@ -1,5 +1,7 @@
-//! Durations and sizes as people write them.
+//! Durations, sizes and places as people write them.
 
+use crate::record::folder::named_state;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Units of time, in nanoseconds.
@@ -46,6 +48,11 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
         Ok(nanoseconds) => Ok(Duration::from_nanos(nanoseconds)),
         Err(_) => Err(wrong("it is more than five hundred years")),
     }
+}
+
+/// Reads where runs are recorded: a folder, or the URL of Redis servers.
+pub(super) fn state(text: &str) -> Result<PathBuf, String> {
+    named_state(Path::new(text))
 }
 
 /// Reads `512MB`, `1.5GiB`; not zero.

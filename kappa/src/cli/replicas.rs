@@ -10,6 +10,16 @@ impl Told {
     /// What there is to tell now.
     pub(super) fn news(&mut self, now: Vec<ReplicaStatus>) -> Vec<String> {
         let before = std::mem::replace(&mut self.0, now);
+        let warning_before = |server: &str| {
+            let status = before.iter().find(|status| status.server == server);
+            status.and_then(|status| status.warning.as_ref())
+        };
+        let warnings = self.0.iter().filter_map(|status| {
+            let warning = status.warning.as_ref()?;
+            let is_new = warning_before(&status.server) != Some(warning);
+            is_new.then(|| format!("warning: the Redis server {}: {warning}", status.server))
+        });
+        let warnings: Vec<_> = warnings.collect();
         let condition_before = |server: &str| {
             let status = before.iter().find(|status| status.server == server);
             status.map_or(Condition::Serving, |status| status.condition)
@@ -29,7 +39,7 @@ impl Told {
                 _ => None,
             }
         });
-        news.collect()
+        warnings.into_iter().chain(news).collect()
     }
 }
 
@@ -42,7 +52,20 @@ mod tests {
             server: "b:1".into(),
             condition,
             problem: None,
+            warning: None,
         }]
+    }
+
+    #[test]
+    fn what_a_server_does_not_say_of_itself_is_told_once() {
+        let mut silent = status(Condition::Serving);
+        silent[0].warning = Some("it does not say".into());
+        let mut told = Told::default();
+        assert_eq!(
+            told.news(silent.clone()),
+            ["warning: the Redis server b:1: it does not say"]
+        );
+        assert!(told.news(silent).is_empty());
     }
 
     #[test]

@@ -6,6 +6,9 @@ use super::options::{OptionsError, RunOptions, shown_place};
 use super::progress::{INTERVAL, Progress};
 use super::replicas::Told;
 use super::serve::{self, Serve};
+use super::terminal;
+pub(super) use super::terminal::say;
+use super::troubles::Troubles;
 use crate::ids::RunId;
 use crate::record::{Origin, records};
 use crate::runtime::{Kappa, RunError, RunHandle};
@@ -13,6 +16,7 @@ use crate::task::{Constructor, TaskCall, TaskFunction};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use serde_json::Value;
 use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -159,6 +163,14 @@ impl End {
         }
     }
 
+    /// A signal has ended it before a run went on.
+    fn before_it_began(code: u8) -> Self {
+        End {
+            message: "interrupted while the run's state was being opened".to_string(),
+            code,
+        }
+    }
+
     pub(super) fn failed(message: impl std::fmt::Display) -> Self {
         End {
             message: format!("error: {message}"),
@@ -170,7 +182,24 @@ impl End {
 /// What is to be done, checked as far as it can be before anything is started.
 enum Job<F: TaskFunction> {
     Start(TaskCall<F>),
+    Resume { run: String, state: PathBuf },
+}
+
+/// The same when it is known which run is meant.
+enum Found<F: TaskFunction> {
+    Start(TaskCall<F>),
     Resume(RunId),
+}
+
+/// Which run is meant. A state that is mistyped is not made.
+async fn find(run: String, state: PathBuf) -> Result<RunId, End> {
+    let found = tokio::task::spawn_blocking(move || {
+        let found = records::open(&state).and_then(|records| records.find(&run));
+        found.map_err(|cause| End::failed(format!("there is no run {run} that could be resumed: {cause}")))
+    });
+    found
+        .await
+        .map_err(|cause| End::failed(format!("cannot look for the run: {cause}")))?
 }
 
 fn execute<F: TaskFunction>(line: CommandLine) -> Result<(), End> {
@@ -183,21 +212,12 @@ fn execute<F: TaskFunction>(line: CommandLine) -> Result<(), End> {
             (Job::Start(input::call::<F>(given).map_err(End::usage)?), common)
         }
         Command::Resume { run, common } => {
-            let run = match &common.options.state {
-                None => {
-                    return Err(End::usage(
-                        "resume needs --state DIR or --state redis://HOST: the one that the run was started with",
-                    ));
-                }
-                // A mistyped one is not made.
-                Some(state) => {
-                    let cannot = |cause| End::failed(format!("there is no run {run} that could be resumed: {cause}"));
-                    records::open(state)
-                        .and_then(|records| records.find(&run))
-                        .map_err(cannot)?
-                }
+            let Some(state) = common.options.state.clone() else {
+                return Err(End::usage(
+                    "resume needs --state DIR or --state redis://HOST: the one that the run was started with",
+                ));
             };
-            (Job::Resume(run), common)
+            (Job::Resume { run, state }, common)
         }
         Command::Serve(asked) => return asked.answer(),
         Command::Inspect(asked) => return inspect::answer(asked),
@@ -207,9 +227,12 @@ fn execute<F: TaskFunction>(line: CommandLine) -> Result<(), End> {
         .enable_all()
         .build()
         .map_err(|cause| End::failed(format!("cannot start threads: {cause}")))?;
+    // Without a stdout there is nobody to print for.
+    let stdout = terminal::stdout_for_the_result().ok();
     let end = runtime.block_on(perform(job, &common));
     runtime.shutdown_background();
-    print(&end?)
+    let result = end?;
+    stdout.map_or(Ok(()), |stdout| print(stdout, &result))
 }
 
 /// Runs or resumes; gives the result as JSON.
@@ -218,29 +241,43 @@ async fn perform<F: TaskFunction>(job: Job<F>, common: &Common) -> Result<Vec<u8
         OptionsError::Conflict(_) => End::usage(error),
         error => End::failed(error),
     };
-    let builder = common.options.builder().await.map_err(cannot)?;
-    let resume = ["resume".to_string(), Origin::RUN.to_string()].into_iter();
-    let builder = builder.resume_arguments(resume.chain(common.options.to_arguments()).collect());
-    let kappa = builder.build().await.map_err(|error| cannot(error.into()))?;
-    // Signals are caught from here on, because from here on there is something to clean up.
-    let signals = Signals::catch().map_err(|cause| End::failed(format!("cannot wait for signals: {cause}")));
-    let end = match signals {
-        Ok(signals) => drive(&kappa, job, common, signals).await,
-        Err(end) => Err(end),
+    let mut signals = Signals::catch().map_err(|cause| End::failed(format!("cannot wait for signals: {cause}")))?;
+    let place = async {
+        let job = match job {
+            Job::Start(call) => Found::Start(call),
+            Job::Resume { run, state } => Found::Resume(find(run, state).await?),
+        };
+        let builder = common.options.builder().await.map_err(cannot)?;
+        let resume = ["resume".to_string(), Origin::RUN.to_string()].into_iter();
+        let builder = builder.resume_arguments(resume.chain(common.options.to_arguments()).collect());
+        let kappa = builder.build().await.map_err(|error| cannot(error.into()))?;
+        Ok::<_, End>((kappa, job))
     };
+    // What is opened may wait for others: for servers that are away, for a process that has a lock.
+    let (kappa, job) = tokio::select! {
+        place = place => place?,
+        code = signals.next() => return Err(End::before_it_began(code)),
+    };
+    let end = drive(&kappa, job, common, signals).await;
     kappa.shutdown().await;
     end
 }
 
 async fn drive<F: TaskFunction>(
     kappa: &Kappa,
-    job: Job<F>,
+    job: Found<F>,
     common: &Common,
     mut signals: Signals,
 ) -> Result<Vec<u8>, End> {
-    let started = match job {
-        Job::Start(call) => kappa.start(call).await,
-        Job::Resume(run) => kappa.resume::<F::Value>(run).await,
+    let starting = async {
+        match job {
+            Found::Start(call) => kappa.start(call).await,
+            Found::Resume(run) => kappa.resume::<F::Value>(run).await,
+        }
+    };
+    let started = tokio::select! {
+        started = starting => started,
+        code = signals.next() => return Err(End::before_it_began(code)),
     };
     let handle = started.map_err(|error| End::failed(with_known_runs(kappa, error)))?;
     if let (Some(how), false) = (how_to_resume(&handle, common), common.quiet) {
@@ -248,6 +285,7 @@ async fn drive<F: TaskFunction>(
     }
     let progress = Progress::start(common.quiet);
     let mut told = Told::default();
+    let mut troubles = Troubles::of(handle.events());
     let waiting = handle.wait();
     tokio::pin!(waiting);
     let ended = loop {
@@ -258,6 +296,8 @@ async fn drive<F: TaskFunction>(
                 progress.show(&handle.stats());
                 let news = told.news(kappa.replicas());
                 news.iter().filter(|_| !common.quiet).for_each(|line| say(line));
+                // Also to those who want to hear nothing but errors: without it they would wait for what does not come.
+                troubles.news().iter().for_each(|line| say(&format!("warning: {line}")));
             }
         }
     };
@@ -290,11 +330,13 @@ async fn drive<F: TaskFunction>(
     }
     let value = ended.map_err(|error| {
         let how = how_to_resume(&handle, common).filter(|_| !matches!(error, RunError::Failed(_)));
+        let what = error.without_advice();
         End::failed(match (how, &error) {
             (Some(how), RunError::WrongProgram { .. }) => {
-                format!("{error}\nto go on, with the program as it was: `{how}`")
+                format!("{what}\nnothing is lost; to go on, with the program as it was: `{how}`\nto end it: `kappa cancel {} --state {}`", handle.id(), state_of(common))
             }
-            (Some(how), _) => format!("{error}\nto go on when the cause is gone: `{how}`"),
+            (Some(how), RunError::Interrupted { .. }) => format!("{what}\nto go on: `{how}`"),
+            (Some(how), _) => format!("{what}\nnothing is lost; to go on when that is mended: `{how}`"),
             (None, _) => error.to_string(),
         })
     })?;
@@ -302,16 +344,20 @@ async fn drive<F: TaskFunction>(
 }
 
 fn how_to_resume<V>(handle: &RunHandle<V>, common: &Common) -> Option<String> {
-    let folder = common.options.state.as_ref()?;
-    let mut how = format!("{} resume {}", shell_word(&program()), handle.id());
-    // Passwords are not shown; whoever knows them puts them back.
-    let shown = |text: &str| shell_word(&shown_place(text));
-    how.push_str(&format!(" --state {}", shown(&folder.to_string_lossy())));
+    common.options.state.as_ref()?;
+    let (program, run, state) = (shell_word(&program()), handle.id(), state_of(common));
+    let mut how = format!("{program} resume {run} --state {state}");
     // Its objects are there, and nowhere else.
     if let Some(store) = &common.options.store {
-        how.push_str(&format!(" --store {}", shown(store)));
+        how.push_str(&format!(" --store {}", shell_word(&shown_place(store))));
     }
     Some(how)
+}
+
+/// The state, as a shell takes it. Passwords are not shown; whoever knows them puts them back.
+fn state_of(common: &Common) -> String {
+    let state = common.options.state.as_deref().unwrap_or(Path::new("DIR"));
+    shell_word(&shown_place(&state.to_string_lossy()))
 }
 
 /// A word as a shell takes it.
@@ -338,35 +384,46 @@ fn with_known_runs(kappa: &Kappa, error: RunError) -> String {
     }
 }
 
-/// The signals that end a program in good order.
+/// The signals that end a program in good order; those that were ignored when it was started stay so.
 pub(super) struct Signals {
-    interrupt: Signal,
-    terminate: Signal,
-    hang_up: Signal,
+    interrupt: Option<Signal>,
+    terminate: Option<Signal>,
+    hang_up: Option<Signal>,
 }
 
 impl Signals {
     pub(super) fn catch() -> io::Result<Self> {
+        let caught = |kind: SignalKind| match terminal::is_ignored(kind.as_raw_value()) {
+            true => Ok(None),
+            false => signal(kind).map(Some),
+        };
         Ok(Signals {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-            hang_up: signal(SignalKind::hangup())?,
+            interrupt: caught(SignalKind::interrupt())?,
+            terminate: caught(SignalKind::terminate())?,
+            hang_up: caught(SignalKind::hangup())?,
         })
     }
 
     /// The exit code for the next signal.
     pub(super) async fn next(&mut self) -> u8 {
         tokio::select! {
-            _ = self.interrupt.recv() => INTERRUPTED,
-            _ = self.terminate.recv() => TERMINATED,
-            _ = self.hang_up.recv() => TERMINATED,
+            () = received(&mut self.interrupt) => INTERRUPTED,
+            () = received(&mut self.terminate) => TERMINATED,
+            () = received(&mut self.hang_up) => TERMINATED,
         }
     }
 }
 
+/// Returns when the signal comes; never if it is ignored.
+async fn received(signal: &mut Option<Signal>) {
+    match signal {
+        Some(signal) => drop(signal.recv().await),
+        None => std::future::pending().await,
+    }
+}
+
 /// Prints the result. A reader that has gone away (`| head`) has had enough.
-fn print(result: &[u8]) -> Result<(), End> {
-    let mut stdout = io::stdout().lock();
+fn print(mut stdout: impl Write, result: &[u8]) -> Result<(), End> {
     let written = stdout
         .write_all(result)
         .and_then(|()| stdout.write_all(b"\n"))
@@ -377,11 +434,6 @@ fn print(result: &[u8]) -> Result<(), End> {
         }
         _ => Ok(()),
     }
-}
-
-/// A line on stderr, unless that is closed.
-pub(super) fn say(line: &str) {
-    let _ = writeln!(io::stderr().lock(), "{line}");
 }
 
 #[cfg(test)]

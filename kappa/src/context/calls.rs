@@ -1,14 +1,14 @@
 //! The operations, one by one.
 
+use super::deep::DEEPEST;
 use super::operation::{Performing, Request};
 use super::{Context, Kind, Operation, Shared};
-use crate::continuation::{Entry, Frame};
+use crate::continuation::{Entry, Frame, Writer, read_all, save_and_read_back};
 use crate::error::{Failure, TaskError};
 use crate::ids::{QueueId, TaskId};
 use crate::protocol::{Answer, Call, Payload, TaskOptions, TaskResult, TaskSpec};
-use crate::task::{Queue, Task, TaskCall, TaskFunction};
+use crate::task::{Queue, Sendable, Task, TaskCall, TaskFunction};
 use bytes::Bytes;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::marker::PhantomData;
 use std::time::Duration;
@@ -66,16 +66,12 @@ impl Context {
     }
 
     /// Appends an item, waiting while the queue is full. The task fails if the queue is closed.
-    pub fn enqueue<T: Serialize>(&self, queue: &Queue<T>, item: T) -> Operation<Enqueue> {
+    pub fn enqueue<T: Sendable>(&self, queue: &Queue<T>, item: T) -> Operation<Enqueue> {
         Operation(Enqueue(queue.id(), encode_items(std::iter::once(item))))
     }
 
     /// Appends items in order, waiting while the queue is full. The task fails if the queue is closed.
-    pub fn enqueue_all<T: Serialize>(
-        &self,
-        queue: &Queue<T>,
-        items: impl IntoIterator<Item = T>,
-    ) -> Operation<Enqueue> {
+    pub fn enqueue_all<T: Sendable>(&self, queue: &Queue<T>, items: impl IntoIterator<Item = T>) -> Operation<Enqueue> {
         Operation(Enqueue(queue.id(), encode_items(items.into_iter())))
     }
 
@@ -119,9 +115,9 @@ impl Context {
         Shared(make())
     }
 
-    async fn decode<T: DeserializeOwned>(&mut self, payload: Payload) -> Result<T, Failure> {
+    async fn decode<T: DeserializeOwned + 'static>(&mut self, payload: Payload) -> Result<T, Failure> {
         let bytes = self.content(payload).await;
-        postcard::from_bytes(&bytes).map_err(|cause| {
+        read_all(&bytes).map_err(|cause| {
             Failure::Unusable(format!(
                 "a message cannot be read as a {}: {cause}",
                 std::any::type_name::<T>()
@@ -129,7 +125,7 @@ impl Context {
         })
     }
 
-    async fn decode_result<T: DeserializeOwned>(
+    async fn decode_result<T: DeserializeOwned + 'static>(
         &mut self,
         result: TaskResult,
     ) -> Result<Result<T, TaskError>, Failure> {
@@ -140,15 +136,13 @@ impl Context {
     }
 }
 
-fn encode_items<T: Serialize>(items: impl Iterator<Item = T>) -> Result<Vec<Vec<u8>>, Failure> {
+fn encode_items<T: Sendable>(items: impl Iterator<Item = T>) -> Result<Vec<Vec<u8>>, Failure> {
     items
         .map(|item| {
-            postcard::to_stdvec(&item).map_err(|cause| {
-                Failure::Unusable(format!(
-                    "an item of type {} cannot be serialised: {cause}",
-                    std::any::type_name::<T>()
-                ))
-            })
+            let mut writer = Writer::default();
+            save_and_read_back(&item, &mut writer)
+                .map_err(|cause| Failure::Unusable(format!("an item for a queue: {cause}")))?;
+            Ok(writer.bytes)
         })
         .collect()
 }
@@ -200,10 +194,19 @@ impl<F: TaskFunction> Kind for InnerCall<F> {
     type Output = F::Output;
 
     fn perform<'a>(operation: Option<Self>, cx: &'a mut Context, frame: &'a Frame<'a>) -> Performing<'a, F::Output> {
-        if let Some(InnerCall(call)) = operation {
-            return F::run(cx, Some(frame), Entry::Begin(call.arguments));
+        let depth = cx.depth.clone();
+        if !depth.is_left() {
+            let too_deep = format!(
+                "{} functions are inside of one another by `cx.call`, and {DEEPEST} is the limit; if the recursion has an end, write it as a loop over a \
+                 list of what is left to do",
+                DEEPEST + 1
+            );
+            return Box::pin(cx.fail(Failure::Refused(too_deep)));
         }
-        Box::pin(async move {
+        if let Some(InnerCall(call)) = operation {
+            return depth.enter(F::run(cx, Some(frame), Entry::Begin(call.arguments)));
+        }
+        depth.enter(Box::pin(async move {
             let checked = match cx.next_frame() {
                 Some(saved) => crate::task::check::<F>(saved),
                 None => Err(format!("the checkpoint ends where this program calls {}", F::NAME)),
@@ -212,7 +215,7 @@ impl<F: TaskFunction> Kind for InnerCall<F> {
                 return cx.wrong_program(cause).await;
             }
             F::run(cx, Some(frame), Entry::Resume).await
-        })
+        }))
     }
 }
 

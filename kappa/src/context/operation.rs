@@ -68,19 +68,21 @@ pub trait Request: Send + Sized + 'static {
     }
 }
 
-/// Says at compile time where an operation may be awaited. Nothing implements it.
+/// Says at compile time where an operation may be awaited. Nothing implements it; that it is asked of the operation's kind, and not of the operation, makes
+/// rustc give these words and not those of `Future`.
 #[doc(hidden)]
 #[diagnostic::on_unimplemented(
     message = "a suspension point only works directly in the body of a `#[kappa::task]` function",
     label = "the task could not be resumed here",
     note = "write `cx.<operation>(..).await` in one expression, in a `#[kappa::task] async fn`; to share code between tasks, make it a task of \
-            its own and `cx.call` it"
+            its own and `cx.call` it",
+    note = "do not remove the `.await`: without it, the operation does nothing"
 )]
 pub trait AwaitedInATask {}
 
 impl<K: Kind> Future for Operation<K>
 where
-    Self: AwaitedInATask,
+    K: AwaitedInATask,
 {
     type Output = K::Output;
 

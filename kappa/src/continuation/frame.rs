@@ -101,9 +101,7 @@ pub fn encode(innermost: &Frame<'_>, keys: u64, to: &mut Writer) -> Result<(), U
         to.bytes.extend_from_slice(&frame.point.to_le_bytes());
         let length_at = to.bytes.len();
         to.bytes.extend_from_slice(&[0; 4]);
-        (frame.live)(to).map_err(|cause| Unsaved {
-            what: format!("{}: {cause}", frame.function.name),
-        })?;
+        (frame.live)(to).map_err(|cause| cause.at(&frame.function.name))?;
         let length = u32::try_from(to.bytes.len() - length_at - 4).map_err(|_| Unsaved {
             what: format!("{}: more than 4 GiB are live", frame.function.name),
         })?;

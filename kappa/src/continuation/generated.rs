@@ -17,6 +17,16 @@ impl<T> Witness<T> {
     /// It is the type of this.
     pub const fn is(&self, _: &T) {}
 
+    /// A probe of the type: what is done with values of it that are not mentioned any more.
+    pub const fn probe(&self) -> super::held::Probe<T> {
+        super::held::Probe::new()
+    }
+
+    /// It is the type of this, which is given back.
+    pub fn same(&self, value: T) -> T {
+        value
+    }
+
     /// It is the type of what this is assigned to. Generated code has it only where nothing ever comes by.
     pub fn value(&self) -> T {
         unreachable!("a witness only knows a type")

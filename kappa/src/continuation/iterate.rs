@@ -1,8 +1,7 @@
 //! Iteration that survives a suspension: what a `for` loop with a suspension point in its body needs.
 
-use super::save::Save;
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use super::save::{Reader, Save, Unsaved, Writer};
+use serde::{Deserialize, Serialize};
 use std::collections::{
     BTreeMap, BTreeSet, BinaryHeap, HashMap, HashSet, LinkedList, VecDeque, btree_map, btree_set, hash_map, hash_set,
     vec_deque,
@@ -56,7 +55,7 @@ impl<I: ResumableIterator> IntoResumable for I {
     }
 }
 
-/// An integer that a range can step over.
+/// An integer or a character that a range can step over.
 pub trait Step: Copy + PartialOrd + Save {
     /// The next greater value, if there is one.
     fn up(self) -> Option<Self>;
@@ -109,7 +108,47 @@ steps!(
     isize as usize,
 );
 
-/// A range of integers that is being gone over: the first and the last value that are left; `None` once there are no more.
+/// The characters leave out the code points of surrogates.
+const SURROGATES: std::ops::Range<u32> = 0xd800..0xe000;
+
+fn number_of(character: char) -> u32 {
+    let number = u32::from(character);
+    if number < SURROGATES.start {
+        number
+    } else {
+        number - SURROGATES.len() as u32
+    }
+}
+
+fn character(number: u32) -> Option<char> {
+    let behind = if number < SURROGATES.start {
+        0
+    } else {
+        SURROGATES.len() as u32
+    };
+    char::from_u32(number.checked_add(behind)?)
+}
+
+impl Step for char {
+    fn up(self) -> Option<Self> {
+        character(number_of(self) + 1)
+    }
+
+    fn down(self) -> Option<Self> {
+        number_of(self).checked_sub(1).and_then(character)
+    }
+
+    fn distance(self, to: Self) -> u128 {
+        u128::from(number_of(to).saturating_sub(number_of(self)))
+    }
+
+    fn forward(self, distance: u128) -> Self {
+        let number = u32::try_from(u128::from(number_of(self)).saturating_add(distance)).unwrap_or(u32::MAX);
+        character(number).unwrap_or(char::MAX)
+    }
+}
+
+/// A range that is being gone over: the first and the last value that are left; `None` once there are no more.
 ///
 /// `std`'s ranges are not stored as they are, because a `RangeInclusive` forgets when it is serialised that it is exhausted.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -273,15 +312,22 @@ impl<T> Items<T> {
     }
 }
 
-impl<T: Serialize> Serialize for Items<T> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.0.as_slice().serialize(serializer)
+// Each item by its own `Save`, which keeps more than `serde` does.
+impl<T: Save> Save for Items<T> {
+    fn save(&self, to: &mut Writer) -> Result<(), Unsaved> {
+        let items = self.0.as_slice();
+        items.len().save(to)?;
+        items.iter().try_for_each(|item| item.save(to))
     }
-}
 
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Items<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Vec::deserialize(deserializer).map(|items| Items(items.into_iter()))
+    fn restore(from: &mut Reader<'_>) -> Result<Self, Unsaved> {
+        let length = usize::restore(from)?;
+        // What is damaged may say any length.
+        let mut items = Vec::with_capacity(length.min(from.bytes.len()));
+        for _ in 0..length {
+            items.push(T::restore(from)?);
+        }
+        Ok(Items(items.into_iter()))
     }
 }
 
@@ -296,10 +342,7 @@ impl<T> ResumableIterator for Items<T> {
 /// What can be collected without a difference that anyone could see: `std`'s collections by value, and adaptors of them.
 macro_rules! items {
     ($([$($parameter:tt)*] $collection:ty => $item:ty;)*) => {$(
-        impl<$($parameter)*> IntoResumable for $collection
-        where
-            $item: Serialize + DeserializeOwned + Send + Sync,
-        {
+        impl<$($parameter)*> IntoResumable for $collection {
             type Item = $item;
             type Iterator = Items<$item>;
 
@@ -407,6 +450,58 @@ macro_rules! strides {
 
 strides!(Range<A> RangeInclusive<A>);
 
+/// A range that is being gone over, with the number of each value.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Numbered<A> {
+    number: usize,
+    steps: Steps<A>,
+}
+
+impl<A: Step> ResumableIterator for Numbered<A> {
+    type Item = (usize, A);
+
+    #[inline]
+    fn next(&mut self) -> Option<(usize, A)> {
+        let value = self.steps.next()?;
+        let number = self.number;
+        // As in `std`, only what nobody lives to go over has more.
+        self.number = number.wrapping_add(1);
+        Some((number, value))
+    }
+}
+
+macro_rules! numbered {
+    ($($range:ty)*) => {$(
+        impl<A: Step> IntoResumable for Enumerate<$range>
+        where
+            Enumerate<$range>: Iterator<Item = (usize, A)>,
+        {
+            type Item = (usize, A);
+            type Iterator = Numbered<A>;
+
+            fn into_resumable(self) -> Numbered<A> {
+                let mut rest = self;
+                match rest.next() {
+                    Some((number, first)) => Numbered {
+                        number,
+                        // The hint is exact, as above.
+                        steps: Steps::over(first, first.forward(rest.size_hint().0 as u128)),
+                    },
+                    None => Numbered {
+                        number: 0,
+                        steps: Steps {
+                            left: None,
+                            descending: false,
+                        },
+                    },
+                }
+            }
+        }
+    )*};
+}
+
+numbered!(Range<A> RangeInclusive<A>);
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -448,6 +543,29 @@ mod tests {
         assert_eq!(through((-100..=100_i8).step_by(100)), [-100, 0, 100]);
         assert_eq!(through((i8::MIN..=i8::MAX).step_by(255)), [i8::MIN, i8::MAX]);
         assert_eq!(through((0..=u64::MAX).step_by(usize::MAX)), [0, u64::MAX]);
+    }
+
+    #[test]
+    fn ranges_of_characters_and_numbered_ranges_give_the_same_as_in_std() {
+        assert_eq!(through('a'..='e'), ['a', 'b', 'c', 'd', 'e']);
+        assert_eq!(through('a'..'c'), ['a', 'b']);
+        assert_eq!(
+            through('\u{d7fe}'..='\u{e001}'),
+            ['\u{d7fe}', '\u{d7ff}', '\u{e000}', '\u{e001}']
+        );
+        assert_eq!(
+            through(('\u{d7fe}'..='\u{e001}').rev()),
+            ['\u{e001}', '\u{e000}', '\u{d7ff}', '\u{d7fe}']
+        );
+        assert_eq!(through(('\u{d7fe}'..='\u{e001}').step_by(2)), ['\u{d7fe}', '\u{e000}']);
+        assert_eq!(through(char::MAX..=char::MAX), [char::MAX]);
+        assert_eq!(through('\0'..'\0'), ['\0'; 0]);
+        assert_eq!(through((5..8).enumerate()), [(0, 5), (1, 6), (2, 7)]);
+        assert_eq!(through((254..=255_u8).enumerate()), [(0, 254), (1, 255)]);
+        assert_eq!(through((5..5).enumerate()), [(0_usize, 0_i32); 0]);
+        let mut started = (1..=4).enumerate();
+        started.next();
+        assert_eq!(through(started), [(1, 2), (2, 3), (3, 4)]);
     }
 
     #[test]

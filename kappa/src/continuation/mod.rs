@@ -8,14 +8,28 @@
 //! of them into one buffer ([`encode`]); nothing is unwound and nothing runs twice. To resume, [`Continuation::decode`] cuts the buffer into
 //! [`SavedFrame`]s, and each function takes its own.
 
+#[doc(hidden)]
+pub mod borrowed;
+mod encoding;
 mod frame;
 #[doc(hidden)]
 pub mod generated;
+#[doc(hidden)]
+pub mod held;
 mod iterate;
+mod operand;
+mod pending;
+mod read_back;
 mod save;
 
+pub(crate) use encoding::read_all;
 pub use frame::{Continuation, Entry, Frame, Function, Live, SavedFrame, encode};
-pub use iterate::{IntoResumable, Items, ResumableIterator, Step, Steps, StepsFrom, Strides};
+pub use iterate::{IntoResumable, Items, Numbered, ResumableIterator, Step, Steps, StepsFrom, Strides};
+#[doc(hidden)]
+pub use operand::{CopyOperand, Operand, PlaceOperand};
+#[doc(hidden)]
+pub use pending::Pending;
+pub(crate) use read_back::save as save_and_read_back;
 #[doc(hidden)]
 pub use save::SaveInLoop;
 pub use save::{Reader, Save, Unsaved, Writer};

@@ -1,18 +1,20 @@
 //! What a live variable must be able to do: be written into a frame by reference, and be read back.
 
-use postcard::ser_flavors::Flavor;
+use super::encoding;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use std::any::{Any, TypeId};
 use std::fmt;
 
 /// A value that may be live across a suspension point: everything that is `Serialize + DeserializeOwned + Send + Sync`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is live across a suspension point, but it cannot be saved",
     label = "this variable is needed after a suspension point",
-    note = "what is live across a `cx.<operation>(..).await` is stored, so it must be `Serialize + DeserializeOwned + Send + Sync`",
+    note = "what is live across a `cx.<operation>(..).await` is stored, so it must be `Serialize + DeserializeOwned + Send + Sync`; for a type of your own: \
+            `#[derive(serde::Serialize, serde::Deserialize)]`",
     note = "a reference: keep an index or a clone instead; a lock guard: end its scope before the suspension point; a file or connection: \
-            open it again afterwards, or make it with `cx.shared(|| ..)`; a closure: write it after the suspension point"
+            open it again afterwards, or make it with `cx.shared(|| ..)`; a closure: write it after the suspension point",
+    note = "an `Rc`: `Arc`; an array of more than 32: `Vec`; an `Instant`: `SystemTime`; an error: `error.to_string()`; an iterator: collect it, or go over \
+            it by `for`; a timer: `cx.sleep`; a thread or tokio's task: `cx.spawn`"
 )]
 pub trait Save: Sized {
     /// Appends the value.
@@ -24,40 +26,18 @@ pub trait Save: Sized {
 
 #[diagnostic::do_not_recommend]
 impl<T: Serialize + DeserializeOwned + Send + Sync + 'static> Save for T {
+    #[inline]
     fn save(&self, to: &mut Writer) -> Result<(), Unsaved> {
-        // `serde` takes a `Vec<u8>` byte by byte, at 2.5 ns each: a buffer would take longer to be saved than to be stored.
-        if let Some(bytes) = (self as &dyn Any).downcast_ref::<Vec<u8>>() {
-            return save_bytes(bytes, to).map_err(|cause| Unsaved::of::<T>("cannot be serialised", &cause));
-        }
-        let mut serializer = postcard::Serializer {
-            output: Append(&mut to.bytes),
-        };
-        self.serialize(&mut serializer)
-            .map_err(|cause| Unsaved::of::<T>("cannot be serialised", &cause))
+        let written = encoding::write(self, &mut to.bytes, to.canonical)
+            .map_err(|cause| Unsaved::of::<T>("cannot be saved", &cause))?;
+        to.variants |= written.variants;
+        Ok(())
     }
 
+    #[inline]
     fn restore(from: &mut Reader<'_>) -> Result<Self, Unsaved> {
-        let unread = |cause| Unsaved::of::<T>("cannot be read back from a checkpoint", &cause);
-        if TypeId::of::<T>() == TypeId::of::<Vec<u8>>() {
-            let (bytes, rest) = postcard::take_from_bytes::<&[u8]>(from.bytes).map_err(unread)?;
-            let value: Box<dyn Any> = Box::new(bytes.to_vec());
-            if let Ok(value) = value.downcast::<T>() {
-                from.bytes = rest;
-                return Ok(*value);
-            }
-        }
-        let (value, rest) = postcard::take_from_bytes(from.bytes).map_err(unread)?;
-        from.bytes = rest;
-        Ok(value)
+        encoding::read(&mut from.bytes).map_err(|cause| Unsaved::of::<T>("cannot be read back", &cause))
     }
-}
-
-/// Writes what `serde` would, whole.
-fn save_bytes(bytes: &[u8], to: &mut Writer) -> postcard::Result<()> {
-    let mut serializer = postcard::Serializer {
-        output: Append(&mut to.bytes),
-    };
-    serde::Serializer::serialize_bytes(&mut serializer, bytes)
 }
 
 /// What `#[kappa::task(auto)]` asks of a variable that is needed for another pass of a loop: [`Save`], with a message that says why.
@@ -77,6 +57,20 @@ impl<T: Save> SaveInLoop for T {}
 #[derive(Debug, Default)]
 pub struct Writer {
     pub(crate) bytes: Vec<u8>,
+    /// What may come in any order is to be sorted.
+    pub(super) canonical: bool,
+    /// Which variants of enums have been written.
+    pub(super) variants: u64,
+}
+
+impl Writer {
+    /// Appends to these bytes.
+    pub(crate) fn onto(bytes: Vec<u8>) -> Self {
+        Writer {
+            bytes,
+            ..Writer::default()
+        }
+    }
 }
 
 /// The live variables of one saved frame, read from front to back.
@@ -94,7 +88,7 @@ impl Reader<'_> {
         match self.bytes.len() {
             0 => Ok(()),
             more => Err(Unsaved {
-                what: format!("the checkpoint holds {more} bytes more than the function has live variables for"),
+                what: format!("{more} bytes are left over, for which this program has no use"),
             }),
         }
     }
@@ -107,40 +101,32 @@ pub struct Unsaved {
 }
 
 impl Unsaved {
-    fn of<T>(problem: &str, cause: &dyn fmt::Display) -> Self {
+    pub(super) fn of<T>(problem: &str, cause: &dyn fmt::Display) -> Self {
         Unsaved {
             what: format!("a value of type {} {problem}: {cause}", std::any::type_name::<T>()),
         }
     }
+
+    /// What it says of a value of this type, without naming the type again.
+    pub(super) fn cause_of<T>(&self) -> String {
+        let what = &self.what;
+        let named = format!("a value of type {} ", std::any::type_name::<T>());
+        what.strip_prefix(&named).unwrap_or(what).to_string()
+    }
+
+    /// The same, and where the value is.
+    pub(crate) fn at(self, place: &dyn fmt::Display) -> Self {
+        Unsaved {
+            what: format!("{place}: {}", self.what),
+        }
+    }
 }
+
+impl std::error::Error for Unsaved {}
 
 impl fmt::Display for Unsaved {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.what)
-    }
-}
-
-/// Appends to a borrowed vector, whole slices at a time.
-struct Append<'a>(&'a mut Vec<u8>);
-
-impl Flavor for Append<'_> {
-    type Output = ();
-
-    // Inlined into the code that serialises, which is the user's crate: bytes come one by one.
-    #[inline]
-    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
-        self.0.push(byte);
-        Ok(())
-    }
-
-    #[inline]
-    fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
-        self.0.extend_from_slice(bytes);
-        Ok(())
-    }
-
-    fn finalize(self) -> postcard::Result<()> {
-        Ok(())
     }
 }
 

@@ -19,6 +19,7 @@
 
 pub mod clock;
 mod finish;
+mod garbage;
 mod measured;
 mod observers;
 mod perform;
@@ -42,8 +43,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use clock::Clock;
 use futures::future::AbortHandle;
-use observers::Spans;
+use garbage::Garbage;
 pub use observers::{Observer, RunEnd};
+use observers::{Outbox, Spans};
 use parking_lot::Mutex;
 pub(crate) use perform::BY_THE_COORDINATOR;
 pub use publish::{Draft, Files, Gate, LocalFiles};
@@ -58,6 +60,9 @@ use tokio::sync::{Notify, Semaphore, broadcast, mpsc, oneshot, watch};
 /// How many events a slow watcher may be behind before it misses some.
 const EVENTS_KEPT: usize = 4096;
 
+/// No life of a coordinator gives so many invocations to a task.
+const IN_ONE_LIFE: Incarnation = 1 << 32;
+
 /// How many objects are put to external places at once, whatever the tasks ask for.
 const PUBLISHED_AT_ONCE: usize = 8;
 
@@ -66,6 +71,8 @@ const PUBLISHED_AT_ONCE: usize = 8;
 pub struct Setup {
     /// The run.
     pub run: RunId,
+    /// Another number, below 2^40, for each life of the run's coordinator: by chance, so that even one of which the journal knows nothing had another.
+    pub life: u64,
     /// What starts invocations.
     pub platform: Arc<dyn Platform>,
     /// What starts those that are to run on this machine, whatever the platform is.
@@ -84,6 +91,10 @@ pub struct Setup {
     pub tuning: Tuning,
     /// How long an invocation may run.
     pub time_limit: Option<Duration>,
+    /// What identifies the build of this program; empty if nobody is to ask.
+    pub program: String,
+    /// A run on which another build has worked is gone on with all the same.
+    pub same_program: bool,
     /// Who is told everything that happens, without a gap.
     pub observers: Vec<Arc<dyn Observer>>,
 }
@@ -111,6 +122,8 @@ struct Shared {
     gate: Arc<Gate>,
     /// Room for objects on their way to external places: each takes memory here.
     publishing: Semaphore,
+    garbage: Garbage,
+    outbox: Outbox,
 }
 
 /// What the coordinator itself does, since it was last told.
@@ -138,6 +151,10 @@ struct Core {
     armed: Option<Timestamp>,
     /// Nothing is applied any more.
     stopped: bool,
+    /// Why it was stopped.
+    reason: Option<RunError>,
+    /// How it is over has been said.
+    is_over: bool,
     compaction: Compaction,
     spans: Spans,
     /// The way to the recorder, if there is one.
@@ -150,7 +167,7 @@ impl Coordinator {
     /// # Errors
     /// If the journal cannot be written.
     pub async fn start(setup: Setup, root: TaskSpec) -> Result<Self, RunError> {
-        let environment = environment(&setup);
+        let environment = environment(&setup, 0);
         let tuning = setup.tuning.clone();
         let state = State::new(setup.run);
         let coordinator = Self::around(state, setup, Compaction::default())?;
@@ -196,10 +213,25 @@ impl Coordinator {
         for record in &records {
             let (at, event) = decode_record(record).map_err(damaged)?;
             state.apply(at, event, &mut actions);
+            if let Some(cause) = state.broken() {
+                return Err(broken(&setup, cause));
+            }
             observers::replayed(&setup, at, state.observed(), &actions);
             actions.clear();
         }
-        let environment = environment(&setup);
+        if !setup.same_program && crate::program::differ(state.program(), &setup.program) {
+            return Err(RunError::OtherProgram {
+                run,
+                before: crate::program::shown(state.program()),
+                now: crate::program::shown(&setup.program),
+            });
+        }
+        // A journal that has lost its end does not know which numbers were given. In one life of a coordinator there are fewer than `IN_ONE_LIFE`.
+        let ahead = match sabotage::is(Sabotage::RepeatsIncarnations) {
+            true => 0,
+            false => IN_ONE_LIFE.saturating_add(setup.life),
+        };
+        let environment = environment(&setup, ahead);
         let coordinator = Self::around(state, setup, compaction)?;
         coordinator.begin(Event::Recovered(environment)).await
     }
@@ -225,6 +257,8 @@ impl Coordinator {
             publishing: 0,
             armed: None,
             stopped: false,
+            reason: None,
+            is_over: false,
             compaction,
             spans: Spans::of(run),
             inputs,
@@ -245,6 +279,8 @@ impl Coordinator {
             outcome: watch::channel(None).0,
             gate: Arc::default(),
             publishing: Semaphore::new(PUBLISHED_AT_ONCE),
+            garbage: Garbage::default(),
+            outbox: Outbox::default(),
         });
         if let Some((journal, received)) = received {
             let recorder = shared.clone();
@@ -343,55 +379,72 @@ impl Drop for Coordinator {
     }
 }
 
-fn environment(setup: &Setup) -> Environment {
+fn environment(setup: &Setup, incarnations_ahead: Incarnation) -> Environment {
     Environment {
         concurrency: setup.platform.concurrency() as u64,
         time_limit: setup.time_limit,
+        incarnations_ahead,
+        program: setup.program.clone(),
+    }
+}
+
+fn broken(setup: &Setup, cause: &str) -> RunError {
+    RunError::Broken {
+        run: setup.run,
+        cause: cause.to_string(),
+        resumable: setup.journal.is_some(),
     }
 }
 
 #[async_trait]
 impl Link for Shared {
     async fn send(&self, request: Request) -> Reply {
-        let answer = {
-            let mut core = self.core.lock();
+        let answer = self.with_core(|core| {
             if core.stopped || core.state.fences(&request) {
-                return Reply::Fenced;
+                return Ok(Reply::Fenced);
             }
             match &core.inputs {
                 Some(inputs) => {
                     let (sender, receiver) = oneshot::channel();
                     // If the recorder is gone, so is the sender, and the receiver says so.
                     let _ = inputs.send(Input::Request(request, sender));
-                    receiver
+                    Err(receiver)
                 }
-                None => match self.call(&mut core, request) {
-                    Ok(reply) => return reply,
-                    Err(receiver) => receiver,
-                },
+                None => self.call(core, request),
             }
-        };
-        answer.await.unwrap_or(Reply::Fenced)
+        });
+        match answer {
+            Ok(reply) => reply,
+            Err(receiver) => receiver.await.unwrap_or(Reply::Fenced),
+        }
     }
 }
 
 impl Shared {
+    /// Does this under the lock, and then, without it, tells those who watch what has come of it: what they do may take long, ask for the lock, or panic.
+    fn with_core<T>(&self, step: impl FnOnce(&mut Core) -> T) -> T {
+        let done = step(&mut self.core.lock());
+        self.tell_observers();
+        done
+    }
+
     /// An event from this process: applied at once, or handed to the recorder.
     fn happened(&self, event: Event) {
-        let mut core = self.core.lock();
-        if core.stopped {
-            return;
-        }
-        match &core.inputs {
-            Some(inputs) => {
-                // A recorder that is gone has stopped the run, and said why.
-                let _ = inputs.send(Input::Event(event));
+        self.with_core(|core| {
+            if core.stopped {
+                return;
             }
-            None => {
-                let actions = self.apply_now(&mut core, event);
-                self.perform(&mut core, actions);
+            match &core.inputs {
+                Some(inputs) => {
+                    // A recorder that is gone has stopped the run, and said why.
+                    let _ = inputs.send(Input::Event(event));
+                }
+                None => {
+                    let actions = self.apply_now(core, event);
+                    self.perform(core, actions);
+                }
             }
-        }
+        });
     }
 
     /// A call without a recorder: the reply, or where it will come from.
@@ -402,7 +455,12 @@ impl Shared {
             matches!(action, Action::Reply { task: t, incarnation: i, sequence: s, .. }
                 if *t == task && *i == incarnation && *s == sequence)
         };
-        let mine = actions.iter().position(is_mine).map(|index| actions.swap_remove(index));
+        // The others keep their order: they are numbered by it, here and when the journal is read again.
+        let mine = match actions.iter().position(is_mine) {
+            Some(index) if sabotage::is(Sabotage::ReordersActions) => Some(actions.swap_remove(index)),
+            Some(index) => Some(actions.remove(index)),
+            None => None,
+        };
         self.perform(core, actions);
         match mine {
             Some(Action::Reply { reply, .. }) => Ok(reply),
@@ -432,10 +490,24 @@ impl Shared {
         }
     }
 
+    /// Why nobody can go on with the run before somebody has mended something.
+    fn needs_repair(&self, cause: String) -> RunError {
+        RunError::NeedsRepair {
+            run: self.setup.run,
+            cause,
+            resumable: self.setup.journal.is_some(),
+        }
+    }
+
     /// Why the run has been stopped, if it has.
     fn failure(&self) -> Option<RunError> {
-        match &*self.outcome.borrow() {
-            Some(Err(error @ (RunError::Journal { .. } | RunError::Platform { .. }))) => Some(error.clone()),
+        match &self.core.lock().reason {
+            Some(
+                error @ (RunError::Journal { .. }
+                | RunError::Platform { .. }
+                | RunError::NeedsRepair { .. }
+                | RunError::Broken { .. }),
+            ) => Some(error.clone()),
             _ => None,
         }
     }
@@ -446,8 +518,7 @@ impl Shared {
 
     /// Ends all work on the run in this process.
     fn stop(&self, reason: RunError) {
-        let mut core = self.core.lock();
-        self.stop_locked(&mut core, reason);
+        self.with_core(|core| self.stop_locked(core, reason));
     }
 
     fn stop_locked(&self, core: &mut Core, reason: RunError) {
@@ -462,22 +533,8 @@ impl Shared {
             invocation.abort();
         }
         self.earlier_timer.notify_one();
-        self.tell(Err(reason), &self.stats(core));
-    }
-
-    /// The run is over, at least here. Only the first outcome counts.
-    fn tell(&self, outcome: Result<Bytes, RunError>, stats: &RunStats) {
-        self.outcome.send_if_modified(|told| {
-            if told.is_some() {
-                return false;
-            }
-            let end = RunEnd::of(&outcome);
-            for observer in &self.setup.observers {
-                observer.over(self.setup.run, &end, stats);
-            }
-            *told = Some(outcome);
-            true
-        });
+        core.reason = Some(reason.clone());
+        self.is_over(core, Err(reason));
     }
 
     async fn until_nothing_runs(&self) {

@@ -7,5 +7,5 @@
 pub mod driver;
 #[cfg(test)]
 mod mutations;
-mod sabotage;
+pub(crate) mod sabotage;
 pub mod state;

@@ -57,6 +57,26 @@ fn guarantee_2_a_simulation_notices_a_call_without_its_checkpoint() {
 }
 
 #[test]
+fn guarantee_1_a_simulation_notices_invocations_whose_numbers_were_given_before_a_loss_of_power() {
+    assert_noticed(Sabotage::RepeatsIncarnations);
+}
+
+#[test]
+fn guarantee_2_a_simulation_notices_calls_that_belong_together_and_take_effect_by_half() {
+    assert_noticed(Sabotage::HalvesGroups);
+}
+
+#[test]
+fn guarantee_2_a_simulation_notices_that_things_are_done_in_another_order_than_decided() {
+    assert_noticed(Sabotage::ReordersActions);
+}
+
+#[test]
+fn guarantee_2_a_simulation_notices_a_coordinator_that_was_paused_and_undoes_its_successors_work() {
+    assert_noticed(Sabotage::DoesNotAsk);
+}
+
+#[test]
 fn guarantee_3_a_simulation_notices_answers_that_are_forgotten() {
     assert_noticed(Sabotage::ForgetsAnswers);
 }

@@ -13,6 +13,16 @@ pub(crate) enum Sabotage {
     DoesBeforeRecording,
     /// 2: a call takes effect without its checkpoint.
     LosesCheckpoint,
+    /// 2: of calls that belong together only the last takes effect.
+    HalvesGroups,
+    /// 2: what was decided is done in another order.
+    ReordersActions,
+    /// 2: an object is put to its place without asking whether the run is still this coordinator's.
+    DoesNotAsk,
+    /// 1: after a recovery invocations are numbered as if the journal knew all that were before.
+    RepeatsIncarnations,
+    /// 2: nobody waits for the disk.
+    SkipsSync,
     /// 3: an item that was taken is forgotten when its taker is lost.
     ForgetsAnswers,
     /// 3: an item's object is deleted as soon as it is handed out.

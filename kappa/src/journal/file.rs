@@ -11,19 +11,20 @@
 //! ```
 //!
 //! A snapshot is written under another name, with its empty log beside it, and becomes the journal's by being renamed; the files with smaller numbers
-//! are then of no use, and deleted. Why not an embedded database: nothing is ever looked up, a checkpoint is worth one `write`, and opening has to cost the
+//! are then of no use, and deleted. Each of these steps is on the disk before the next, whatever the journal is to survive: so a loss of power takes the end of
+//! the journal at most, and never all of it. Why not an embedded database: nothing is ever looked up, a checkpoint is worth one `write`, and opening has to cost the
 //! same after a million of them as after a hundred.
 
 mod log;
 
 use super::records::split;
 use super::{Journal, JournalError};
+use crate::disk;
 use async_trait::async_trait;
 use log::{Log, LogError, UNFINISHED, read_whole, write_whole};
 use parking_lot::Mutex;
 use std::fs::{self, File, TryLockError};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -72,12 +73,11 @@ impl FileJournal {
         if path.exists() {
             return Err(unavailable(path, "create", "there is something already"));
         }
-        private_folder(path).map_err(failed)?;
+        disk::make_private_folders(path, durability).map_err(failed)?;
         let lock = lock(path).map_err(|trouble| trouble.explain(path, "create"))?;
         let log = Log::create(&log_path(path, 0), durability).map_err(failed)?;
-        sync_folder(path, durability).map_err(failed)?;
-        let above = path.parent().filter(|above| !above.as_os_str().is_empty());
-        sync_folder(above.unwrap_or(Path::new(".")), durability).map_err(failed)?;
+        disk::sync_folder(path, durability).map_err(failed)?;
+        disk::sync_way_to(path, durability).map_err(failed)?;
         Ok(Self::with(path, durability, lock, 0, log))
     }
 
@@ -138,15 +138,20 @@ impl FileJournal {
         let number = current.number.saturating_add(1);
         let its = snapshot_path(&self.path, number);
         let new = its.with_extension(UNFINISHED);
-        write_whole(&new, number, snapshot, self.durability)?;
+        // Also where records need not outlive the machine: what is replaced here is all of them.
+        let durability = Durability::Machine;
+        write_whole(&new, number, snapshot, durability)?;
         let log = Log::create(&log_path(&self.path, number), self.durability)?;
-        fs::rename(&new, &its)?;
-        sync_folder(&self.path, self.durability)?;
+        log.sync()?;
+        // A snapshot without its log would be a damaged journal.
+        disk::sync_folder(&self.path, durability)?;
+        disk::rename(&new, &its)?;
+        disk::sync_folder(&self.path, durability)?;
         let (old_log, old) = (current.log.path().to_path_buf(), current.number);
         (current.number, current.log) = (number, log);
         // One that stays is deleted by whoever opens the journal next.
-        let _ = fs::remove_file(old_log);
-        let _ = fs::remove_file(snapshot_path(&self.path, old));
+        let _ = disk::remove(&old_log);
+        let _ = disk::remove(&snapshot_path(&self.path, old));
         Ok(())
     }
 }
@@ -182,6 +187,22 @@ impl Journal for FileJournal {
 
     /// What only has to outlive this process is with the operating system in microseconds: less than another thread takes to be woken.
     fn is_immediate(&self) -> bool {
+        self.durability == Durability::Process
+    }
+
+    async fn sync(&self) -> Result<(), JournalError> {
+        if self.durability == Durability::Machine {
+            return Ok(());
+        }
+        // Without the lock: others go on appending meanwhile. What a snapshot stands for was synced when that was made.
+        let file = self.current.lock().log.another_handle();
+        let failed = |cause: io::Error| unavailable(&self.path, "sync", cause);
+        let file = file.map_err(failed)?;
+        let synced = tokio::task::spawn_blocking(move || file.sync_data()).await;
+        synced.map_err(io::Error::other).flatten().map_err(failed)
+    }
+
+    fn may_lose_its_end(&self) -> bool {
         self.durability == Durability::Process
     }
 
@@ -221,7 +242,8 @@ fn numbers(folder: &Path, word: &str) -> io::Result<Vec<u64>> {
 fn latest(folder: &Path) -> io::Result<Option<u64>> {
     match numbers(folder, "snapshot-")?.into_iter().max() {
         Some(number) => Ok(Some(number)),
-        None => Ok(log_path(folder, 0).exists().then_some(0)),
+        // Without its beginning nothing was ever recorded there: its maker was killed, or the machine was.
+        None => Ok(log::has_beginning(&log_path(folder, 0))?.then_some(0)),
     }
 }
 
@@ -245,25 +267,13 @@ fn delete_older(folder: &Path, number: u64) -> io::Result<()> {
     Ok(())
 }
 
-/// Makes a folder, and those above it that are missing, for this user alone: arguments and results may be secrets.
-pub(crate) fn private_folder(path: &Path) -> io::Result<()> {
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
-}
-
 /// Makes what a journal consists of outlive the machine, whoever has written it.
 fn sync_all(folder: &Path, number: u64, durability: Durability) -> io::Result<()> {
     if durability == Durability::Machine && number > 0 {
         File::open(snapshot_path(folder, number))?.sync_all()?;
     }
-    sync_folder(folder, durability)
-}
-
-/// Makes the names in a folder outlive the machine.
-fn sync_folder(folder: &Path, durability: Durability) -> io::Result<()> {
-    match durability {
-        Durability::Process => Ok(()),
-        Durability::Machine => File::open(folder)?.sync_all(),
-    }
+    disk::sync_folder(folder, durability)?;
+    disk::sync_way_to(folder, durability)
 }
 
 /// Why a journal is not ours.

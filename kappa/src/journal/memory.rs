@@ -46,6 +46,19 @@ impl Journal for MemoryJournal {
     fn is_immediate(&self) -> bool {
         true
     }
+
+    async fn sync(&self) -> Result<(), JournalError> {
+        Ok(())
+    }
+
+    /// It does not outlive this process, so there is no later one that could miss it.
+    fn may_lose_its_end(&self) -> bool {
+        false
+    }
+
+    fn longest_snapshot(&self) -> usize {
+        usize::MAX
+    }
 }
 
 #[cfg(test)]

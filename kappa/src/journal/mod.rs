@@ -42,10 +42,14 @@ pub trait Journal: Send + Sync {
         None
     }
 
-    /// No snapshot is longer than this many bytes.
-    fn longest_snapshot(&self) -> usize {
-        usize::MAX
-    }
+    /// Makes everything that was appended so far survive the death of the machine, if it does not already.
+    async fn sync(&self) -> Result<(), JournalError>;
+
+    /// Whether the death of the machine can take what was appended last. (No default: a journal that has such a limit, or the next, must not forget to say so.)
+    fn may_lose_its_end(&self) -> bool;
+
+    /// No snapshot, and no single record, is longer than this many bytes.
+    fn longest_snapshot(&self) -> usize;
 
     /// Below this many bytes of records a snapshot in their place is not worth it.
     fn snapshot_floor(&self) -> usize {

@@ -22,7 +22,7 @@ use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::sync::Mutex;
 
 /// What the keys of journals begin with.
@@ -90,12 +90,14 @@ const HELD: &[u8] = b"held";
 
 /// The runs that have a journal, oldest first.
 pub(crate) async fn runs(replicas: &Replicas) -> Result<Vec<RunId>, Problem> {
-    let leases = replicas.list(&format!("{JOURNALS}*/lease")).await?;
-    let ids = leases
+    // Whatever is left of a run: one that has lost a part is not to vanish from the list.
+    let keys = replicas.list(&format!("{JOURNALS}*")).await?;
+    let ids = keys
         .iter()
-        .filter_map(|key| key.strip_prefix(JOURNALS)?.strip_suffix("/lease"));
+        .filter_map(|key| key.strip_prefix(JOURNALS)?.split('/').next());
     let mut runs: Vec<_> = ids.filter_map(RunId::parse).collect();
     runs.sort_unstable();
+    runs.dedup();
     Ok(runs)
 }
 
@@ -145,7 +147,7 @@ impl RedisJournal {
         let failed = |problem: Problem| unavailable(&self.replicas, self.run, "delete it", &problem.to_string());
         let mut keys = Vec::new();
         for pattern in [format!("{JOURNALS}{}/*", self.run), record_keys(self.run)] {
-            keys.extend(self.replicas.list(&pattern).await.map_err(failed)?);
+            keys.extend(self.replicas.list_on_all(&pattern).await.map_err(failed)?);
         }
         // The lease goes last: as long as it is there, the run is listed, and can be removed again; with it what the run is called in a list.
         let is_last = |key: &String| *key == self.guard.key || *key == about_key(self.run);
@@ -201,8 +203,11 @@ impl RedisJournal {
             true => None,
             false => {
                 let read = self.replicas.get_named(&snapshot_key(self.run, first)).await;
-                read.map_err(|problem| self.problem("read it", &problem))?
-                    .map(|(id, _)| id)
+                match read.map_err(|problem| self.problem("read it", &problem))? {
+                    Some((id, _)) => Some(id),
+                    // Without it, what came after it would be taken for all that there was.
+                    None => return Err(self.unavailable("read it", "its snapshot is damaged")),
+                }
             }
         };
         let old = snapshots
@@ -226,7 +231,7 @@ impl RedisJournal {
     async fn forget(&self, keys: Vec<String>) -> Result<(), JournalError> {
         match self.replicas.delete(&keys, Some(&self.guard)).await {
             Ok(true) => Ok(()),
-            Ok(false) => Err(self.in_use()),
+            Ok(false) => Err(self.fenced("delete what is not needed any more").await),
             Err(problem) => Err(self.problem("delete what is not needed any more", &problem)),
         }
     }
@@ -252,7 +257,8 @@ impl RedisJournal {
         };
         match self.replicas.put(new).await {
             Ok(Outcome::Done(id)) => Ok(id),
-            Ok(Outcome::Fenced | Outcome::Taken) => Err(self.in_use()),
+            Ok(Outcome::Taken) => Err(self.in_use()),
+            Ok(Outcome::Fenced) => Err(self.fenced(action).await),
             Ok(Outcome::NothingBefore) => Err(self.unavailable(
                 action,
                 "what was written before is gone: a server has lost what it had acknowledged",
@@ -278,6 +284,14 @@ impl RedisJournal {
         split(&value, &mut records)
             .ok_or_else(|| self.unavailable("read it", &format!("batch {number} is damaged")))?;
         Ok(records)
+    }
+
+    /// The lease is not this coordinator's any more: somebody else's, or gone.
+    async fn fenced(&self, action: &str) -> JournalError {
+        match self.replicas.get_named(&self.guard.key).await {
+            Ok(None) => self.unavailable(action, &lease_is_gone(&self.replicas)),
+            _ => self.in_use(),
+        }
     }
 
     fn in_use(&self) -> JournalError {
@@ -383,6 +397,19 @@ impl Journal for RedisJournal {
         Ok((snapshot, records))
     }
 
+    async fn sync(&self) -> Result<(), JournalError> {
+        Ok(())
+    }
+
+    /// What is acknowledged is on all servers.
+    fn may_lose_its_end(&self) -> bool {
+        false
+    }
+
+    fn longest_snapshot(&self) -> usize {
+        VALUE_LIMIT
+    }
+
     fn snapshot_floor(&self) -> usize {
         SNAPSHOT_FLOOR
     }
@@ -421,14 +448,20 @@ async fn watch(replicas: &Arc<Replicas>, run: RunId) -> Result<PutId, JournalErr
     };
     let (lease, beat) = (lease_key(run), beat_key(run));
     let read = replicas.get_named(&lease).await.map_err(failed)?;
-    let (id, says) = read.ok_or_else(not_found)?;
+    let Some((id, says)) = read else {
+        let left = replicas.list(&format!("{JOURNALS}{run}/*")).await.map_err(failed)?;
+        return Err(match left.is_empty() {
+            true => not_found(),
+            false => unavailable(replicas, run, "open it", &lease_is_gone(replicas)),
+        });
+    };
     if says == FREE {
         return Ok(id);
     }
     let mut known = HashMap::new();
     heard(&mut known, replicas.beats(&beat).await.map_err(failed)?);
-    let started = Instant::now();
-    while started.elapsed() < WATCHED {
+    // By looks and not by the clock: while the servers do not answer, nobody can give a sign of life, and nobody could see one.
+    for _ in 0..WATCHED.as_millis() / LOOK.as_millis() {
         replicas.sleep(LOOK).await;
         let read = replicas.get_named(&lease).await.map_err(failed)?;
         let (now, says) = read.ok_or_else(not_found)?;
@@ -500,6 +533,13 @@ async fn take_lease(
         Ok(_) => Ok(None),
         Err(problem) => Err(unavailable(replicas, run, "open it", &problem.to_string())),
     }
+}
+
+fn lease_is_gone(replicas: &Replicas) -> String {
+    format!(
+        "its lease is gone: something was deleted or evicted on {}, which has lost what it had acknowledged",
+        replicas.name()
+    )
 }
 
 fn place(replicas: &Replicas, run: RunId) -> String {

@@ -3,8 +3,13 @@
 //! Guarantees the shortest way between tasks and coordinator, and that computing has threads of its own: tasks run on a runtime of this platform,
 //! so one that hogs them delays no timer and no other's checkpoint.
 //!
-//! Its limits: a task is stopped at its next `.await`, so code that never awaits runs on past its time limit (nothing of it takes effect any more);
-//! there is no memory limit; and an abort ends everything. Where that matters, use [`process`](super::process).
+//! Its limits: a task is stopped at its next `.await`, so code that never awaits runs on past its time limit (nothing of it takes effect any more), and its
+//! thread is lost to all others meanwhile; there is no memory limit; and an abort ends everything. Where that matters, use [`process`](super::process).
+//!
+//! A task that does not yield is not to others' cost: the time during which every thread was busy with somebody else does not count for a time limit. Who it is
+//! that does not yield is said ([`yielding`]).
+
+mod yielding;
 
 use super::Platform;
 use crate::link::Link;
@@ -23,9 +28,13 @@ use std::time::{Duration, Instant};
 use tokio::runtime::{Handle, Runtime};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use yielding::{Threads, Watched};
 
 /// Stack of each thread in bytes: query plans are deep, and so is recursion through `cx.call`. Only what is touched takes room.
 const STACK: usize = 32 << 20;
+
+/// How often an invocation is looked after that goes on and on.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// How long threads may go on computing after the platform was shut down.
 const LAST_BREATH: Duration = Duration::from_secs(2);
@@ -50,7 +59,9 @@ pub struct InProcess {
     runtime: Mutex<Option<Runtime>>,
     handle: Handle,
     store: Arc<dyn Store>,
-    workers: usize,
+    /// How many invocations run at once.
+    at_once: usize,
+    threads: Arc<Threads>,
     closing: CancellationToken,
 }
 
@@ -72,9 +83,16 @@ impl InProcess {
             runtime: Mutex::new(Some(runtime)),
             handle,
             store,
-            workers,
+            at_once: workers.saturating_mul(4),
+            threads: Threads::new(workers),
             closing: CancellationToken::new(),
         })
+    }
+
+    /// With so many invocations at once, at least 1, instead of four times as many as there are threads.
+    pub fn at_most(mut self, invocations: usize) -> Self {
+        self.at_once = invocations.max(1);
+        self
     }
 
     async fn run(&self, invocation: Invocation, link: Arc<dyn Link>) -> InvocationOutcome {
@@ -82,19 +100,35 @@ impl InProcess {
             link,
             closed: AtomicBool::new(false),
         });
-        let time_limit = invocation.time_limit.unwrap_or(Duration::MAX);
+        let time_limit = invocation.time_limit;
+        let watched = Watched::new(&self.threads, &invocation);
         let (store, counts) = Counted::over(self.store.clone());
+        let working = watched.over(run_invocation(invocation, gate.clone(), store));
         let mut running = Running {
-            task: self.handle.spawn(run_invocation(invocation, gate.clone(), store)),
+            task: self.handle.spawn(working),
             gate,
             started: Instant::now(),
             counts,
         };
-        match tokio::time::timeout(time_limit, &mut running.task).await {
-            Err(_) => InvocationOutcome::TimedOut,
-            Ok(Ok(end)) => end.into(),
-            Ok(Err(cause)) if cause.is_panic() => InvocationOutcome::Crashed(cause.to_string()),
-            Ok(Err(_)) => InvocationOutcome::Killed("the platform has been shut down".into()),
+        loop {
+            let pause = match watched.left(time_limit) {
+                Some(Duration::ZERO) => {
+                    watched.give_up();
+                    return InvocationOutcome::TimedOut;
+                }
+                left => left.unwrap_or(LOOK).min(LOOK),
+            };
+            match tokio::time::timeout(pause, &mut running.task).await {
+                Err(_) => {
+                    watched.look_for_hogs();
+                    if let Some(hogs) = watched.lost_to() {
+                        return InvocationOutcome::Unstartable(hogs);
+                    }
+                }
+                Ok(Ok(end)) => return end.into(),
+                Ok(Err(cause)) if cause.is_panic() => return InvocationOutcome::Crashed(cause.to_string()),
+                Ok(Err(_)) => return InvocationOutcome::Killed("the platform has been shut down".into()),
+            }
         }
     }
 }
@@ -207,7 +241,7 @@ impl Platform for InProcess {
     }
 
     fn concurrency(&self) -> usize {
-        self.workers.saturating_mul(4)
+        self.at_once
     }
 
     fn name(&self) -> String {

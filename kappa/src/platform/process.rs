@@ -135,11 +135,20 @@ impl Process {
                 Ok(Ok(Some(FromWorker::Ready))) => busy.is_new = false,
                 Ok(Ok(Some(FromWorker::Unusable(cause)))) => return InvocationOutcome::Unstartable(cause),
                 Ok(Ok(Some(FromWorker::NotNow(cause)))) => return InvocationOutcome::StoreAway(cause),
+                Ok(Ok(Some(FromWorker::NeedsRepair(cause)))) => return InvocationOutcome::NeedsRepair(cause),
                 Ok(Ok(Some(_))) => {
                     return InvocationOutcome::Crashed("the worker process did not begin with `ready`".into());
                 }
                 Ok(Ok(None) | Err(_)) => return self.stillborn(busy).await,
-                Err(_) => return self.not_serving("it did not serve within a minute"),
+                Err(_) => {
+                    let limit = self.pool.configuration().memory_limit;
+                    return match limit {
+                        Some(limit) => InvocationOutcome::NeedsRepair(format!(
+                            "no worker process served within a minute with the memory limit of {limit} bytes; raise --memory-limit"
+                        )),
+                        None => self.not_serving("it did not serve within a minute"),
+                    };
+                }
             }
         }
         let time_limit = invocation.time_limit.unwrap_or(Duration::MAX);
@@ -176,6 +185,9 @@ impl Process {
     /// A worker that ended before it was ready.
     async fn stillborn(&self, busy: Busy) -> InvocationOutcome {
         let death = busy.autopsy().await;
+        if let Some(outcome) = self.pool.too_little_memory(&death) {
+            return outcome;
+        }
         match death.status.and_then(|status| status.code()) {
             None => death.outcome(),
             Some(code) => self.not_serving(&format!("it left with exit code {code} ({})", death.lines.join(" | "))),
@@ -302,7 +314,10 @@ async fn exchange(
                     end => End::Left(end.into()),
                 });
             }
-            (Some(FromWorker::Ready | FromWorker::Unusable(_) | FromWorker::NotNow(_)), _) => {
+            (
+                Some(FromWorker::Ready | FromWorker::Unusable(_) | FromWorker::NotNow(_) | FromWorker::NeedsRepair(_)),
+                _,
+            ) => {
                 return Err(nonsense("`ready` in the middle of a task"));
             }
             (Some(FromWorker::Report(_)), _) => return Err(nonsense("a report on what was not ordered")),

@@ -2,7 +2,9 @@
 
 use super::thinning::Sums;
 use crate::coordinator::state::RunStats;
+use crate::disk;
 use crate::ids::RunId;
+use crate::journal::Durability;
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::io::{self, Write};
@@ -21,7 +23,10 @@ pub struct About {
     pub function: String,
     /// Who started it.
     pub origin: Origin,
-    /// The store's URL.
+    /// The folder of the state in which the run is recorded, when this was written; it may have been copied or moved since. `None` if it is on servers.
+    #[serde(default)]
+    pub state: Option<PathBuf>,
+    /// The store's URL; [`About::store_in`] has that of a state which was copied or moved.
     pub store: String,
     /// What starts invocations.
     pub platform: String,
@@ -114,6 +119,14 @@ impl Origin {
 }
 
 impl About {
+    /// The URL of the run's store, as it is for the state that is in this folder now: a store that was within the state is within that one.
+    pub fn store_in(&self, state: &Path) -> String {
+        match &self.state {
+            Some(before) => moved(&self.store, before, state),
+            None => self.store.clone(),
+        }
+    }
+
     /// Reads it from a run's folder.
     ///
     /// # Errors
@@ -127,7 +140,7 @@ impl About {
     ///
     /// # Errors
     /// If it cannot be written; the old one stays.
-    pub fn write(&self, folder: &Path) -> io::Result<()> {
+    pub fn write(&self, folder: &Path, durability: Durability) -> io::Result<()> {
         let mut bytes = serde_json::to_vec_pretty(self)?;
         bytes.push(b'\n');
         let new = folder.join("run.json.new");
@@ -138,7 +151,42 @@ impl About {
             .mode(0o600)
             .open(&new)?;
         file.write_all(&bytes)?;
+        disk::sync(&file, &new, durability)?;
         drop(file);
-        fs::rename(&new, folder.join(FILE))
+        disk::rename(&new, &folder.join(FILE))?;
+        disk::sync_folder(folder, durability)
+    }
+}
+
+/// The URL of a store that was within the folder `from`, if it was, within the folder `to`.
+pub(crate) fn moved(store: &str, from: &Path, to: &Path) -> String {
+    let below = store.split_once(':').and_then(|(scheme, folder)| match scheme {
+        "file" | "file+sync" => Some((scheme, Path::new(folder).strip_prefix(from).ok()?)),
+        _ => None,
+    });
+    match below {
+        Some((scheme, below)) => format!("{scheme}:{}", to.join(below).display()),
+        None => store.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_within_a_state_moves_with_it_and_any_other_stays() {
+        let (from, to) = (Path::new("/a/state"), Path::new("/b"));
+        assert_eq!(moved("file:/a/state/store", from, to), "file:/b/store");
+        assert_eq!(moved("file+sync:/a/state/x/y", from, to), "file+sync:/b/x/y");
+        for other in [
+            "file:/a/state-of-others",
+            "file:/a",
+            "s3://a/state",
+            "redis://a",
+            "memory:",
+        ] {
+            assert_eq!(moved(other, from, to), other);
+        }
     }
 }

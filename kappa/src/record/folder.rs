@@ -8,6 +8,7 @@ use super::line::Line;
 use super::recorder::EVENTS;
 use super::records::Records;
 use super::{history, place};
+use crate::disk;
 use crate::ids::RunId;
 use crate::journal::{Durability, FileJournal, JournalError};
 use std::fs::{self, File, TryLockError};
@@ -66,9 +67,14 @@ pub enum FolderError {
     /// The folder holds no runs.
     #[error("{0} is not the state directory of any run; name the folder that was given to `--state`")]
     NoStateFolder(PathBuf),
-    /// A URL that is not one of Redis servers.
-    #[error("{0} is neither a folder nor the URL of Redis servers, `redis://HOST[:PORT][,HOST2[:PORT]..]`")]
-    Elsewhere(PathBuf),
+    /// What was named cannot keep a state.
+    #[error("{state} cannot be a state: {cause}")]
+    Elsewhere {
+        /// What was named.
+        state: String,
+        /// What can be one.
+        cause: String,
+    },
     /// The servers that keep the state do not do what was asked.
     #[error("cannot {action} on {servers}: {cause}")]
     Servers {
@@ -111,11 +117,14 @@ pub enum FolderError {
     },
     /// The run's record is missing or damaged.
     #[error(
-        "the record of run {run} cannot be read: {cause}; `resume {run}` goes on with the run all the same, if its journal is whole"
+        "the record of run {run} cannot be read: {cause}; the program that has run it goes on with it all the same, if its journal is whole: \
+         `PROGRAM resume {run} --state {state}`"
     )]
     NoRecord {
         /// The run.
         run: RunId,
+        /// Where.
+        state: String,
         /// Why.
         cause: io::Error,
     },
@@ -152,9 +161,6 @@ impl StateFolder {
             path: path.to_path_buf(),
             cause,
         };
-        if !is_folder(path) {
-            return Err(FolderError::Elsewhere(path.to_path_buf()));
-        }
         match fs::metadata(path.join("runs")) {
             Ok(runs) if runs.is_dir() => {}
             Ok(_) => return Err(FolderError::NoStateFolder(path.to_path_buf())),
@@ -195,7 +201,11 @@ impl Records for StateFolder {
     }
 
     fn about(&self, run: RunId) -> Result<About, FolderError> {
-        About::read(&self.of(run)).map_err(|cause| FolderError::NoRecord { run, cause })
+        About::read(&self.of(run)).map_err(|cause| FolderError::NoRecord {
+            run,
+            state: self.name(),
+            cause,
+        })
     }
 
     fn lines(&self, run: RunId, take: &mut dyn FnMut(Line)) -> Result<u64, FolderError> {
@@ -241,7 +251,9 @@ impl Records for StateFolder {
         objects().map_err(|cause| FolderError::Objects { run, cause })?;
         // Under this name nobody finds it, and whoever comes now does not find the other.
         let doomed = removed_name(&folder);
-        fs::rename(&folder, &doomed).map_err(unavailable)?;
+        disk::rename(&folder, &doomed).map_err(unavailable)?;
+        // Else what a loss of power leaves could be half a run under its old name.
+        disk::sync_folder(&self.path.join("runs"), Durability::Machine).map_err(unavailable)?;
         drop(journal);
         fs::remove_dir_all(&doomed).map_err(unavailable)
     }
@@ -273,6 +285,35 @@ const REMOVED: &str = "removed-";
 pub(crate) fn removed_name(folder: &Path) -> PathBuf {
     let name = folder.file_name().unwrap_or_default().to_string_lossy();
     folder.with_file_name(format!("{REMOVED}{name}"))
+}
+
+/// The folder, or the URL of Redis servers, that a text for `--state` names.
+///
+/// # Errors
+/// What is wrong with it, and what would be right.
+pub fn named_state(state: &Path) -> Result<PathBuf, String> {
+    let Some(text) = state.to_str() else {
+        return Ok(state.to_path_buf());
+    };
+    let is_letter = |c: char| c.is_ascii_alphanumeric() || "+-.".contains(c);
+    match text.split_once(':') {
+        Some(("redis" | "rediss", _)) => Ok(state.to_path_buf()),
+        Some(("file", "")) => Err("it names no folder".to_string()),
+        Some(("file", folder)) if !folder.starts_with("//") => Ok(PathBuf::from(folder)),
+        Some(("file", _)) => Err("write `file:/PATH`, or the folder alone".to_string()),
+        Some(("file+sync", folder)) => Err(format!(
+            "a state is made to wait for the disk by `--state {folder} --sync`"
+        )),
+        Some(("s3", _)) => Err(format!(
+            "a state is a folder, or Redis servers `redis://HOST[:PORT][,HOST2[:PORT]..]`; S3 can keep large values: `--state DIR --store {text}`"
+        )),
+        Some((scheme, _)) if scheme.starts_with(|c: char| c.is_ascii_alphabetic()) && scheme.chars().all(is_letter) => {
+            Err(format!(
+                "a state is a folder, or Redis servers `redis://HOST[:PORT][,HOST2[:PORT]..]`; a folder of that name is written `./{text}`"
+            ))
+        }
+        _ => Ok(state.to_path_buf()),
+    }
 }
 
 /// Whether a state is kept in a folder, and not under a URL.

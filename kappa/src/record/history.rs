@@ -327,6 +327,7 @@ impl History {
                 | InvocationOutcome::OutOfMemory(said)
                 | InvocationOutcome::Unstartable(said)
                 | InvocationOutcome::WrongProgram(said)
+                | InvocationOutcome::NeedsRepair(said)
                 | InvocationOutcome::StoreAway(said) => (2, said.as_str()),
                 InvocationOutcome::Returned | InvocationOutcome::Unlinked(_) => return None,
             };
@@ -506,6 +507,7 @@ pub(crate) mod tests {
             run: run.to_string(),
             function: "a::root".to_string(),
             origin: Origin::default(),
+            state: None,
             store: "memory:".to_string(),
             platform: "custom".to_string(),
             concurrency: 1,

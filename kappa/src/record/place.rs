@@ -7,6 +7,7 @@ use super::folder::Lock;
 use super::history;
 use super::line::Line;
 use super::recorder::EVENTS;
+use crate::journal::Durability;
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -71,6 +72,7 @@ pub trait Place: Send {
 /// The record in a run's folder.
 pub struct InFolder {
     path: PathBuf,
+    durability: Durability,
     opened: Option<Opened>,
 }
 
@@ -84,8 +86,14 @@ impl InFolder {
     pub fn new(path: impl Into<PathBuf>) -> Self {
         InFolder {
             path: path.into(),
+            durability: Durability::default(),
             opened: None,
         }
+    }
+
+    /// The same, where what is said of the run survives so much. Of its events what is missing is told again from the journal.
+    pub fn surviving(self, durability: Durability) -> Self {
+        InFolder { durability, ..self }
     }
 }
 
@@ -116,7 +124,7 @@ impl Place for InFolder {
     }
 
     fn write_about(&mut self, about: &About) -> io::Result<()> {
-        about.write(&self.path)
+        about.write(&self.path, self.durability)
     }
 
     fn append(&mut self, lines: &[u8]) -> io::Result<()> {

@@ -28,8 +28,8 @@ pub const MOST_BYTES: u64 = 64 << 20;
 /// So many events at once wake the writer early.
 const MANY: usize = 8192;
 
-/// So many events that have not been written mean that the disk cannot follow: the record stops, before it takes all memory.
-const TOO_MANY: usize = 4 << 20;
+/// So many events that have not been written mean that the disk cannot follow, or hangs: the record stops, before it takes all memory.
+const TOO_MANY: usize = 1 << 20;
 
 /// The record of one run that this process works on. Dropping it finishes it as interrupted.
 pub struct Recorder {
@@ -53,6 +53,19 @@ struct Pending {
     end: Option<RunEnd>,
     /// The writer has given up, for this reason.
     trouble: Option<String>,
+}
+
+impl Pending {
+    /// Whether there is capacity for so many events more. If there is not, nothing is kept: the record stops.
+    fn takes(&mut self, more: usize) -> bool {
+        if self.trouble.is_none() && self.happened.len() + self.again.len() + more > TOO_MANY {
+            self.trouble = Some(format!(
+                "the record of the run stopped: more than {TOO_MANY} events wait to be written, the disk does not take them"
+            ));
+            (self.happened, self.again) = (Vec::new(), Vec::new());
+        }
+        self.trouble.is_none()
+    }
 }
 
 impl Recorder {
@@ -150,6 +163,9 @@ impl Observer for Recorder {
         if pending.trouble.is_some() {
             return;
         }
+        if !pending.takes(happened.len()) {
+            return;
+        }
         pending.happened.extend_from_slice(happened);
         pending.stats.clone_from(stats);
         if pending.happened.len() >= MANY {
@@ -158,7 +174,10 @@ impl Observer for Recorder {
     }
 
     fn observe_again(&self, _run: RunId, happened: &[Observation]) {
-        self.shared.pending.lock().again.extend_from_slice(happened);
+        let mut pending = self.shared.pending.lock();
+        if pending.takes(happened.len()) {
+            pending.again.extend_from_slice(happened);
+        }
     }
 
     fn over(&self, _run: RunId, end: &RunEnd, stats: &RunStats) {
@@ -214,7 +233,7 @@ impl Writer {
         let mut is_cancelled = false;
         let flush = self.place.flush();
         loop {
-            let (again, happened, stats, end) = {
+            let (again, happened, stats, end, is_given_up) = {
                 let mut pending = shared.pending.lock();
                 if pending.end.is_none() && pending.happened.len() < MANY {
                     shared.wake.wait_for(&mut pending, flush);
@@ -222,10 +241,13 @@ impl Writer {
                 let pending = &mut *pending;
                 let again = std::mem::take(&mut pending.again);
                 let happened = std::mem::take(&mut pending.happened);
-                (again, happened, pending.stats.clone(), pending.end.clone())
+                let is_given_up = pending.trouble.is_some();
+                (again, happened, pending.stats.clone(), pending.end.clone(), is_given_up)
             };
             self.about.stats = stats;
             let is_over = end.is_some();
+            // More would be a gap: nothing of what was left out is written later.
+            self.is_broken |= is_given_up;
             if !self.is_broken
                 && let Err(cause) = self.write(again, happened, end)
             {
@@ -251,9 +273,6 @@ impl Writer {
     }
 
     fn write(&mut self, again: Vec<Observation>, happened: Vec<Observation>, end: Option<RunEnd>) -> io::Result<()> {
-        if happened.len() > TOO_MANY {
-            return Err(io::Error::other("events come faster than they can be written"));
-        }
         let mut lines = Vec::new();
         let latest = self.latest;
         for observation in again.into_iter().filter(|observation| observation.number > latest) {

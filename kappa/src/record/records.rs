@@ -2,7 +2,7 @@
 //! ([`StateFolder`]) or Redis servers.
 
 use super::about::{About, Outcome};
-use super::folder::{FolderError, Standing, StateFolder};
+use super::folder::{FolderError, Standing, StateFolder, named_state};
 use super::line::Line;
 use super::servers::StateServers;
 use crate::ids::RunId;
@@ -126,6 +126,10 @@ pub trait Records {
 /// # Errors
 /// If there is no such folder, or the servers are not there.
 pub fn open(state: &Path) -> Result<Box<dyn Records>, FolderError> {
+    let state = &named_state(state).map_err(|cause| FolderError::Elsewhere {
+        state: address::shown(&state.to_string_lossy()),
+        cause,
+    })?;
     match state.to_str().filter(|text| address::is_url(text)) {
         Some(url) => Ok(Box::new(StateServers::open(url)?)),
         None => Ok(Box::new(StateFolder::open(state)?)),

@@ -114,7 +114,7 @@ fn failed(problem: Problem) -> io::Error {
     io::Error::other(problem.to_string())
 }
 
-async fn read_about(replicas: &Replicas, run: RunId) -> io::Result<(PutId, About)> {
+pub(crate) async fn read_about(replicas: &Replicas, run: RunId) -> io::Result<(PutId, About)> {
     let (id, bytes) = match replicas.get_named(&about_key(run)).await.map_err(failed)? {
         Some(read) => read,
         None => return Err(io::Error::new(io::ErrorKind::NotFound, "there is none")),
@@ -280,7 +280,11 @@ impl Records for StateServers {
         let read = self.ask("read a run's record", move |replicas| async move {
             Ok(read_about(&replicas, run).await)
         });
-        let (_, about) = read?.map_err(|cause| FolderError::NoRecord { run, cause })?;
+        let (_, about) = read?.map_err(|cause| FolderError::NoRecord {
+            run,
+            state: self.name(),
+            cause,
+        })?;
         Ok(about)
     }
 
@@ -288,7 +292,11 @@ impl Records for StateServers {
         let pieces = self.ask("read a run's record", move |replicas| async move {
             pieces(&replicas, run).await
         })?;
-        read_lines(&pieces, take).map_err(|cause| FolderError::NoRecord { run, cause })
+        read_lines(&pieces, take).map_err(|cause| FolderError::NoRecord {
+            run,
+            state: self.name(),
+            cause,
+        })
     }
 
     fn is_worked_on(&self, run: RunId) -> bool {

@@ -125,6 +125,7 @@ fn outcome(invocation: &InvocationHistory) -> (&'static str, Option<&str>) {
         Some(InvocationOutcome::Unstartable(detail)) => ("unstartable", Some(detail)),
         Some(InvocationOutcome::StoreAway(detail)) => ("store away", Some(detail)),
         Some(InvocationOutcome::WrongProgram(detail)) => ("wrong program", Some(detail)),
+        Some(InvocationOutcome::NeedsRepair(detail)) => ("needs repair", Some(detail)),
         // It left by itself; what it carried took effect.
         Some(InvocationOutcome::Unlinked(_)) => ("returned", None),
     }

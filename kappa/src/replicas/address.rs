@@ -1,12 +1,16 @@
 //! Where the servers are: `redis://[[USER]:PASSWORD@]HOST[:PORT][,HOST2[:PORT]..][/DATABASE]`, or `rediss://..` for the same by TLS, with `?ca=FILE` for the
 //! certificates (PEM) of the authorities that are trusted in place of the system's.
 //!
-//! Guarantees that a password is part of [`Addresses::url`], which only the own worker processes are given, and of nothing else: not of the text that
-//! messages show, not of an error about a mistyped URL.
+//! A password that is in no URL, and so is not shown by `ps`, comes from `?password-file=FILE` or from the environment, [`PASSWORD_VARIABLE`]: one line for
+//! all servers, or one line for each.
+//!
+//! Guarantees that a password is part of [`Addresses::url_for_workers`], which only the own workers are given, and that not as an argument, and of nothing
+//! else: not of what is recorded ([`recorded`]), not of the text that messages show, not of an error about a mistyped URL.
 
 use super::tls::Tls;
 use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo};
 use std::fmt;
+use std::fmt::Write;
 use std::path::Path;
 
 /// What such a URL begins with.
@@ -17,6 +21,15 @@ const TLS_SCHEME: &str = "rediss://";
 
 /// What the URLs of workers end with, behind `?` or `&`.
 const ROLE: &str = "role=worker";
+
+/// What a URL says if servers that cannot be reached are lost for good.
+const MISSING_IS_LOST: &str = "missing=lost";
+
+/// The environment variable with the password of servers whose URL has none.
+pub(crate) const PASSWORD_VARIABLE: &str = "KAPPA_REDIS_PASSWORD";
+
+/// The option that names a file with it.
+const PASSWORD_FILE: &str = "password-file=";
 
 /// Most servers that one URL may name.
 const MOST_SERVERS: usize = 16;
@@ -46,6 +59,8 @@ pub(crate) struct Address {
     name: String,
     info: ConnectionInfo,
     tls: Option<Tls>,
+    #[cfg(test)]
+    network: Option<super::simulation::Network>,
 }
 
 impl Address {
@@ -69,6 +84,11 @@ impl Address {
     pub(super) fn tls(&self) -> Option<&Tls> {
         self.tls.as_ref()
     }
+
+    #[cfg(test)]
+    pub(super) fn network(&self) -> Option<&super::simulation::Network> {
+        self.network.as_ref()
+    }
 }
 
 impl fmt::Debug for Address {
@@ -83,6 +103,11 @@ impl Addresses {
     /// # Errors
     /// What is wrong with it, without its secrets.
     pub(crate) fn parse(url: &str) -> Result<Self, String> {
+        Self::parse_with(url, std::env::var(PASSWORD_VARIABLE).ok().as_deref())
+    }
+
+    /// The same with what the environment says of passwords.
+    fn parse_with(url: &str, from_environment: Option<&str>) -> Result<Self, String> {
         let wrong = |what: &str| {
             Err(format!(
                 "{} {what}; servers are named `redis://HOST[:PORT][,HOST2[:PORT]..]`, or `rediss://..` for TLS, with `:PASSWORD@` before a host and `/DATABASE` at the end if they need it",
@@ -98,14 +123,15 @@ impl Addresses {
         };
         let (hosts, query) = rest.split_once('?').unwrap_or((rest, ""));
         let mut options = Options::default();
-        let mut ca = None;
+        let (mut ca, mut password_file) = (None, None);
         for option in query.split('&').filter(|option| !option.is_empty()) {
-            match (option, option.strip_prefix("ca=")) {
-                ("missing=lost", _) => options.missing_is_lost = true,
-                (ROLE, _) => options.is_worker = true,
-                (_, Some(file)) if scheme == TLS_SCHEME => ca = Some(file),
-                (_, Some(_)) => return wrong("names certificates without asking for TLS"),
-                _ => return wrong("has an option other than `missing=lost` and `ca=FILE`"),
+            match (option, option.strip_prefix("ca="), option.strip_prefix(PASSWORD_FILE)) {
+                (MISSING_IS_LOST, _, _) => options.missing_is_lost = true,
+                (ROLE, _, _) => options.is_worker = true,
+                (_, Some(file), _) if scheme == TLS_SCHEME => ca = Some(file),
+                (_, Some(_), _) => return wrong("names certificates without asking for TLS"),
+                (_, _, Some(file)) => password_file = Some(file),
+                _ => return wrong("has an option other than `missing=lost`, `ca=FILE` and `password-file=FILE`"),
             }
         }
         let tls = match scheme {
@@ -122,11 +148,33 @@ impl Addresses {
         if parts.len() > MOST_SERVERS {
             return wrong("names more than 16 servers");
         }
+        // A worker has those that it needs in its URL.
+        let passwords = match password_file.filter(|_| !options.is_worker) {
+            Some(file) => match std::fs::read_to_string(file) {
+                Ok(text) => lines_of(&text),
+                Err(cause) => {
+                    return wrong(&format!(
+                        "names a file of passwords, {file}, that cannot be read: {cause}"
+                    ));
+                }
+            },
+            None => from_environment
+                .filter(|_| !options.is_worker)
+                .map_or(Vec::new(), lines_of),
+        };
+        if password_file.is_some() && !options.is_worker && passwords.is_empty() {
+            return wrong("names a file of passwords in which there is none");
+        }
+        if passwords.len() > 1 && passwords.len() != parts.len() {
+            return wrong(
+                "comes with passwords in several lines: there must be one for all servers, or a line for each",
+            );
+        }
         // What a part leaves out: the first one has the credentials for all, the last one the database.
         let (_, common_credentials) = split_credentials(parts[0]);
         let (_, common_database) = split_database(parts[parts.len() - 1]);
         let mut servers: Vec<Address> = Vec::new();
-        for part in &parts {
+        for (index, part) in parts.iter().enumerate() {
             let (rest, credentials) = split_credentials(part);
             let (host, database) = split_database(rest);
             if host.is_empty() {
@@ -156,18 +204,20 @@ impl Addresses {
             if servers.iter().any(|server| server.name == name) {
                 return wrong("names a server twice");
             }
-            let settings = info.redis_settings().clone().set_skip_set_lib_name();
+            let mut settings = info.redis_settings().clone().set_skip_set_lib_name();
+            let password = passwords.get(index).or(passwords.first());
+            if let (None, Some(password)) = (settings.password(), password) {
+                settings = settings.set_password(password);
+            }
             servers.push(Address {
                 name,
                 info: info.set_redis_settings(settings),
                 tls: tls.clone(),
+                #[cfg(test)]
+                network: None,
             });
         }
-        let url = match ca {
-            // A worker is started in a folder of its own.
-            Some(file) => format!("{scheme}{hosts}?ca={}&", absolute(file)),
-            None => format!("{scheme}{hosts}?"),
-        };
+        let url = url_of(scheme, &servers, [("ca=", ca), (PASSWORD_FILE, password_file)]);
         Ok(Addresses {
             servers,
             scheme,
@@ -182,6 +232,17 @@ impl Addresses {
 
     pub(crate) fn options(&self) -> Options {
         self.options
+    }
+
+    /// Servers of a simulation.
+    #[cfg(test)]
+    pub(super) fn simulated(names: &[String], network: &super::simulation::Network) -> Self {
+        let hosts = format!("{SCHEME}{}", names.join(","));
+        let mut addresses = Self::parse_with(&hosts, None).expect("names of servers");
+        for server in &mut addresses.servers {
+            server.network = Some(network.clone());
+        }
+        addresses
     }
 
     /// The URL by which a worker process opens the same servers. Holds the password.
@@ -208,6 +269,119 @@ impl fmt::Debug for Addresses {
 pub(crate) fn without_role(url: &str) -> &str {
     let others = url.strip_suffix(ROLE);
     others.map_or(url, |others| others.trim_end_matches(['?', '&']))
+}
+
+/// The servers' URL with their passwords, for whoever is told of it by a message.
+fn url_of(scheme: &str, servers: &[Address], options: [(&str, Option<&str>); 2]) -> String {
+    let hosts = servers.iter().map(|server| {
+        let settings = server.info.redis_settings();
+        let credentials = match (settings.username(), settings.password()) {
+            (None, None) => String::new(),
+            (user, None) => format!("{}@", escaped(user.unwrap_or_default())),
+            (user, Some(password)) => format!("{}:{}@", escaped(user.unwrap_or_default()), escaped(password)),
+        };
+        // Without its own database it would take that of the last one.
+        match server.name.contains('/') {
+            true => format!("{credentials}{}", server.name),
+            false => format!("{credentials}{}/0", server.name),
+        }
+    });
+    let hosts: Vec<_> = hosts.collect();
+    let mut url = format!("{scheme}{}?", hosts.join(","));
+    for (option, file) in options {
+        if let Some(file) = file {
+            // A worker is started in a folder of its own.
+            url.push_str(&format!("{option}{}&", absolute(file)));
+        }
+    }
+    url
+}
+
+/// A text as a URL has it.
+fn escaped(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte.is_ascii_alphanumeric() {
+            true => escaped.push(char::from(byte)),
+            // Writing to memory cannot fail.
+            false => drop(write!(escaped, "%{byte:02X}")),
+        }
+    }
+    escaped
+}
+
+fn lines_of(passwords: &str) -> Vec<String> {
+    let passwords = passwords.trim_end_matches(['\r', '\n']);
+    match passwords.is_empty() {
+        true => Vec::new(),
+        false => passwords.lines().map(str::to_string).collect(),
+    }
+}
+
+/// A URL as it is written down: without passwords, and without what was said of the moment (`missing=lost`) or of a worker. It names the same servers from any
+/// folder, if their passwords come from a file or from the environment.
+pub(crate) fn recorded(url: &str) -> String {
+    let Some(scheme) = [SCHEME, TLS_SCHEME].into_iter().find(|scheme| url.starts_with(scheme)) else {
+        return shown(url);
+    };
+    let (hosts, query) = url[scheme.len()..]
+        .split_once('?')
+        .unwrap_or((&url[scheme.len()..], ""));
+    // Whoever mistypes a password so that it looks like the options is told so before anything is recorded.
+    let hosts = hosts.split(',').map(|part| {
+        let part = part.strip_prefix(scheme).unwrap_or(part);
+        let (rest, credentials) = split_credentials(part);
+        let user = credentials.map_or("", |credentials| credentials.split(':').next().unwrap_or_default());
+        match user {
+            "" => rest.to_string(),
+            user => format!("{user}@{rest}"),
+        }
+    });
+    let hosts: Vec<_> = hosts.collect();
+    let options = query.split('&').filter_map(|option| {
+        let kept = ["ca=", PASSWORD_FILE].into_iter();
+        let mut kept = kept.filter_map(|name| Some(format!("{name}{}", absolute(option.strip_prefix(name)?))));
+        kept.next()
+    });
+    let options: Vec<_> = options.collect();
+    let mark = if options.is_empty() { "" } else { "?" };
+    format!("{scheme}{}{mark}{}", hosts.join(","), options.join("&"))
+}
+
+/// The same with what was said of the moment, for a program that goes on with it now.
+pub(crate) fn for_a_moment(url: &str) -> String {
+    let recorded = recorded(url);
+    let query = url.split_once('?').map_or("", |(_, query)| query);
+    match query.split('&').any(|option| option == MISSING_IS_LOST) {
+        true if recorded.contains('?') => format!("{recorded}&{MISSING_IS_LOST}"),
+        true => format!("{recorded}?{MISSING_IS_LOST}"),
+        false => recorded,
+    }
+}
+
+/// The passwords that are in a URL itself, as [`PASSWORD_VARIABLE`] has them; `None` if there are none.
+pub(crate) fn passwords_in(url: &str) -> Option<String> {
+    let addresses = Addresses::parse_with(url, None).ok()?;
+    let passwords = addresses.servers.iter().map(|server| {
+        let settings = server.info.redis_settings();
+        settings.password().unwrap_or_default().to_string()
+    });
+    let mut passwords: Vec<_> = passwords.collect();
+    if passwords.iter().all(|password| *password == passwords[0]) {
+        passwords.truncate(1);
+    }
+    Some(passwords.join("\n")).filter(|all| !all.trim().is_empty())
+}
+
+/// Whether two URLs name the same servers.
+pub(crate) fn are_the_same(one: &str, other: &str) -> bool {
+    let names = |url: &str| {
+        let addresses = Addresses::parse_with(url, None).ok()?;
+        let mut names: Vec<_> = addresses.servers.iter().map(|server| server.name.clone()).collect();
+        names.sort_unstable();
+        Some(names)
+    };
+    names(one).is_some_and(|names_of_one| names(other) == Some(names_of_one))
 }
 
 fn absolute(file: &str) -> String {
@@ -244,10 +418,26 @@ pub(crate) fn shown(url: &str) -> String {
                 let start = starts.find(|scheme| credentials.starts_with(scheme)).unwrap_or("");
                 format!("{start}***@{rest}")
             }
+            // Half of a password that has a comma in it is no host.
+            None if !looks_like_a_host(part) => "***".to_string(),
             None => part.to_string(),
         })
         .collect();
     parts.join(",")
+}
+
+/// Whether a part of a URL is nothing but `HOST[:PORT][/DATABASE][?OPTIONS]`.
+fn looks_like_a_host(part: &str) -> bool {
+    let rest = [SCHEME, TLS_SCHEME, "redis:", "rediss:"]
+        .into_iter()
+        .find_map(|scheme| part.strip_prefix(scheme))
+        .unwrap_or(part);
+    let rest = rest.split(['/', '?']).next().unwrap_or_default();
+    let port = match rest.rsplit_once(']') {
+        Some((_, port)) => port.strip_prefix(':'),
+        None => rest.split_once(':').map(|(_, port)| port),
+    };
+    port.is_none_or(|port| port.bytes().all(|digit| digit.is_ascii_digit()) && !rest.starts_with(':'))
 }
 
 #[cfg(test)]
@@ -309,6 +499,79 @@ mod tests {
                 !message.contains("hidden") && message.contains("redis://HOST"),
                 "{message}"
             );
+        }
+    }
+
+    fn passwords(addresses: &Addresses) -> Vec<&str> {
+        let servers = addresses.servers.iter();
+        servers
+            .map(|server| server.info.redis_settings().password().unwrap_or_default())
+            .collect()
+    }
+
+    #[test]
+    fn a_password_comes_from_a_file_or_the_environment_and_is_written_down_nowhere() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("password");
+        std::fs::write(&file, "of the file, %\n").expect("written");
+        let url = format!("redis://me@a,:own@b/3?missing=lost&password-file={}", file.display());
+        let addresses = Addresses::parse_with(&url, Some("of the environment")).expect("a URL");
+        assert_eq!(passwords(&addresses), ["of the file, %", "own"]);
+        let worker = Addresses::parse_with(&addresses.url_for_workers(), Some("another")).expect("a URL");
+        assert_eq!(passwords(&worker), passwords(&addresses));
+        assert_eq!(worker.to_string(), addresses.to_string());
+        assert!(worker.options().is_worker && !worker.options().missing_is_lost);
+        for url in [&url, &addresses.url_for_workers()] {
+            let written = recorded(url);
+            assert!(!written.contains("own") && !written.contains("of%20the"), "{written}");
+            let again = Addresses::parse_with(&written, None).expect("a URL");
+            assert_eq!(again.to_string(), addresses.to_string());
+            assert_eq!(passwords(&again)[0], "of the file, %");
+            assert!(!again.options().missing_is_lost, "that was said of then");
+        }
+
+        let addresses = Addresses::parse_with("redis://a,b", Some("for all\n")).expect("a URL");
+        assert_eq!(passwords(&addresses), ["for all", "for all"]);
+        let addresses = Addresses::parse_with("redis://a,b", Some("one\ntwo\n")).expect("a URL");
+        assert_eq!(passwords(&addresses), ["one", "two"]);
+        let refused =
+            Addresses::parse_with("redis://a,b,c", Some("secret-one\nsecret-two")).expect_err("two for three");
+        assert!(!refused.contains("secret"), "{refused}");
+        std::fs::write(&file, "\n").expect("written");
+        assert!(Addresses::parse_with(&url, None).is_err(), "there is none in the file");
+    }
+
+    #[test]
+    fn passwords_of_a_url_are_passed_on_by_the_environment() {
+        assert_eq!(passwords_in("redis://a,b"), None);
+        assert_eq!(passwords_in("redis://:one@a,b").as_deref(), Some("one"));
+        let both = passwords_in("redis://:one@a,:t%20wo@b");
+        assert_eq!(both.as_deref(), Some("one\nt wo"));
+        let again = Addresses::parse_with(&recorded("redis://:one@a,:t%20wo@b"), both.as_deref()).expect("a URL");
+        assert_eq!(passwords(&again), ["one", "t wo"]);
+        assert!(are_the_same("redis://:x@b:6379,a", "redis://a,b?role=worker"));
+        assert!(!are_the_same("redis://a", "redis://a/1") && !are_the_same("file:a", "file:a"));
+    }
+
+    #[test]
+    fn half_a_password_is_not_shown_either() {
+        for url in [
+            "redis://:hid,den@a",
+            "redis://me:hid,den@a,b",
+            "redis://:hid/den@a",
+            "redis://:hid?den@a",
+        ] {
+            let shown = shown(url);
+            assert!(!shown.contains("hid") && !shown.contains("den"), "{shown}");
+            assert!(
+                !Addresses::parse_with(url, None)
+                    .err()
+                    .unwrap_or_default()
+                    .contains("hid")
+            );
+        }
+        for url in ["redis://a:1,b", "redis://[::1]:7,c/3?missing=lost", "redis://a"] {
+            assert_eq!(shown(url), url);
         }
     }
 

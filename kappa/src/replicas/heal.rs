@@ -11,9 +11,12 @@
 //!
 //! Each copy and each deletion names the value that it replaces, so it can undo nothing that is newer. If whoever does this dies, the next one begins again.
 
+use super::introduction::Told;
+use super::sabotage::{self, Sabotage};
 use super::scripts::{self, Put, PutId, Said};
 use super::server::{Connected, Lane, Trouble};
 use super::values::PATTERN;
+use super::view::{Member, View};
 use super::{Replicas, Serving};
 use redis::Value;
 use std::sync::Arc;
@@ -47,7 +50,7 @@ impl Lock {
             let (server, name) = (server.clone(), name.clone());
             tokio::spawn(async move {
                 loop {
-                    tokio::time::sleep(Duration::from_millis(LOCK_FOR / 4)).await;
+                    super::clock::sleep(Duration::from_millis(LOCK_FOR / 4)).await;
                     if server
                         .ask(Lane::Control, &scripts::hold(&name, LOCK_FOR))
                         .await
@@ -97,13 +100,18 @@ impl Replicas {
         }
         let first = serving.targets[0].clone();
         let Ok(Some(lock)) = Lock::take(&first).await else {
+            tracing::debug!(server = first.name, "somebody else lets a Redis server return");
             return;
         };
         if is_halfway {
             // Whoever was at it holds no lock any more: begin again.
             let without = serving.view.next(serving.view.members.clone(), Vec::new());
-            if let Ok(Ok(())) = first.set_view(&serving.view.token, &without).await {
-                self.unsettle(&serving);
+            match self.decide(&serving, &without).await {
+                Ok(()) => self.unsettle(&serving),
+                Err(trouble) => tracing::debug!(
+                    ?trouble,
+                    "a Redis server that was returning cannot be left out; this is tried again"
+                ),
             }
         } else if let Some(candidate) = candidate {
             let server = candidate.name.clone();
@@ -111,7 +119,7 @@ impl Replicas {
                 Ok(Healed { given, taken }) => {
                     tracing::info!(server, given, taken, "a Redis server is back and has everything");
                 }
-                Err(Trouble::Gone(cause) | Trouble::Unwilling(cause)) => {
+                Err(Trouble::Gone(cause) | Trouble::Ended(cause) | Trouble::Unwilling(cause)) => {
                     tracing::debug!(
                         server,
                         cause,
@@ -131,14 +139,7 @@ impl Replicas {
             if serving.view.members.contains(&connected.member) {
                 return None;
             }
-            let may_return = slot.view.as_ref().is_none_or(|view| {
-                let has_only_learned = view
-                    .learners
-                    .iter()
-                    .any(|learner| learner.server == connected.member.server);
-                view.set == serving.view.set && (serving.view.follows(view) || has_only_learned)
-            });
-            if may_return {
+            if may_return(&slot.told, &connected.member, &serving.view) {
                 return Some(connected.clone());
             }
             if slot.problem.is_none() {
@@ -155,46 +156,69 @@ impl Replicas {
         let first = &serving.targets[0];
         let members = serving.view.members.clone();
         let learning = serving.view.next(members.clone(), vec![newcomer.member.clone()]);
-        let known = newcomer.view().await?.map_or(String::new(), |view| view.token);
-        newcomer.set_view(&known, &learning).await?.map_err(|_| changed())?;
-        self.note_view(newcomer, Some(learning.clone()));
+        let told = newcomer.told().await?;
+        if !may_return(&told, &newcomer.member, &serving.view) {
+            return Err(changed());
+        }
+        if told.damage.is_some() {
+            newcomer.forget().await?;
+            return Err(Trouble::Gone("it counts as emptied from now on".to_string()));
+        }
+        newcomer
+            .set_view(&told.token, &learning)
+            .await?
+            .map_err(|()| changed())?;
+        self.note_view(newcomer, learning.clone());
+        if sabotage::is(Sabotage::GivesNothing) {
+            let whole = serving.view.next(learning.targets().cloned().collect(), Vec::new());
+            self.decide(serving, &whole).await?;
+            return Ok(Healed::default());
+        }
         let mut taken = take_what_is_gone(first, newcomer, &learning.token).await?;
 
-        first
-            .set_view(&serving.view.token, &learning)
-            .await?
-            .map_err(|_| changed())?;
-        self.adopt(serving, &learning.token).await?;
+        self.decide(serving, &learning).await?;
+        self.adopt(&learning.token).await?;
         let given = give_what_lacks(first, newcomer, &learning.token, true).await?;
         // Only now does every deletion reach the newcomer too, so only now is what has gone without it gone for certain.
         taken += take_what_is_gone(first, newcomer, &learning.token).await?;
 
-        let learnt = self.present().ok_or_else(changed)?;
+        // Many views may have been published meanwhile, of this one or of others.
+        let learnt = self.adopt(&learning.token).await?;
         let everyone = members.into_iter().chain([newcomer.member.clone()]).collect();
         let whole = learning.next(everyone, Vec::new());
-        first.set_view(&learning.token, &whole).await?.map_err(|_| changed())?;
-        self.adopt(&learnt, &whole.token).await?;
+        self.decide(&learnt, &whole).await?;
+        self.adopt(&whole.token).await?;
         Ok(Healed { given, taken })
     }
 
     /// Lets everyone hear of a view that has just been decided.
-    async fn adopt(&self, before: &Arc<Serving>, token: &str) -> Result<(), Trouble> {
-        self.unsettle(before);
+    async fn adopt(&self, token: &str) -> Result<Arc<Serving>, Trouble> {
+        self.unsettle_unless(token);
         match self.settle().await {
-            Ok(serving) if serving.view.token == token => Ok(()),
+            Ok(serving) if serving.view.token == token => Ok(serving),
             Ok(_) => Err(Trouble::Gone("the view has changed".to_string())),
             Err(problem) => Err(Trouble::Gone(problem.to_string())),
         }
     }
 }
 
-/// Gives all of these what any of them has. Of different values under one key, the first server's stays.
-pub(super) async fn unite(all: &[Arc<Connected>], tokens: &[String]) -> Result<(), Trouble> {
-    let others = all.iter().zip(tokens).skip(1);
-    for (other, _) in others.clone() {
-        give_what_lacks(other, &all[0], &tokens[0], false).await?;
+/// Whether a server that was told this may be given what it lacks: whether it is empty, or what it has comes from the same servers.
+fn may_return(told: &Told, member: &Member, now: &View) -> bool {
+    match &told.view {
+        Some(view) => {
+            let has_only_learned = view.learners.iter().any(|learner| learner.server == member.server);
+            view.set == now.set && (now.follows(view) || has_only_learned)
+        }
+        None => told.token.is_empty() || told.token == now.token || now.past.contains(&told.token),
     }
-    for (other, token) in others {
+}
+
+/// Gives all of these, who have the view with this token, what any of them has. Of different values under one key, the first server's stays.
+pub(super) async fn unite(all: &[Arc<Connected>], token: &str) -> Result<(), Trouble> {
+    for other in &all[1..] {
+        give_what_lacks(other, &all[0], token, false).await?;
+    }
+    for other in &all[1..] {
         give_what_lacks(&all[0], other, token, true).await?;
     }
     Ok(())

@@ -1,15 +1,26 @@
-//! Bringing the view up to date: connecting, judging what is seen, and telling the servers what follows.
+//! Bringing the view up to date: connecting, judging what is seen, asking for votes, and telling the servers what follows.
 
-use super::server::{Connected, Trouble};
-use super::view::{Asker, Verdict, View, judge};
+use super::clock;
+use super::heal::Scan;
+use super::introduction::Told;
+use super::sabotage::{self, Sabotage};
+use super::server::{Connected, Trouble, Vote};
+use super::values::PATTERN;
+use super::view::{Asker, Member, Verdict, View, Votes, judge, new_token, to_be_voted_for};
 use super::{Condition, PATIENCE, Problem, Replicas, Serving};
 use futures::future::join_all;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Between two looks at servers that are not as they should be.
 const RETRY: Duration = Duration::from_millis(50);
+
+/// So often is looked again without a pause when the view has changed.
+const AT_ONCE: u32 = 3;
+
+/// Digits of a ballot's round.
+const ROUND_DIGITS: usize = 20;
 
 /// Why there is nothing to work with at present.
 enum Hitch {
@@ -25,19 +36,30 @@ impl Replicas {
     /// Waits for servers to work with.
     pub(super) async fn settle(&self) -> Result<Arc<Serving>, Problem> {
         let _settling = self.settling.lock().await;
-        let started = Instant::now();
+        let started = clock::now();
+        let mut changes = 0;
         loop {
             if let Some(serving) = self.present() {
                 return Ok(serving);
             }
-            let is_tired = started.elapsed() > PATIENCE / 2;
-            match self.look(is_tired).await {
+            let is_tired = clock::since(started) > PATIENCE / 2;
+            let cause = match self.look(is_tired).await {
                 Ok(serving) => return Ok(serving),
-                Err(Hitch::Again) => {}
                 Err(Hitch::Refuse(cause)) => return Err(Problem::Refused(cause)),
-                Err(Hitch::Wait(cause)) if started.elapsed() > PATIENCE => return Err(Problem::Unreachable(cause)),
-                Err(Hitch::Wait(_)) => tokio::time::sleep(RETRY).await,
+                Err(Hitch::Again) if changes < AT_ONCE => {
+                    changes += 1;
+                    continue;
+                }
+                Err(Hitch::Again) => self.with_problems(
+                    "the servers do not agree on which of them count: others change it all the time, or a server does not keep what it is told"
+                        .to_string(),
+                ),
+                Err(Hitch::Wait(cause)) => cause,
+            };
+            if clock::since(started) > PATIENCE {
+                return Err(Problem::Unreachable(cause));
             }
+            clock::sleep(RETRY.mul_f64(chance())).await;
         }
     }
 
@@ -81,10 +103,15 @@ impl Replicas {
             let slots = self.slots.lock();
             let there = slots
                 .iter()
-                .filter_map(|slot| Some((slot.connected.clone()?, slot.view.clone())));
-            there.map(|(connected, view)| (connected.seen(view), connected)).unzip()
+                .filter_map(|slot| Some((slot.connected.clone()?, &slot.told)));
+            there.map(|(connected, told)| (connected.seen(told), connected)).unzip()
         };
         let named: Vec<_> = self.addresses.servers().iter().map(|address| address.name()).collect();
+        let ended: Vec<_> = {
+            let slots = self.slots.lock();
+            let ended = named.iter().zip(slots.iter()).filter(|(_, slot)| slot.has_ended);
+            ended.map(|(name, _)| *name).collect()
+        };
         let set = self.set.lock().clone();
         let options = self.addresses.options();
         let asker = Asker {
@@ -93,39 +120,45 @@ impl Replicas {
             // It was said of how things stood at the start, not of what gets lost from then on.
             missing_is_lost: options.missing_is_lost && set.is_none(),
             is_tired,
+            ended: &ended,
         };
         let verdict = judge(&seen, &named, asker);
-        let find = |view: &View| -> Vec<Arc<Connected>> {
-            let targets = view.targets();
-            targets
-                .filter_map(|member| connected.iter().find(|server| server.member == *member).cloned())
-                .collect()
+        let find = |members: &[Member]| -> Vec<Arc<Connected>> {
+            let found = members
+                .iter()
+                .filter_map(|member| connected.iter().find(|server| server.member == *member).cloned());
+            found.collect()
         };
         let token_of = |server: &Connected| {
             let seen = seen.iter().find(|seen| seen.member == server.member);
-            seen.and_then(|seen| seen.view.as_ref())
-                .map_or(String::new(), |view| view.token.clone())
+            seen.map_or(String::new(), |seen| seen.token.clone())
         };
         match verdict {
             Verdict::Work(view) => {
-                let targets = find(&view);
+                let targets: Vec<_> = view.targets().cloned().collect();
+                let targets = find(&targets);
                 for target in &targets {
-                    let token = token_of(target);
-                    if token != view.token {
-                        self.tell(target, &token, &view).await?;
-                    }
+                    self.tell(target, &token_of(target), &view).await?;
                 }
                 Ok(self.publish(view, targets))
             }
-            Verdict::Begin(to) | Verdict::Shrink { to } => {
-                // The first one decides; the others are told when everyone is looked at again.
-                if let Some(first) = find(&to).first() {
-                    self.tell(first, &token_of(first), &to).await?;
+            Verdict::Begin { to, votes } => {
+                let voters = find(&votes.voters);
+                for voter in &voters {
+                    has_no_values(voter).await?;
                 }
+                let voters = voters.into_iter().map(|voter| (token_of(&voter), voter)).collect();
+                self.change(voters, votes.needed, to).await?;
                 Err(Hitch::Again)
             }
-            Verdict::Recover { to } => {
-                let all = find(&to);
+            Verdict::Shrink { from, to, votes } => {
+                let voters = self.told_of(&from, find(&votes.voters), token_of).await?;
+                self.change(voters, votes.needed, to).await?;
+                Err(Hitch::Again)
+            }
+            Verdict::Recover { from, to, votes } => {
+                let voters = self.told_of(&from, find(&votes.voters), token_of).await?;
+                let all: Vec<_> = voters.iter().map(|(_, voter)| voter.clone()).collect();
                 let Some(first) = all.first() else {
                     return Err(Hitch::Again);
                 };
@@ -135,14 +168,13 @@ impl Replicas {
                         "somebody else is bringing the servers together".to_string(),
                     ));
                 };
-                let tokens: Vec<_> = all.iter().map(|server| token_of(server)).collect();
-                let union = super::heal::unite(&all, &tokens).await;
-                let told = match union {
-                    Ok(()) => self.tell(first, &token_of(first), &to).await,
+                let union = super::heal::unite(&all, &from.token).await;
+                let changed = match union {
+                    Ok(()) => self.change(voters, votes.needed, to).await.map(|_| ()),
                     Err(trouble) => Err(hitch(trouble)),
                 };
                 lock.free().await;
-                told?;
+                changed?;
                 Err(Hitch::Again)
             }
             Verdict::Wait(cause) => Err(Hitch::Wait(self.with_problems(cause))),
@@ -150,11 +182,94 @@ impl Replicas {
         }
     }
 
+    /// Lets these hear of the view on whose successor they are to vote.
+    async fn told_of(
+        &self,
+        view: &View,
+        voters: Vec<Arc<Connected>>,
+        token_of: impl Fn(&Connected) -> String,
+    ) -> Result<Vec<(String, Arc<Connected>)>, Hitch> {
+        let mut told = Vec::with_capacity(voters.len());
+        for voter in voters {
+            self.tell(&voter, &token_of(&voter), view).await?;
+            told.push((view.token.clone(), voter));
+        }
+        Ok(told)
+    }
+
+    /// Lets servers vote on a view, each on what comes after the view with this token that it has. Tells them of the view that was chosen, which may be another
+    /// one: somebody else's.
+    async fn change(&self, voters: Vec<(String, Arc<Connected>)>, needed: usize, own: View) -> Result<View, Hitch> {
+        let view = match sabotage::is(Sabotage::NoVote) {
+            true => own,
+            false => self.vote(&voters, needed, own).await?,
+        };
+        for (after, voter) in &voters {
+            if view.members.contains(&voter.member) {
+                self.tell(voter, after, &view).await?;
+            }
+        }
+        Ok(view)
+    }
+
+    async fn vote(&self, voters: &[(String, Arc<Connected>)], needed: usize, own: View) -> Result<View, Hitch> {
+        let round = self.round.fetch_add(1, Ordering::Relaxed) + 1;
+        let ballot = format!("{round:0width$}-{}", new_token(), width = ROUND_DIGITS);
+        let promises = voters.iter().map(|(after, voter)| voter.vote(after, &ballot, None));
+        let before = self.given(join_all(promises).await, needed)?;
+        let view = to_be_voted_for(before.into_iter().flatten(), own);
+        let votes = voters
+            .iter()
+            .map(|(after, voter)| voter.vote(after, &ballot, Some(&view)));
+        self.given(join_all(votes).await, needed)?;
+        Ok(view)
+    }
+
+    /// What was given, if enough have.
+    fn given(&self, votes: Vec<Result<Vote, Trouble>>, needed: usize) -> Result<Vec<Option<(String, View)>>, Hitch> {
+        let mut given = Vec::with_capacity(votes.len());
+        for vote in votes {
+            match vote {
+                Ok(Vote::Given(before)) => given.push(before),
+                Ok(Vote::Promised(ballot)) => {
+                    let round = ballot.get(..ROUND_DIGITS).and_then(|round| round.parse().ok());
+                    self.round.fetch_max(round.unwrap_or(0), Ordering::Relaxed);
+                }
+                Ok(Vote::OtherView) => return Err(Hitch::Again),
+                // The others may be enough.
+                Err(Trouble::Gone(_) | Trouble::Ended(_)) => {}
+                Err(trouble) => return Err(hitch(trouble)),
+            }
+        }
+        match given.len() >= needed {
+            true => Ok(given),
+            false => Err(Hitch::Again),
+        }
+    }
+
+    /// What comes after the view that is worked with, decided by its members: `next`, or else somebody was faster.
+    pub(super) async fn decide(&self, serving: &Serving, next: &View) -> Result<(), Trouble> {
+        let Votes { needed, .. } = Votes::of_members(&serving.view.members);
+        let voters = serving.members().iter();
+        let voters = voters
+            .map(|member| (serving.view.token.clone(), member.clone()))
+            .collect();
+        match self.change(voters, needed, next.clone()).await {
+            Ok(chosen) if chosen.token == next.token => Ok(()),
+            Ok(_) | Err(Hitch::Again) => Err(Trouble::Gone("the view has changed".to_string())),
+            Err(Hitch::Wait(cause)) => Err(Trouble::Gone(cause)),
+            Err(Hitch::Refuse(cause)) => Err(Trouble::Unwilling(cause)),
+        }
+    }
+
     /// Makes this the server's view. Somebody else may have been faster: then everything is looked at again.
     async fn tell(&self, server: &Arc<Connected>, expected: &str, view: &View) -> Result<(), Hitch> {
+        if expected == view.token {
+            return Ok(());
+        }
         match server.set_view(expected, view).await {
             Ok(Ok(())) => {
-                self.note_view(server, Some(view.clone()));
+                self.note_view(server, view.clone());
                 Ok(())
             }
             Ok(Err(_)) => Err(Hitch::Again),
@@ -167,7 +282,7 @@ impl Replicas {
         }
     }
 
-    pub(super) fn note_view(&self, server: &Arc<Connected>, view: Option<View>) {
+    pub(super) fn note_view(&self, server: &Arc<Connected>, view: View) {
         let mut slots = self.slots.lock();
         let slot = slots.iter_mut().find(|slot| {
             slot.connected
@@ -175,7 +290,7 @@ impl Replicas {
                 .is_some_and(|connected| Arc::ptr_eq(connected, server))
         });
         if let Some(slot) = slot {
-            slot.view = view;
+            slot.told = Told::of(view);
         }
     }
 
@@ -183,6 +298,7 @@ impl Replicas {
     /// one that is there is of no use.
     async fn connect_all(&self) -> (Vec<String>, Option<String>) {
         let present: Vec<_> = self.slots.lock().iter().map(|slot| slot.connected.clone()).collect();
+        let is_worker = self.is_worker();
         let looks = self
             .addresses
             .servers()
@@ -190,15 +306,15 @@ impl Replicas {
             .zip(present)
             .map(|(address, connected)| async move {
                 if let Some(connected) = connected.filter(|connected| !connected.is_cut()) {
-                    match connected.view().await {
-                        Ok(view) => return Ok((connected, view)),
+                    match connected.told().await {
+                        Ok(told) => return Ok((connected, told)),
                         // It is slow, or it is gone; connecting again will show.
                         Err(trouble) if !connected.is_cut() => return Err((Some(connected), trouble)),
                         Err(_) => {}
                     }
                 }
-                match Connected::open(address).await {
-                    Ok((connected, view)) => Ok((Arc::new(connected), view)),
+                match Connected::open(address, is_worker).await {
+                    Ok((connected, told)) => Ok((Arc::new(connected), told)),
                     Err(trouble) => Err((None, trouble)),
                 }
             });
@@ -207,9 +323,21 @@ impl Replicas {
         let (mut slow, mut unwilling) = (Vec::new(), None);
         for ((slot, look), address) in slots.iter_mut().zip(looks).zip(self.addresses.servers()) {
             match look {
-                Ok((connected, view)) => {
-                    slot.connected = Some(connected);
-                    slot.view = view;
+                Ok((connected, told)) => {
+                    let before = slot.connected.replace(connected.clone());
+                    let is_emptied = |before: &Connected| {
+                        before.member.process == connected.member.process
+                            && before.member.server != connected.member.server
+                    };
+                    match &told.damage {
+                        Some(damage) => slot.lost = Some(format!("it {damage}")),
+                        None if before.is_some_and(|before| is_emptied(&before)) => {
+                            slot.lost = Some("it has been emptied".to_string());
+                        }
+                        None => {}
+                    }
+                    slot.told = told;
+                    slot.has_ended = false;
                     slot.problem = None;
                 }
                 Err((Some(connected), _)) => slow.push(connected.name.clone()),
@@ -217,9 +345,10 @@ impl Replicas {
                     if let Trouble::Unwilling(cause) = &trouble {
                         unwilling = Some(format!("{}: {cause}", address.name()));
                     }
-                    let (Trouble::Gone(cause) | Trouble::Unwilling(cause)) = trouble;
+                    slot.has_ended = matches!(trouble, Trouble::Ended(_));
+                    let (Trouble::Gone(cause) | Trouble::Ended(cause) | Trouble::Unwilling(cause)) = trouble;
                     slot.connected = None;
-                    slot.view = None;
+                    slot.told = Told::default();
                     slot.problem = Some(cause);
                 }
             }
@@ -266,10 +395,14 @@ impl Replicas {
                 Some(_) => Condition::Outside,
             };
             let before = std::mem::replace(&mut slot.condition, condition);
+            if condition == Condition::Serving {
+                slot.lost = None;
+            }
             if before == condition || self.is_worker() {
                 continue;
             }
-            let cause = slot.problem.as_deref().unwrap_or("it has been started again");
+            let cause = slot.problem.as_deref().or(slot.lost.as_deref());
+            let cause = cause.unwrap_or("it has been started again");
             match (before, condition) {
                 (_, Condition::Lost) => {
                     tracing::warn!(
@@ -296,9 +429,29 @@ impl Replicas {
     }
 }
 
+/// Refuses a server on which nothing was begun, as it seems, and which has values all the same.
+async fn has_no_values(server: &Connected) -> Result<(), Hitch> {
+    let mut scan = Scan::new(server, PATTERN);
+    while let Some(keys) = scan.next().await.map_err(hitch)? {
+        if !keys.is_empty() {
+            return Err(Hitch::Refuse(format!(
+                "{} holds values, but not all that belongs to them: it has lost what it was told of the other servers, or was being filled by one of them; \
+                 name that one too, or empty this one and begin again",
+                server.name
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// A number up to one.
+fn chance() -> f64 {
+    f64::from(super::new_uuid().as_bytes()[0]) / 255.0
+}
+
 fn hitch(trouble: Trouble) -> Hitch {
     match trouble {
-        Trouble::Gone(_) => Hitch::Again,
+        Trouble::Gone(_) | Trouble::Ended(_) => Hitch::Again,
         Trouble::Unwilling(cause) => Hitch::Refuse(cause),
     }
 }

@@ -8,17 +8,24 @@
 //!   that it lacks and relieved of all that was deleted meanwhile.
 //! * If the servers cannot be trusted to have everything, nothing is done, and the error says what is needed.
 //!
-//! The servers do not know each other; [`view`] has the rules by which clients agree on which of them count. [`server`] keeps the connections,
-//! [`membership`] brings the view up to date, [`heal`] lets servers return, [`values`] reads and writes. What this does *not* survive is a network that lets
-//! some clients reach only some servers and others only the others, for longer than it takes to give a server up; that is noticed afterwards, and refused.
+//! The servers do not know each other; [`view`] has the rules by which clients agree on which of them count. [`server`] keeps the connections, and
+//! [`introduction`] what a server says of itself; [`membership`] brings the view up to date, [`heal`] lets servers return, [`values`] reads and writes. What
+//! this does *not* survive is a network that is split between the last two servers for longer than it takes to give a server up, with clients on both sides;
+//! that is noticed afterwards, and refused. [`simulation`] runs all of it on servers of its own, in a network that is split at any time.
 //!
 //! A value under the key `K` is the Redis string `kappa:K`: the id of its put, then its bytes.
 
 pub(crate) mod address;
+mod clock;
 mod heal;
+mod introduction;
+mod line;
 mod membership;
+mod sabotage;
 mod scripts;
 mod server;
+#[cfg(test)]
+mod simulation;
 mod tls;
 pub(crate) mod values;
 mod view;
@@ -27,13 +34,14 @@ pub(crate) use address::Addresses;
 pub(crate) use scripts::{Guard, PutId};
 pub(crate) use values::{New, Outcome};
 
+use introduction::Told;
 use parking_lot::{Mutex, RwLock};
 use server::Connected;
 use std::fmt;
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use view::View;
@@ -66,6 +74,8 @@ pub(crate) struct Replicas {
     settling: tokio::sync::Mutex<()>,
     /// The set of servers that this client has worked with.
     set: Mutex<Option<String>>,
+    /// The highest round of votes that it knows of.
+    round: AtomicU64,
     /// Operations that wait for an answer.
     pending: AtomicUsize,
     /// Those whom the end of the program should wait for.
@@ -99,10 +109,14 @@ impl Serving {
 #[derive(Default)]
 struct Slot {
     connected: Option<Arc<Connected>>,
-    /// The latest view it is known to have.
-    view: Option<View>,
+    /// What it has, as far as is known, of what it was told.
+    told: Told,
     condition: Condition,
+    /// It refuses connections.
+    has_ended: bool,
     problem: Option<String>,
+    /// Why it is not what it was, until it has everything again.
+    lost: Option<String>,
 }
 
 /// How a server is doing.
@@ -130,6 +144,8 @@ pub struct ReplicaStatus {
     pub condition: Condition,
     /// What went wrong last.
     pub problem: Option<String>,
+    /// What a person should know of it though it is used.
+    pub warning: Option<String>,
 }
 
 /// Why the servers did not do what was asked.
@@ -171,22 +187,28 @@ impl Replicas {
                 let _ = runtime.block_on(stopped);
                 runtime.shutdown_background();
             })?;
+        Ok(Self::on(addresses, handle, stop))
+    }
+
+    /// The same on this runtime.
+    fn on(addresses: Addresses, runtime: Handle, stop: oneshot::Sender<()>) -> Arc<Self> {
         let slots = addresses.servers().iter().map(|_| Slot::default()).collect();
         let replicas = Arc::new_cyclic(|me| Replicas {
             me: me.clone(),
             addresses,
-            runtime: handle,
+            runtime,
             _stop: stop,
             serving: RwLock::new(None),
             slots: Mutex::new(slots),
             settling: tokio::sync::Mutex::new(()),
             set: Mutex::new(None),
+            round: AtomicU64::new(0),
             pending: AtomicUsize::new(0),
             busy: AtomicUsize::new(0),
             is_healing: AtomicBool::new(false),
         });
         replicas.runtime.spawn(watch(replicas.me.clone()));
-        Ok(replicas)
+        replicas
     }
 
     /// Waits until they are ready, blocking this thread.
@@ -243,9 +265,9 @@ impl Replicas {
     pub(crate) async fn until_quiet(&self) {
         let Some(me) = self.me.upgrade() else { return };
         let waiting = self.runtime.spawn(async move {
-            let deadline = Instant::now() + FAREWELL;
-            while me.busy.load(Ordering::Acquire) > 0 && Instant::now() < deadline {
-                tokio::time::sleep(Duration::from_millis(2)).await;
+            let started = clock::now();
+            while me.busy.load(Ordering::Acquire) > 0 && clock::since(started) < FAREWELL {
+                clock::sleep(Duration::from_millis(2)).await;
             }
         });
         // The thread has ended: then nothing goes on.
@@ -259,7 +281,7 @@ impl Replicas {
             while let Some(me) = me.upgrade() {
                 me.beat(&beat).await;
                 drop(me);
-                tokio::time::sleep(interval).await;
+                clock::sleep(interval).await;
             }
         });
         beating.abort_handle()
@@ -268,10 +290,7 @@ impl Replicas {
     /// Sleeps, wherever it is awaited.
     pub(crate) async fn sleep(&self, duration: Duration) {
         // The thread has ended: then there is nothing to wait for.
-        let _ = self
-            .runtime
-            .spawn(async move { tokio::time::sleep(duration).await })
-            .await;
+        let _ = self.runtime.spawn(clock::sleep(duration)).await;
     }
 
     /// That of the servers' own thread.
@@ -297,7 +316,8 @@ impl Replicas {
             .map(|(address, slot)| ReplicaStatus {
                 server: address.name().to_string(),
                 condition: slot.condition,
-                problem: slot.problem.clone(),
+                problem: slot.problem.clone().or_else(|| slot.lost.clone()),
+                warning: slot.connected.as_ref().and_then(|connected| connected.warning.clone()),
             })
             .collect()
     }
@@ -332,6 +352,14 @@ impl Replicas {
         }
     }
 
+    /// Whatever is worked with, unless it is the view with this token, is not to be worked with any more.
+    fn unsettle_unless(&self, token: &str) {
+        let mut present = self.serving.write();
+        if present.as_ref().is_some_and(|present| present.view.token != token) {
+            *present = None;
+        }
+    }
+
     /// Brings the view up to date, on the servers' own thread: timers are needed for it.
     async fn settled(&self) -> Result<Arc<Serving>, Problem> {
         let Some(me) = self.me.upgrade() else {
@@ -340,6 +368,15 @@ impl Replicas {
         let settling = self.runtime.spawn(async move { me.settle().await });
         settling.await.unwrap_or_else(|_| Err(ended()))
     }
+}
+
+/// A name that nothing else has; in a simulation, one that its seed gives.
+fn new_uuid() -> uuid::Uuid {
+    #[cfg(test)]
+    if let Some(uuid) = simulation::uuid() {
+        return uuid;
+    }
+    uuid::Uuid::new_v4()
 }
 
 fn ended() -> Problem {
@@ -379,16 +416,16 @@ impl Drop for Pending<'_> {
 
 /// Asks the servers again and again whether they are there, and looks for those that are not, until the replicas are gone.
 async fn watch(replicas: Weak<Replicas>) {
-    let mut looked = Instant::now();
+    let mut looked = clock::now();
     loop {
-        tokio::time::sleep(PULSE).await;
+        clock::sleep(PULSE).await;
         let Some(me) = replicas.upgrade() else { return };
         if me.is_worker() && me.pending.load(Ordering::Relaxed) == 0 {
             continue;
         }
         me.feel_pulses();
-        if !me.is_worker() && looked.elapsed() >= LOOK_FOR_LOST && me.set.lock().is_some() {
-            looked = Instant::now();
+        if !me.is_worker() && clock::since(looked) >= LOOK_FOR_LOST && me.set.lock().is_some() {
+            looked = clock::now();
             tokio::spawn(async move { me.maintain().await });
         }
     }
@@ -411,10 +448,11 @@ impl Replicas {
         for server in connected.into_iter().filter(|server| !server.is_cut()) {
             let Some(me) = self.me.upgrade() else { return };
             tokio::spawn(async move {
-                let Some(token) = server.pulse().await else { return };
-                // Somebody else has changed the view.
-                if let Some(serving) = me.present()
-                    && serving.view.token.as_bytes() != token
+                let serving = me.present();
+                let token = serving.as_ref().map_or("", |serving| &serving.view.token);
+                let is_as_told = server.pulse(token).await;
+                // Somebody else has changed the view, or it has lost what it was told.
+                if let (Some(serving), Some(false)) = (serving, is_as_told)
                     && serving.targets.iter().any(|target| Arc::ptr_eq(target, &server))
                 {
                     me.unsettle(&serving);

@@ -9,6 +9,7 @@ pub(super) const SERVER: &str = "kappa:server";
 pub(super) const TOKEN: &str = "kappa:token";
 pub(super) const VIEW: &str = "kappa:view";
 pub(super) const LOCK: &str = "kappa:lock";
+pub(super) const VOTE: &str = "kappa:vote";
 
 /// Values begin with the id of their put.
 pub(super) const ID_BYTES: usize = 16;
@@ -22,17 +23,38 @@ pub(super) const STAGED_FROM: usize = 32 << 10;
 /// How long a value may lie beside its key, in milliseconds. One whose writer has died goes by itself.
 const STAGED_FOR: u64 = 600_000;
 
-/// Gives a server its name if it has none. Returns its name, the latest view's token, and the latest view.
-const HELLO: &str = "redis.call('SETNX', KEYS[1], ARGV[1])
-         return {redis.call('GET', KEYS[1]), redis.call('GET', KEYS[2]) or '', redis.call('GET', KEYS[3]) or ''}";
+/// Gives a server that has neither name nor view its name. Returns its name, the latest view's token, and the latest view.
+const HELLO: &str = "if redis.call('EXISTS', KEYS[2], KEYS[3]) == 0 then redis.call('SETNX', KEYS[1], ARGV[1]) end
+         return {redis.call('GET', KEYS[1]) or '', redis.call('GET', KEYS[2]) or '', redis.call('GET', KEYS[3]) or ''}";
 
-/// Replaces a view by another one. Returns 0, or the view that is there instead of the expected one.
-const SET_VIEW: &str = "local token = redis.call('GET', KEYS[1]) or ''
+/// Replaces a view by another one, on a server of this name. Returns 0, 4 (it has another name), or the view that is there instead of the expected one.
+const SET_VIEW: &str = "if redis.call('GET', KEYS[3]) ~= ARGV[4] then return 4 end
+         local token = redis.call('GET', KEYS[1]) or ''
          if token == ARGV[2] then return 0 end
          if token ~= ARGV[1] then return redis.call('GET', KEYS[2]) or '' end
          redis.call('SET', KEYS[1], ARGV[2])
          redis.call('SET', KEYS[2], ARGV[3])
+         redis.call('DEL', KEYS[4])
          return 0";
+
+/// Promises not to vote under a lower ballot for what comes after this view, or votes for it. Returns {0, the ballot and the view that was voted for, or
+/// nothing}, {1} (another view), {2, the higher ballot that was promised} or {4} (another name).
+///
+/// A vote is `view it follows, ballot promised, ballot voted under, view voted for`. Ballots are of one length, so that they compare as texts.
+const VOTE_ON: &str = "if redis.call('GET', KEYS[1]) ~= ARGV[1] then return {4} end
+         if (redis.call('GET', KEYS[2]) or '') ~= ARGV[2] then return {1} end
+         local vote = redis.call('HMGET', KEYS[3], 'after', 'promised', 'ballot', 'view')
+         if vote[1] ~= ARGV[2] then
+           redis.call('DEL', KEYS[3])
+           vote = {ARGV[2], '', '', ''}
+         end
+         if vote[2] > ARGV[3] then return {2, vote[2]} end
+         if ARGV[4] == '' then
+           redis.call('HSET', KEYS[3], 'after', ARGV[2], 'promised', ARGV[3])
+           return {0, vote[3] or '', vote[4] or ''}
+         end
+         redis.call('HSET', KEYS[3], 'after', ARGV[2], 'promised', ARGV[3], 'ballot', ARGV[3], 'view', ARGV[4])
+         return {0, ARGV[3], ARGV[4]}";
 
 /// Puts a value in the place of the expected one. Returns 0 (there now, or was there already), 1 (another view), 2 (the guard is another), 3 (what must be
 /// there before is missing), or the id of the value that is there instead.
@@ -90,18 +112,19 @@ const HOLD: &str = "if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
          return 1";
 
 /// Gives the servers' scripts their places.
-#[derive(Clone, Copy)]
-enum Code {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Code {
     Hello,
     SetView,
     Put,
     Delete,
     Drop,
     Hold,
+    VoteOn,
 }
 
-const TEXTS: [&str; 6] = [HELLO, SET_VIEW, PUT, DELETE, DROP, HOLD];
-static SCRIPTS: LazyLock<[Script; 6]> = LazyLock::new(|| TEXTS.map(Script::new));
+const TEXTS: [&str; 7] = [HELLO, SET_VIEW, PUT, DELETE, DROP, HOLD, VOTE_ON];
+static SCRIPTS: LazyLock<[Script; 7]> = LazyLock::new(|| TEXTS.map(Script::new));
 
 fn call(code: Code, keys: &[&str]) -> Cmd {
     let mut cmd = redis::cmd("EVALSHA");
@@ -127,10 +150,27 @@ pub(super) fn hello(new_name: &str) -> Cmd {
     cmd
 }
 
-pub(super) fn set_view(expected: &str, token: &str, view: &str) -> Cmd {
-    let mut cmd = call(Code::SetView, &[TOKEN, VIEW]);
-    cmd.arg(expected).arg(token).arg(view);
+pub(super) fn set_view(server: &str, expected: &str, token: &str, view: &str) -> Cmd {
+    let mut cmd = call(Code::SetView, &[TOKEN, VIEW, SERVER, VOTE]);
+    cmd.arg(expected).arg(token).arg(view).arg(server);
     cmd
+}
+
+/// Asks a server of this name for its vote on what comes after the view of this token; without a view, only for its promise.
+pub(super) fn vote_on(server: &str, after: &str, ballot: &str, view: &str) -> Cmd {
+    let mut cmd = call(Code::VoteOn, &[SERVER, TOKEN, VOTE]);
+    cmd.arg(server).arg(after).arg(ballot).arg(view);
+    cmd
+}
+
+/// Which script this is the hash of.
+#[cfg(test)]
+pub(super) fn code_of(hash: &[u8]) -> Option<Code> {
+    use Code::*;
+    let codes = [Hello, SetView, Put, Delete, Drop, Hold, VoteOn];
+    codes
+        .into_iter()
+        .find(|code| SCRIPTS[*code as usize].get_hash().as_bytes() == hash)
 }
 
 /// A value that must be there for a write to take place, and its id.
@@ -165,7 +205,7 @@ impl Put<'_> {
     pub(super) fn prepare(&self) -> Prepared {
         let is_staged = self.value.len() > STAGED_FROM;
         let staged = match is_staged {
-            true => format!("kappa:staged:{}", uuid::Uuid::new_v4().as_simple()),
+            true => format!("kappa:staged:{}", super::new_uuid().as_simple()),
             false => String::new(),
         };
         let guard = self.guard.map_or("", |guard| &guard.key);

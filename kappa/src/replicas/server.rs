@@ -4,19 +4,21 @@
 //! nothing for [`SILENCE`] is cut, and everything that waits on it fails. No timer is needed where an answer is awaited, so that may be anywhere.
 //!
 //! There are three connections, so that a large value keeps neither a small one waiting nor the question whether the server is there.
+//!
+//! A server that evicts keys is not used at all: what is stored would vanish without a word.
 
 use super::address::Address;
+use super::clock::{self, Late, timeout};
+use super::introduction::{Introduced, Told, introduce, read_view};
+use super::line::{self, Line};
+use super::sabotage::{self, Sabotage};
 use super::scripts::{self, Prepared, Said};
-use super::view::{Member, Seen, View, new_token};
+use super::view::{Member, Seen, View};
 use parking_lot::Mutex;
-use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Cmd, ErrorKind, RedisError, ServerErrorKind, Value};
+use redis::{Cmd, ErrorKind, RedisError, ServerErrorKind, Value};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 use tokio::task::AbortHandle;
-use tokio::time::timeout;
 
 /// How long a server may say nothing before its connections are cut.
 pub(super) const SILENCE: Duration = Duration::from_secs(3);
@@ -42,7 +44,11 @@ pub(super) enum Lane {
 pub(super) struct Connected {
     pub(super) name: String,
     pub(super) member: Member,
-    lanes: [MultiplexedConnection; 3],
+    /// Most bytes of a text that it takes, if it says so.
+    pub(super) longest: Option<u64>,
+    /// What a person should know of it.
+    pub(super) warning: Option<String>,
+    lanes: [Line; 3],
     drivers: Vec<AbortHandle>,
     is_cut: AtomicBool,
     asked: Mutex<Option<Instant>>,
@@ -55,8 +61,21 @@ pub(super) struct Connected {
 pub(super) enum Trouble {
     /// It is not there, or not as it was.
     Gone(String),
+    /// It refuses connections: its process has ended.
+    Ended(String),
     /// It is there, and will not do it.
     Unwilling(String),
+}
+
+/// What a server says when it is asked for its vote.
+#[derive(Clone, Debug)]
+pub(super) enum Vote {
+    /// It promises, or votes; the ballot and the view that it voted for before, if it did.
+    Given(Option<(String, View)>),
+    /// It has promised not to under a ballot lower than this one.
+    Promised(String),
+    /// It has heard of another view.
+    OtherView,
 }
 
 impl From<RedisError> for Trouble {
@@ -64,7 +83,12 @@ impl From<RedisError> for Trouble {
         let is_gone = match error.kind() {
             ErrorKind::Io | ErrorKind::Parse => true,
             ErrorKind::AuthenticationFailed => false,
-            ErrorKind::Server(kind) => matches!(kind, ServerErrorKind::NoScript | ServerErrorKind::BusyLoading),
+            ErrorKind::Server(kind) => matches!(
+                kind,
+                ServerErrorKind::NoScript | ServerErrorKind::BusyLoading | ServerErrorKind::MasterDown
+            ),
+            // Somebody's script takes its time.
+            ErrorKind::Extension => error.code() == Some("BUSY"),
             _ => error.is_unrecoverable_error(),
         };
         match is_gone {
@@ -92,31 +116,42 @@ fn kind_of(value: &Value) -> &'static str {
 }
 
 impl Connected {
-    /// Connects, and asks who it is.
-    pub(super) async fn open(address: &Address) -> Result<(Self, Option<View>), Trouble> {
-        let late = |_| Trouble::Gone(format!("no answer within {} s", CONNECT_LIMIT.as_secs()));
+    /// Connects, and asks who it is and what it was told. A worker takes what the others have found good.
+    pub(super) async fn open(address: &Address, is_worker: bool) -> Result<(Self, Told), Trouble> {
+        let late = |Late| Trouble::Gone(format!("no answer within {} s", CONNECT_LIMIT.as_secs()));
         let mut drivers = Vec::new();
         let opened = timeout(CONNECT_LIMIT, Self::connect_all(address, &mut drivers)).await;
         let introduced = match opened.map_err(late) {
-            Ok(Ok(lanes)) => match timeout(CONNECT_LIMIT, introduce(&lanes[0])).await.map_err(late) {
+            Ok(Ok(lanes)) => match timeout(CONNECT_LIMIT, introduce(&lanes[0], is_worker))
+                .await
+                .map_err(late)
+            {
                 Ok(Ok(introduced)) => Ok((lanes, introduced)),
                 Ok(Err(trouble)) | Err(trouble) => Err(trouble),
             },
             Ok(Err(trouble)) | Err(trouble) => Err(trouble),
         };
         match introduced {
-            Ok((lanes, (member, view))) => {
+            Ok((lanes, introduced)) => {
+                let Introduced {
+                    member,
+                    told,
+                    longest,
+                    warning,
+                } = introduced;
                 let connected = Connected {
                     name: address.name().to_string(),
                     member,
+                    longest,
+                    warning,
                     lanes,
                     drivers,
                     is_cut: AtomicBool::new(false),
                     asked: Mutex::new(None),
                     is_vouched: AtomicBool::new(false),
-                    answered: Mutex::new(Instant::now()),
+                    answered: Mutex::new(clock::now()),
                 };
-                Ok((connected, view))
+                Ok((connected, told))
             }
             Err(trouble) => {
                 drivers.iter().for_each(AbortHandle::abort);
@@ -125,35 +160,33 @@ impl Connected {
         }
     }
 
-    async fn connect_all(
-        address: &Address,
-        drivers: &mut Vec<AbortHandle>,
-    ) -> Result<[MultiplexedConnection; 3], Trouble> {
+    async fn connect_all(address: &Address, drivers: &mut Vec<AbortHandle>) -> Result<[Line; 3], Trouble> {
         Ok([
-            connect(address, drivers).await?,
-            connect(address, drivers).await?,
-            connect(address, drivers).await?,
+            line::connect(address, drivers).await?,
+            line::connect(address, drivers).await?,
+            line::connect(address, drivers).await?,
         ])
     }
 
-    fn lane(&self, lane: Lane) -> MultiplexedConnection {
-        self.lanes[lane as usize].clone()
-    }
-
     pub(super) async fn ask(&self, lane: Lane, cmd: &Cmd) -> Result<Value, Trouble> {
-        let answer = self.lane(lane).send_packed_command(cmd).await;
-        Ok(answer.and_then(Value::extract_error)?)
+        let answer = self.lanes[lane as usize].ask(cmd).await;
+        answer
+            .and_then(Value::extract_error)
+            .map_err(|error| self.trouble(error))
     }
 
     pub(super) async fn ask_all(&self, lane: Lane, pipeline: &redis::Pipeline) -> Result<Vec<Value>, Trouble> {
-        let count = pipeline.len();
-        match self.lane(lane).send_packed_commands(pipeline, 0, count).await {
-            Ok(answers) => {
-                let answers = answers.into_iter().map(Value::extract_error);
-                Ok(answers.collect::<Result<_, _>>()?)
-            }
-            Err(error) => Err(error.into()),
+        let answers = self.lanes[lane as usize].ask_all(pipeline).await;
+        let answers = answers.and_then(|answers| answers.into_iter().map(Value::extract_error).collect());
+        answers.map_err(|error| self.trouble(error))
+    }
+
+    fn trouble(&self, error: RedisError) -> Trouble {
+        // It has forgotten the scripts; with a new connection it is told of them again.
+        if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) {
+            self.cut();
         }
+        error.into()
     }
 
     pub(super) async fn put(&self, prepared: &Prepared) -> Result<Said, Trouble> {
@@ -176,50 +209,112 @@ impl Connected {
         }
     }
 
-    /// The latest view that it was told, within the time that a first answer may take.
-    pub(super) async fn view(&self) -> Result<Option<View>, Trouble> {
-        match timeout(CONNECT_LIMIT, self.get(Lane::Control, scripts::VIEW)).await {
-            Ok(read) => {
-                let read = read?;
-                self.has_answered();
-                read_view(&read.unwrap_or_default())
-            }
-            Err(_) => Err(Trouble::Gone("it does not answer".to_string())),
+    /// What it was told, within the time that a first answer may take. If it is not the server any more to which it was connected, it is cut off.
+    pub(super) async fn told(&self) -> Result<Told, Trouble> {
+        let mut mget = redis::cmd("MGET");
+        mget.arg(scripts::SERVER).arg(scripts::TOKEN).arg(scripts::VIEW);
+        let answer = match timeout(CONNECT_LIMIT, self.ask(Lane::Control, &mget)).await {
+            Ok(answer) => answer?,
+            Err(Late) => return Err(Trouble::Gone("it does not answer".to_string())),
+        };
+        self.has_answered();
+        let (server, told) = Told::read(answer)?;
+        if server != self.member.server && !sabotage::is(Sabotage::TrustsEmptied) {
+            self.cut();
+            return Err(Trouble::Gone("it has been emptied".to_string()));
         }
+        Ok(told)
     }
 
     /// Makes this view the server's, if it has the expected one. Returns the one that it has instead.
-    pub(super) async fn set_view(&self, expected: &str, view: &View) -> Result<Result<(), Option<View>>, Trouble> {
-        let text = serde_json::to_string(view).map_err(|cause| Trouble::Unwilling(cause.to_string()))?;
-        let cmd = scripts::set_view(expected, &view.token, &text);
-        match timeout(SILENCE, self.ask(Lane::Control, &cmd)).await {
-            Ok(Ok(Value::Int(0))) => Ok(Ok(())),
-            Ok(Ok(Value::BulkString(other))) => Ok(Err(read_view(&other)?)),
-            Ok(Ok(other)) => Err(Trouble::nonsense(&other)),
-            Ok(Err(trouble)) => Err(trouble),
-            Err(_) => Err(Trouble::Gone("it does not answer".to_string())),
+    pub(super) async fn set_view(&self, expected: &str, view: &View) -> Result<Result<(), ()>, Trouble> {
+        let text = to_text(view)?;
+        let server = match sabotage::is(Sabotage::TrustsEmptied) {
+            true => "whichever",
+            false => &self.member.server,
+        };
+        let cmd = scripts::set_view(server, expected, &view.token, &text);
+        match self.in_time(&cmd).await? {
+            Value::Int(0) => Ok(Ok(())),
+            Value::Int(_) => Err(self.is_another()),
+            Value::BulkString(_) => Ok(Err(())),
+            other => Err(Trouble::nonsense(&other)),
         }
     }
 
-    /// Asks whether it is there, unless it has not answered yet to the same question; gives the token of its view.
-    pub(super) async fn pulse(&self) -> Option<Vec<u8>> {
+    /// Asks for its vote on what comes after the view with this token, under this ballot: for its promise, or for a view.
+    pub(super) async fn vote(&self, after: &str, ballot: &str, view: Option<&View>) -> Result<Vote, Trouble> {
+        let text = view.map_or(Ok(String::new()), to_text)?;
+        let cmd = scripts::vote_on(&self.member.server, after, ballot, &text);
+        let answer = self.in_time(&cmd).await?;
+        let Value::Array(parts) = &answer else {
+            return Err(Trouble::nonsense(&answer));
+        };
+        match parts.as_slice() {
+            [Value::Int(0), Value::BulkString(ballot), Value::BulkString(view)] => {
+                let ballot = String::from_utf8_lossy(ballot).into_owned();
+                Ok(Vote::Given(read_view(view)?.map(|view| (ballot, view))))
+            }
+            [Value::Int(1)] => Ok(Vote::OtherView),
+            [Value::Int(2), Value::BulkString(ballot)] => {
+                Ok(Vote::Promised(String::from_utf8_lossy(ballot).into_owned()))
+            }
+            [Value::Int(_)] => Err(self.is_another()),
+            _ => Err(Trouble::nonsense(&answer)),
+        }
+    }
+
+    /// Takes its name and what it was told from a server that has lost a part of that, so that it counts as one that was emptied.
+    pub(super) async fn forget(&self) -> Result<(), Trouble> {
+        let mut del = redis::cmd("DEL");
+        del.arg(scripts::SERVER)
+            .arg(scripts::TOKEN)
+            .arg(scripts::VIEW)
+            .arg(scripts::VOTE);
+        self.in_time(&del).await?;
+        self.cut();
+        Ok(())
+    }
+
+    async fn in_time(&self, cmd: &Cmd) -> Result<Value, Trouble> {
+        match timeout(SILENCE, self.ask(Lane::Control, cmd)).await {
+            Ok(answer) => answer,
+            Err(Late) => Err(Trouble::Gone("it does not answer".to_string())),
+        }
+    }
+
+    fn is_another(&self) -> Trouble {
+        self.cut();
+        Trouble::Gone("it has been emptied".to_string())
+    }
+
+    /// Asks whether it is there, unless it has not answered yet to the same question; says whether it is as it was told by this token.
+    pub(super) async fn pulse(&self, token: &str) -> Option<bool> {
         {
             let mut asked = self.asked.lock();
             match *asked {
-                Some(at) if at.elapsed() > SILENCE => {
+                Some(at) if clock::since(at) > SILENCE => {
                     self.cut();
                     return None;
                 }
                 Some(_) => return None,
-                None => *asked = Some(Instant::now()),
+                None => *asked = Some(clock::now()),
             }
         }
-        let token = self.get(Lane::Control, scripts::TOKEN).await;
+        let mut pipeline = redis::pipe();
+        pipeline.cmd("MGET").arg(scripts::SERVER).arg(scripts::TOKEN);
+        pipeline.cmd("EXISTS").arg(scripts::VIEW);
+        let answers = self.ask_all(Lane::Control, &pipeline).await;
         *self.asked.lock() = None;
-        match token {
-            Ok(token) => {
+        match answers {
+            Ok(answers) => {
                 self.has_answered();
-                Some(token.unwrap_or_default())
+                let text = |text: &str| Value::BulkString(text.as_bytes().to_vec());
+                let expected = [
+                    Value::Array(vec![text(&self.member.server), text(token)]),
+                    Value::Int(1),
+                ];
+                Some(answers == expected)
             }
             Err(_) => {
                 self.cut();
@@ -231,10 +326,10 @@ impl Connected {
     /// Notes an answer.
     fn has_answered(&self) {
         let mut answered = self.answered.lock();
-        if answered.elapsed() > GAP {
+        if clock::since(*answered) > GAP {
             self.is_vouched.store(false, Ordering::Relaxed);
         }
-        *answered = Instant::now();
+        *answered = clock::now();
     }
 
     /// Everyone has just agreed on the view.
@@ -243,7 +338,7 @@ impl Connected {
     }
 
     pub(super) fn is_vouched(&self) -> bool {
-        !self.is_cut() && self.is_vouched.load(Ordering::Relaxed) && self.answered.lock().elapsed() <= GAP
+        !self.is_cut() && self.is_vouched.load(Ordering::Relaxed) && clock::since(*self.answered.lock()) <= GAP
     }
 
     /// Everything that waits for an answer fails, and the connections are not used any more.
@@ -256,11 +351,13 @@ impl Connected {
         self.is_cut.load(Ordering::Relaxed) || self.drivers.iter().any(AbortHandle::is_finished)
     }
 
-    pub(super) fn seen(&self, view: Option<View>) -> Seen {
+    pub(super) fn seen(&self, told: &Told) -> Seen {
         Seen {
             name: self.name.clone(),
             member: self.member.clone(),
-            view,
+            view: told.view.clone(),
+            token: told.token.clone(),
+            damage: told.damage.clone(),
             is_vouched: self.is_vouched(),
         }
     }
@@ -272,80 +369,6 @@ impl Drop for Connected {
     }
 }
 
-async fn connect(address: &Address, drivers: &mut Vec<AbortHandle>) -> Result<MultiplexedConnection, Trouble> {
-    let stream = TcpStream::connect(address.host_and_port()).await;
-    let stream = stream.map_err(|cause| Trouble::Gone(cause.to_string()))?;
-    stream
-        .set_nodelay(true)
-        .map_err(|cause| Trouble::Gone(cause.to_string()))?;
-    match address.tls() {
-        None => speak(address, stream, drivers).await,
-        Some(tls) => {
-            let (host, _) = address.host_and_port();
-            let stream = tls.connect(host, stream).await?;
-            speak(address, stream, drivers).await
-        }
-    }
-}
-
-async fn speak<C>(
-    address: &Address,
-    stream: C,
-    drivers: &mut Vec<AbortHandle>,
-) -> Result<MultiplexedConnection, Trouble>
-where
-    C: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let config = AsyncConnectionConfig::new()
-        .set_response_timeout(None)
-        .set_connection_timeout(None);
-    let info = address.info().redis_settings();
-    let (connection, driver) = MultiplexedConnection::new_with_config(info, stream, config).await?;
-    drivers.push(tokio::spawn(driver).abort_handle());
-    Ok(connection)
-}
-
-/// Who the server is, and the latest view that it was told.
-async fn introduce(connection: &MultiplexedConnection) -> Result<(Member, Option<View>), Trouble> {
-    let mut pipeline = scripts::load_all();
-    let scripts_loaded = pipeline.len();
-    pipeline.cmd("INFO").arg("server");
-    let mut connection = connection.clone();
-    let answers = connection
-        .send_packed_commands(&pipeline, 0, scripts_loaded + 1)
-        .await?;
-    let answers: Vec<Value> = answers
-        .into_iter()
-        .map(Value::extract_error)
-        .collect::<Result<_, _>>()?;
-    let hello = connection.send_packed_command(&scripts::hello(&new_token())).await;
-    let hello = hello.and_then(Value::extract_error)?;
-    let info = match answers.last() {
-        Some(Value::BulkString(info)) => String::from_utf8_lossy(info).into_owned(),
-        Some(other) => return Err(Trouble::nonsense(other)),
-        None => return Err(Trouble::nonsense(&Value::Nil)),
-    };
-    let process = info.lines().find_map(|line| line.strip_prefix("run_id:"));
-    let Some(process) = process.map(str::trim).filter(|process| !process.is_empty()) else {
-        return Err(Trouble::Unwilling(
-            "it does not say which process it is (run_id)".to_string(),
-        ));
-    };
-    let (server, _, view): (String, Vec<u8>, Vec<u8>) = redis::from_redis_value(hello).map_err(RedisError::from)?;
-    let member = Member {
-        server,
-        process: process.to_string(),
-    };
-    Ok((member, read_view(&view)?))
-}
-
-fn read_view(bytes: &[u8]) -> Result<Option<View>, Trouble> {
-    if bytes.is_empty() {
-        return Ok(None);
-    }
-    serde_json::from_slice(bytes).map(Some).map_err(|_| {
-        Trouble::Unwilling(
-            "what is written there of the other servers was made by another version of Kappa".to_string(),
-        )
-    })
+fn to_text(view: &View) -> Result<String, Trouble> {
+    serde_json::to_string(view).map_err(|cause| Trouble::Unwilling(cause.to_string()))
 }

@@ -1,5 +1,6 @@
 //! Reading and writing: each operation is tried under one view after the other until all servers of one have done it.
 
+use super::clock;
 use super::heal::{Scan, drop_all, give, ids};
 use super::scripts::{self, Guard, ID_BYTES, Prepared, Put, PutId, Said};
 use super::server::{Connected, Lane, Trouble};
@@ -50,7 +51,7 @@ pub(crate) enum Outcome {
 }
 
 pub(crate) fn new_id() -> PutId {
-    uuid::Uuid::new_v4().into_bytes()
+    super::new_uuid().into_bytes()
 }
 
 impl Replicas {
@@ -58,9 +59,10 @@ impl Replicas {
     pub(crate) async fn put(&self, new: New<'_>) -> Result<Outcome, Problem> {
         let _pending = Pending::begin(self);
         let id = new_id();
-        let started = Instant::now();
+        let started = clock::now();
         loop {
             let serving = self.serving_since(started).await?;
+            serving.takes(new.value.len())?;
             let put = Put {
                 token: &serving.view.token,
                 key: new.key,
@@ -166,7 +168,7 @@ impl Replicas {
 
     /// Servers to work with, for an operation that was begun then.
     async fn serving_since(&self, started: Instant) -> Result<Arc<Serving>, Problem> {
-        if started.elapsed() > PERSISTENCE {
+        if clock::since(started) > PERSISTENCE {
             return Err(Problem::Unreachable(
                 "the servers come and go, and nothing can be completed".to_string(),
             ));
@@ -185,7 +187,7 @@ impl Replicas {
         for answer in answers {
             match answer {
                 Ok(answer) => all.push(answer),
-                Err(Trouble::Gone(_)) => is_whole = false,
+                Err(Trouble::Gone(_) | Trouble::Ended(_)) => is_whole = false,
                 Err(Trouble::Unwilling(cause)) => refused = Some(cause),
             }
         }
@@ -214,11 +216,7 @@ impl Replicas {
     }
 
     /// Reads parts of a value, or says which of them it does not have.
-    pub(crate) async fn get_ranges(
-        &self,
-        key: &str,
-        ranges: &[Range<u64>],
-    ) -> Result<Option<Result<Vec<Bytes>, Range<u64>>>, Problem> {
+    pub(crate) async fn get_ranges(&self, key: &str, ranges: &[Range<u64>]) -> Result<Option<Vec<Bytes>>, Problem> {
         self.read(|server| async move { read_ranges(&server, key, ranges).await })
             .await
     }
@@ -229,7 +227,7 @@ impl Replicas {
         F: Future<Output = Result<Option<T>, Trouble>>,
     {
         let _pending = Pending::begin(self);
-        let started = Instant::now();
+        let started = clock::now();
         loop {
             let serving = self.serving_since(started).await?;
             for member in serving.members() {
@@ -237,7 +235,7 @@ impl Replicas {
                     Ok(Some(value)) => return Ok(Some(value)),
                     Ok(None) if self.is_current(&serving).await => return Ok(None),
                     Ok(None) => break,
-                    Err(Trouble::Gone(_)) => {}
+                    Err(Trouble::Gone(_) | Trouble::Ended(_)) => {}
                     Err(Trouble::Unwilling(cause)) => return Err(Problem::Refused(cause)),
                 }
             }
@@ -260,7 +258,7 @@ impl Replicas {
     /// Deletes values on all servers. False if the guard is not what was named.
     pub(crate) async fn delete(&self, keys: &[String], guard: Option<&Guard>) -> Result<bool, Problem> {
         let _pending = Pending::begin(self);
-        let started = Instant::now();
+        let started = clock::now();
         for keys in keys.chunks(DELETED_AT_ONCE) {
             loop {
                 let serving = self.serving_since(started).await?;
@@ -294,32 +292,33 @@ impl Replicas {
 
     /// Deletes all values whose keys match, some at a time.
     pub(crate) async fn delete_matching(&self, pattern: &str) -> Result<(), Problem> {
-        for key in self.list(pattern).await?.chunks(DELETED_AT_ONCE) {
-            self.delete(key, None).await?;
+        self.delete(&self.list_on_all(pattern).await?, None).await.map(|_| ())
+    }
+
+    /// The keys that match on any server: what somebody began to delete, and died, may be on some of them only.
+    pub(crate) async fn list_on_all(&self, pattern: &str) -> Result<Vec<String>, Problem> {
+        let _pending = Pending::begin(self);
+        let started = clock::now();
+        loop {
+            let serving = self.serving_since(started).await?;
+            let lists = serving.targets.iter().map(|target| keys_of(target, pattern));
+            let lists = join_all(lists).await;
+            if let Some(lists) = self.sort_out(&serving, lists)? {
+                return Ok(sorted(lists.concat()));
+            }
         }
-        Ok(())
     }
 
     /// The keys that match. One that comes or goes meanwhile may be among them or not.
     pub(crate) async fn list(&self, pattern: &str) -> Result<Vec<String>, Problem> {
-        let listed = self.read(|server| async move {
-            let mut found = Vec::new();
-            let mut scan = Scan::new(&server, pattern);
-            while let Some(keys) = scan.next().await? {
-                found.extend(keys);
-            }
-            Ok(Some(found))
-        });
-        let mut found = listed.await?.unwrap_or_default();
-        found.sort_unstable();
-        found.dedup();
-        Ok(found)
+        let listed = self.read(|server| async move { keys_of(&server, pattern).await.map(Some) });
+        Ok(sorted(listed.await?.unwrap_or_default()))
     }
 
     /// Makes all servers have, under these keys, what the first one has. Only for keys that nobody else writes to.
     pub(crate) async fn align(&self, pattern: &str) -> Result<(), Problem> {
         let _pending = Pending::begin(self);
-        let started = Instant::now();
+        let started = clock::now();
         loop {
             let serving = self.serving_since(started).await?;
             let first = &serving.targets[0];
@@ -372,6 +371,39 @@ impl Replicas {
     }
 }
 
+impl Serving {
+    /// Whether all of the servers take a value of this length.
+    fn takes(&self, length: usize) -> Result<(), Problem> {
+        let length = length as u64 + ID_BYTES as u64;
+        let refuses = self
+            .targets
+            .iter()
+            .find_map(|target| Some((target, target.longest.filter(|longest| *longest < length)?)));
+        match refuses {
+            Some((target, longest)) => Err(Problem::Refused(format!(
+                "{length} bytes are more than {} takes at once, which is {longest} (its setting proto-max-bulk-len)",
+                target.name
+            ))),
+            None => Ok(()),
+        }
+    }
+}
+
+async fn keys_of(server: &Connected, pattern: &str) -> Result<Vec<String>, Trouble> {
+    let mut found = Vec::new();
+    let mut scan = Scan::new(server, pattern);
+    while let Some(keys) = scan.next().await? {
+        found.extend(keys);
+    }
+    Ok(found)
+}
+
+fn sorted(mut keys: Vec<String>) -> Vec<String> {
+    keys.sort_unstable();
+    keys.dedup();
+    keys
+}
+
 /// Puts the decided value in the place of whatever this server has.
 async fn follow(target: &Connected, put: Put<'_>, said: Said) -> Result<Said, Trouble> {
     let mut said = said;
@@ -405,11 +437,7 @@ async fn align_one(first: &Connected, target: &Connected, token: &str, pattern: 
     Ok(())
 }
 
-async fn read_ranges(
-    server: &Connected,
-    key: &str,
-    ranges: &[Range<u64>],
-) -> Result<Option<Result<Vec<Bytes>, Range<u64>>>, Trouble> {
+async fn read_ranges(server: &Connected, key: &str, ranges: &[Range<u64>]) -> Result<Option<Vec<Bytes>>, Trouble> {
     // Longer than any value, and still a number that Redis takes.
     let bounded = |at: u64| at.min(1 << 40) + ID_BYTES as u64;
     let mut pipeline = redis::pipe();
@@ -429,19 +457,17 @@ async fn read_ranges(
     };
     let mut parts = Vec::with_capacity(ranges.len());
     for range in ranges {
-        if range.start > range.end || range.end > length {
-            return Ok(Some(Err(range.clone())));
-        }
-        if range.start == range.end {
+        if range.start >= range.end {
             parts.push(Bytes::new());
             continue;
         }
+        let there = range.end.min(length).saturating_sub(range.start);
         match answers.next() {
-            Some(Value::BulkString(bytes)) if bytes.len() as u64 == range.end - range.start => parts.push(bytes.into()),
+            Some(Value::BulkString(bytes)) if bytes.len() as u64 == there => parts.push(bytes.into()),
             // It was deleted between the two questions.
             Some(Value::BulkString(_)) => return Ok(None),
             other => return Err(Trouble::nonsense(&other.unwrap_or(Value::Nil))),
         }
     }
-    Ok(Some(Ok(parts)))
+    Ok(Some(parts))
 }

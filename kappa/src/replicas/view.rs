@@ -1,15 +1,23 @@
 //! Which servers count: the view, and what follows from what is seen of them.
 //!
 //! The view is the one thing that all servers and clients have to agree on: the servers that have every acknowledged write, in the order in which they
-//! decide. Each server keeps the latest one that it was told. It changes in steps of one, each decided by the first server that stays.
+//! decide. Each server keeps the latest one that it was told. It changes in steps of one. What the next one is, its members vote on as in Paxos: a client asks
+//! for promises under a ballot, then for votes, for the view that was voted for before if there is one. So two clients never get different views from it.
 //!
-//! The danger is a server that has missed something and does not know. Three rules keep it from being trusted:
+//! The danger is a server that has missed something and does not know. These rules keep it from being trusted:
 //!
 //! * A member is a *process*, not an address: a server that has been started again is another one, whatever it has on its disk.
-//! * A server may be left out only by a client that can vouch for those that stay: that has seen them answer without a gap since all of them, and all
-//!   others, last agreed on the view. Otherwise it could be the ones that stay who were left out meanwhile.
+//! * A server that has lost its name was emptied, and is another one too. One that has lost its token or its view has lost a part of what it was told, so
+//!   nobody knows what else: it counts as one that is away.
+//! * Where there are three servers or more, some may be left out only by the votes of a majority: those of another part of a network that is split cannot do
+//!   the same. When only two members are left, a server that lacks something votes, too. A minority goes on only if no network can be at fault: each server
+//!   that does not answer refuses connections, so it has ended. And only by a client that can vouch for those that stay.
+//! * Of two, one may be left out only by a client that can vouch for the other: that has seen it answer without a gap since both last agreed on the view.
+//!   Otherwise it could be that one who was left out meanwhile. (If the network is split between two servers with a client on each side, both go on; that is
+//!   noticed afterwards. Only a third server helps.)
 //! * A view knows those before it. A server whose view is not among them has gone another way, and nothing is done with the two together.
 
+use super::sabotage::{self, Sabotage};
 use serde::{Deserialize, Serialize};
 
 /// How many views back a server that returns is still known.
@@ -42,7 +50,7 @@ pub(super) struct View {
 }
 
 pub(super) fn new_token() -> String {
-    uuid::Uuid::new_v4().as_simple().to_string()
+    super::new_uuid().as_simple().to_string()
 }
 
 impl View {
@@ -83,7 +91,7 @@ impl View {
 
     /// Whether `other` came before this one, or is it.
     pub(super) fn follows(&self, other: &View) -> bool {
-        self.token == other.token || self.past.contains(&other.token)
+        knows_of(self, &other.token)
     }
 }
 
@@ -95,6 +103,10 @@ pub(super) struct Seen {
     pub(super) member: Member,
     /// The latest view it was told.
     pub(super) view: Option<View>,
+    /// That view's token, kept apart.
+    pub(super) token: String,
+    /// What it has lost of what it was told.
+    pub(super) damage: Option<String>,
     /// It has answered without a gap since everyone agreed.
     pub(super) is_vouched: bool,
 }
@@ -110,23 +122,64 @@ pub(super) struct Asker<'a> {
     pub(super) missing_is_lost: bool,
     /// It has waited long enough for servers that were never seen.
     pub(super) is_tired: bool,
+    /// The servers that refuse connections.
+    pub(super) ended: &'a [&'a str],
 }
+
+/// Whose votes decide what the next view is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Votes {
+    pub(super) voters: Vec<Member>,
+    /// So many of them are needed.
+    pub(super) needed: usize,
+}
+
+impl Votes {
+    fn of_all(voters: Vec<Member>) -> Self {
+        Votes {
+            needed: voters.len(),
+            voters,
+        }
+    }
+
+    /// Of servers that are all there: a majority, of three or more.
+    pub(super) fn of_members(members: &[Member]) -> Self {
+        Votes {
+            voters: members.to_vec(),
+            needed: majority_of(members.len()),
+        }
+    }
+}
+
+/// So many of so many servers decide. Of two there is no majority but both.
+fn majority_of(count: usize) -> usize {
+    count / 2 + 1
+}
+
+/// From so many servers on, a majority is needed.
+const MANY: usize = 3;
 
 /// What is to be done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
     /// Everyone in the view is there; those who have not heard of it are to be told.
     Work(View),
-    /// This view is to become the next one: some have been lost.
-    Shrink { to: View },
-    /// All have been started again: what any of them has is to be given to all of these, then this becomes the next view.
-    Recover { to: View },
-    /// Nobody knows of any view: this becomes the first.
-    Begin(View),
+    /// This view is to become the one after `from`: some have been lost.
+    Shrink { from: View, to: View, votes: Votes },
+    /// All have been started again: what any of them has is to be given to all of these, then this becomes the view after `from`.
+    Recover { from: View, to: View, votes: Votes },
+    /// Nobody knows of any view: this is to become the first.
+    Begin { to: View, votes: Votes },
     /// It may become better.
     Wait(String),
     /// It does not become better by itself.
     Refuse(String),
+}
+
+/// The view to be voted for: the one that was voted for under the highest ballot, or else the own one.
+pub(super) fn to_be_voted_for(votes_before: impl IntoIterator<Item = (String, View)>, own: View) -> View {
+    let latest = votes_before.into_iter().max_by(|(a, _), (b, _)| a.cmp(b));
+    latest.map_or(own, |(_, view)| view)
 }
 
 /// What follows from the servers that answer, out of those that `named` lists.
@@ -146,24 +199,14 @@ pub(super) fn judge(seen: &[Seen], named: &[&str], asker: Asker<'_>) -> Verdict 
     let with_view: Vec<_> = seen
         .iter()
         .filter_map(|server| Some((server, server.view.as_ref()?)))
-        .filter(|(server, view)| view.members.iter().any(|member| member.server == server.member.server))
+        .filter(|(server, view)| view.members.iter().any(|member| is_of(server, member)))
         .collect();
     let mut of_set: Vec<_> = with_view.clone();
     if let Some(set) = asker.set {
         of_set.retain(|(_, view)| view.set == set);
     }
     let Some((newest_server, newest)) = of_set.iter().max_by_key(|(_, view)| view.number).copied() else {
-        return match asker.set {
-            Some(_) if silent.is_empty() => Verdict::Refuse(
-                "the servers have been emptied, or replaced by others: what was stored is lost".to_string(),
-            ),
-            Some(_) => Verdict::Wait(format!("cannot reach {}, and the others are empty", silent.join(", "))),
-            None if asker.is_worker => Verdict::Wait("the servers have not been made ready yet".to_string()),
-            None if silent.is_empty() || asker.is_tired => {
-                Verdict::Begin(View::first(seen.iter().map(|server| server.member.clone()).collect()))
-            }
-            None => Verdict::Wait(format!("cannot reach {}", silent.join(", "))),
-        };
+        return without_view(seen, &silent, named.len(), asker);
     };
     for (server, view) in &with_view {
         if view.set != newest.set {
@@ -181,12 +224,70 @@ pub(super) fn judge(seen: &[Seen], named: &[&str], asker: Asker<'_>) -> Verdict 
             ));
         }
     }
-    weigh(seen, newest, &silent, asker)
+    if named.len() < newest.members.len() && newest.members.len() >= MANY {
+        return Verdict::Refuse(format!(
+            "what was written is on {} servers, of which {} are named: name them all",
+            newest.members.len(),
+            named.len()
+        ));
+    }
+    weigh(seen, newest, &silent, named.len(), asker)
+}
+
+/// Whether this is, or was before it lost its name, the server of this member.
+fn is_of(server: &Seen, member: &Member) -> bool {
+    server.member.server == member.server || (server.damage.is_some() && server.member.process == member.process)
+}
+
+/// Nobody knows of a view that the client could work with.
+fn without_view(seen: &[Seen], silent: &[&str], named: usize, asker: Asker<'_>) -> Verdict {
+    if let Some(damage) = damage_of(seen) {
+        return Verdict::Refuse(damage);
+    }
+    let has_majority = named < MANY || seen.len() >= majority_of(named);
+    let names: Vec<_> = seen.iter().map(|server| server.name.as_str()).collect();
+    match asker.set {
+        Some(_) if silent.is_empty() => Verdict::Refuse(format!(
+            "the servers have been emptied, or replaced by others: what was stored on {} is lost",
+            names.join(", ")
+        )),
+        Some(_) => Verdict::Wait(format!("cannot reach {}, and the others are empty", silent.join(", "))),
+        None if asker.is_worker => Verdict::Wait("the servers have not been made ready yet".to_string()),
+        None if silent.is_empty() || (asker.is_tired && has_majority) => {
+            let members: Vec<_> = seen.iter().map(|server| server.member.clone()).collect();
+            let mut votes = Votes::of_all(members.clone());
+            if named >= MANY {
+                votes.needed = majority_of(named);
+            }
+            Verdict::Begin {
+                to: View::first(members),
+                votes,
+            }
+        }
+        None => Verdict::Wait(format!("cannot reach {}", silent.join(", "))),
+    }
+}
+
+/// What servers have lost of what they were told, in words.
+fn damage_of<'a>(servers: impl IntoIterator<Item = &'a Seen>) -> Option<String> {
+    let damages = servers
+        .into_iter()
+        .filter_map(|server| Some(format!("{} {}", server.name, server.damage.as_ref()?)));
+    let damages: Vec<_> = damages.collect();
+    (!damages.is_empty()).then(|| {
+        format!(
+            "{}; so something was deleted or evicted there, and what was stored may not be whole: restore that server, or empty it and begin again",
+            damages.join("; ")
+        )
+    })
 }
 
 /// Decides what becomes of the newest view.
-fn weigh(seen: &[Seen], newest: &View, silent: &[&str], asker: Asker<'_>) -> Verdict {
-    let at = |member: &Member| seen.iter().find(|server| server.member == *member);
+fn weigh(seen: &[Seen], newest: &View, silent: &[&str], named: usize, asker: Asker<'_>) -> Verdict {
+    let at = |member: &Member| {
+        seen.iter()
+            .find(|server| server.member == *member && server.damage.is_none())
+    };
     let staying: Vec<_> = newest.members.iter().filter_map(at).collect();
     let learners: Vec<_> = newest
         .learners
@@ -199,48 +300,163 @@ fn weigh(seen: &[Seen], newest: &View, silent: &[&str], asker: Asker<'_>) -> Ver
             true => Verdict::Work(newest.clone()),
             false if asker.is_worker => Verdict::Wait("a server that was to return is gone again".to_string()),
             false => Verdict::Shrink {
+                from: newest.clone(),
                 to: newest.next(newest.members.clone(), learners),
+                votes: Votes::of_members(&newest.members),
             },
         };
     }
-    let unreachable = || match silent {
-        [] => "a server that had what was written has been emptied, or is not named".to_string(),
-        silent => format!("cannot reach {}", silent.join(", ")),
-    };
     if asker.is_worker {
-        return Verdict::Wait(unreachable());
+        return Verdict::Wait(why_not_all(seen, newest, silent));
     }
-    let is_there = |member: &Member| seen.iter().any(|server| server.member.server == member.server);
-    let all_can_be_asked = newest.members.iter().all(is_there);
-    let is_vouched = !staying.is_empty() && staying.iter().all(|server| server.is_vouched);
-    if !(all_can_be_asked || is_vouched || asker.missing_is_lost) {
+    let members = |servers: &[&Seen]| servers.iter().map(|server| server.member.clone()).collect::<Vec<_>>();
+    let (staying, there) = (members(&staying), members(&servers_of(seen, newest)));
+    // A network that is split is not to blame for servers that have ended.
+    let is_split = silent.iter().any(|name| !asker.ended.contains(name));
+    let parted = Parted {
+        seen,
+        newest,
+        staying: &staying,
+        there: &there,
+        named,
+        is_split,
+    };
+    let Some(votes) = parted.may_go_on(asker) else {
         return Verdict::Wait(format!(
             "{}, and what can be reached may lack what was written last; start it again, or, if it is lost for good, say so by `?missing=lost` at the URL's end",
-            unreachable()
+            why_not_all(seen, newest, silent)
         ));
-    }
+    };
     if !staying.is_empty() {
-        let staying = staying.into_iter().map(|server| server.member.clone()).collect();
         return Verdict::Shrink {
+            from: newest.clone(),
             to: newest.next(staying, learners),
+            votes,
         };
     }
-    let started_again: Vec<_> = newest
-        .members
-        .iter()
-        .filter_map(|member| seen.iter().find(|server| server.member.server == member.server))
-        .map(|server| server.member.clone())
-        .collect();
-    match started_again.is_empty() {
-        true => Verdict::Wait(unreachable()),
-        false => Verdict::Recover {
-            to: newest.next(started_again, Vec::new()),
-        },
+    if there.is_empty() {
+        let of_members = seen
+            .iter()
+            .filter(|server| newest.members.iter().any(|member| is_of(server, member)));
+        return match damage_of(of_members) {
+            Some(damage) => Verdict::Refuse(damage),
+            None => Verdict::Wait(why_not_all(seen, newest, silent)),
+        };
+    }
+    Verdict::Recover {
+        from: newest.clone(),
+        to: newest.next(there, Vec::new()),
+        votes,
+    }
+}
+
+/// The servers of the view's members that have all that they were told, as whatever process.
+fn servers_of<'a>(seen: &'a [Seen], view: &View) -> Vec<&'a Seen> {
+    let of = |member: &Member| {
+        seen.iter()
+            .find(|server| server.member.server == member.server && server.damage.is_none())
+    };
+    view.members.iter().filter_map(of).collect()
+}
+
+/// Some members of a view are not there as they were.
+struct Parted<'a> {
+    seen: &'a [Seen],
+    newest: &'a View,
+    /// The members that are there.
+    staying: &'a [Member],
+    /// The servers of members that are there, as whatever process.
+    there: &'a [Member],
+    /// How many servers there should be.
+    named: usize,
+    /// There may be servers that others reach.
+    is_split: bool,
+}
+
+impl Parted<'_> {
+    /// Whether the other members may be left out, and by whose votes.
+    fn may_go_on(&self, asker: Asker<'_>) -> Option<Votes> {
+        let count = self.newest.members.len();
+        let are_many = (count >= MANY || self.named >= MANY) && !sabotage::is(Sabotage::NoMajority);
+        let mut voters = self.staying.to_vec();
+        let mut needed = majority_of(count);
+        if are_many && count < MANY {
+            voters.extend(self.outsiders());
+            needed = majority_of(self.named);
+        }
+        if are_many && !self.staying.is_empty() && voters.len() >= needed {
+            return Some(Votes { voters, needed });
+        }
+        if self.all_can_be_asked() && (!are_many || self.there.len() >= majority_of(count)) {
+            return Some(Votes::of_all(self.there.to_vec()));
+        }
+        let is_vouched = |member: &Member| {
+            let mut seen = self.seen.iter();
+            seen.any(|server| server.member == *member && server.is_vouched)
+        };
+        if !self.staying.is_empty() && self.staying.iter().all(is_vouched) && !(are_many && self.is_split) {
+            return Some(Votes::of_all(voters));
+        }
+        let left = if self.staying.is_empty() {
+            self.there
+        } else {
+            self.staying
+        };
+        asker.missing_is_lost.then(|| Votes::of_all(left.to_vec()))
+    }
+
+    /// Servers that are no members and were ones once: they have what they were told.
+    fn outsiders(&self) -> impl Iterator<Item = Member> {
+        let is_member = |server: &Seen| self.newest.members.iter().any(|member| is_of(server, member));
+        let outsiders = self.seen.iter().filter(move |server| {
+            !is_member(server) && server.damage.is_none() && knows_of(self.newest, &server.token)
+        });
+        outsiders.map(|server| server.member.clone())
+    }
+
+    /// Whether all members' servers are there and it is known what they were told.
+    fn all_can_be_asked(&self) -> bool {
+        let knows =
+            |server: &Seen| server.damage.is_none() || server.view.is_some() || knows_of(self.newest, &server.token);
+        let can_be_asked = |member: &Member| {
+            let mut seen = self.seen.iter();
+            seen.any(|server| is_of(server, member) && knows(server))
+        };
+        self.newest.members.iter().all(can_be_asked)
+    }
+}
+
+/// Whether this is the token of the view or of one before it.
+fn knows_of(view: &View, token: &str) -> bool {
+    view.token == token || view.past.iter().any(|past| past == token)
+}
+
+/// Why not all members of the view are there as they were.
+fn why_not_all(seen: &[Seen], newest: &View, silent: &[&str]) -> String {
+    let mut causes = Vec::new();
+    if !silent.is_empty() {
+        causes.push(format!("cannot reach {}", silent.join(", ")));
+    }
+    for server in seen {
+        let is_known = newest.members.iter().any(|member| is_of(server, member));
+        let was_member = newest
+            .members
+            .iter()
+            .any(|member| member.process == server.member.process);
+        match &server.damage {
+            Some(damage) => causes.push(format!("{} {damage}", server.name)),
+            None if was_member && !is_known => causes.push(format!("{} has been emptied", server.name)),
+            None => {}
+        }
+    }
+    match causes.is_empty() {
+        true => "a server that had what was written has been emptied, or is not named".to_string(),
+        false => causes.join(", "),
     }
 }
 
 fn named_twice(seen: &[Seen]) -> Option<Verdict> {
-    let is_same = |a: &Member, b: &Member| a.process == b.process || a.server == b.server;
+    let is_same = |a: &Member, b: &Member| a.process == b.process || (a.server == b.server && !a.server.is_empty());
     seen.iter().enumerate().find_map(|(index, server)| {
         let other = seen[..index]
             .iter()
@@ -268,6 +484,8 @@ mod tests {
             name: server.to_string(),
             member: member(server, process),
             view: view.cloned(),
+            token: view.map_or(String::new(), |view| view.token.clone()),
+            damage: None,
             is_vouched,
         }
     }
@@ -277,6 +495,7 @@ mod tests {
         is_worker: false,
         missing_is_lost: false,
         is_tired: false,
+        ended: &[],
     };
     const NAMED: [&str; 2] = ["a", "b"];
 
@@ -306,7 +525,7 @@ mod tests {
             set: Some(&view.set),
             ..NEW
         };
-        let Verdict::Shrink { to } = judge(&[seen("a", 0, Some(&view), true)], &NAMED, working) else {
+        let Verdict::Shrink { to, .. } = judge(&[seen("a", 0, Some(&view), true)], &NAMED, working) else {
             panic!("a is vouched for");
         };
         assert_eq!(members(&to), ["a0"]);
@@ -344,7 +563,7 @@ mod tests {
             &NAMED,
             NEW,
         );
-        let Verdict::Shrink { to } = verdict else {
+        let Verdict::Shrink { to, .. } = verdict else {
             panic!("{verdict:?}")
         };
         assert_eq!(members(&to), ["a0"]);
@@ -358,7 +577,7 @@ mod tests {
             &NAMED,
             NEW,
         );
-        let Verdict::Recover { to } = verdict else {
+        let Verdict::Recover { to, .. } = verdict else {
             panic!("{verdict:?}")
         };
         let mut members = members(&to);
@@ -433,7 +652,169 @@ mod tests {
             matches!(&verdict, Verdict::Refuse(message) if message.contains("emptied")),
             "{verdict:?}"
         );
-        assert!(matches!(judge(&empty, &NAMED, NEW), Verdict::Begin(_)));
+        assert!(matches!(judge(&empty, &NAMED, NEW), Verdict::Begin { .. }));
+    }
+
+    const THREE: [&str; 3] = ["a", "b", "c"];
+
+    fn three() -> View {
+        View::first(vec![member("a", 0), member("b", 0), member("c", 0)])
+    }
+
+    fn voters(votes: &Votes) -> Vec<&str> {
+        votes.voters.iter().map(|member| &*member.process).collect()
+    }
+
+    #[test]
+    fn of_three_servers_a_minority_leaves_nobody_out_unless_the_others_have_ended() {
+        let view = three();
+        let working = Asker {
+            set: Some(&view.set),
+            ..NEW
+        };
+        let alone = [seen("a", 0, Some(&view), true)];
+        let verdict = judge(&alone, &THREE, working);
+        assert!(
+            matches!(&verdict, Verdict::Wait(message) if message.contains("cannot reach b, c")),
+            "{verdict:?}"
+        );
+        let one_has_ended = Asker {
+            ended: &["b"],
+            ..working
+        };
+        assert!(matches!(judge(&alone, &THREE, one_has_ended), Verdict::Wait(_)));
+        let both_have_ended = Asker {
+            ended: &["b", "c"],
+            ..working
+        };
+        let Verdict::Shrink { to, votes, .. } = judge(&alone, &THREE, both_have_ended) else {
+            panic!("no network can be at fault")
+        };
+        assert_eq!((members(&to), votes.needed), (vec!["a0"], 1));
+        // Two are a majority, vouched for or not.
+        let two = [seen("a", 0, Some(&view), false), seen("c", 0, Some(&view), false)];
+        let Verdict::Shrink { to, votes, .. } = judge(&two, &THREE, NEW) else {
+            panic!("a majority")
+        };
+        assert_eq!(
+            (members(&to), voters(&votes), votes.needed),
+            (vec!["a0", "c0"], vec!["a0", "c0"], 2)
+        );
+    }
+
+    #[test]
+    fn when_two_of_three_are_left_the_third_votes_too() {
+        let view = three();
+        let of_two = view.next(vec![member("a", 0), member("b", 0)], Vec::new());
+        let working = Asker {
+            set: Some(&view.set),
+            ..NEW
+        };
+        let with_third = [seen("b", 0, Some(&of_two), true), seen("c", 0, Some(&view), true)];
+        let Verdict::Shrink { to, votes, .. } = judge(&with_third, &THREE, working) else {
+            panic!("a majority")
+        };
+        assert_eq!(
+            (members(&to), voters(&votes), votes.needed),
+            (vec!["b0"], vec!["b0", "c0"], 2)
+        );
+        let verdict = judge(&with_third[..1], &THREE, working);
+        assert!(matches!(verdict, Verdict::Wait(_)), "{verdict:?}");
+    }
+
+    #[test]
+    fn a_begin_with_some_of_three_servers_needs_a_majority_too() {
+        let tired = Asker { is_tired: true, ..NEW };
+        let one = [seen("a", 0, None, false)];
+        assert!(matches!(judge(&one, &THREE, tired), Verdict::Wait(_)));
+        let two = [seen("a", 0, None, false), seen("b", 0, None, false)];
+        let Verdict::Begin { to, votes } = judge(&two, &THREE, tired) else {
+            panic!("a majority")
+        };
+        assert_eq!((members(&to), votes.needed), (vec!["a0", "b0"], 2));
+        assert!(matches!(judge(&two, &THREE, NEW), Verdict::Wait(_)), "not yet tired");
+        assert!(matches!(judge(&one, &NAMED, tired), Verdict::Begin { .. }));
+    }
+
+    #[test]
+    fn whoever_names_fewer_servers_than_there_are_does_not_leave_the_others_out() {
+        let view = three();
+        let verdict = judge(
+            &[seen("a", 0, Some(&view), false), seen("b", 0, Some(&view), false)],
+            &NAMED,
+            NEW,
+        );
+        assert!(
+            matches!(&verdict, Verdict::Refuse(message) if message.contains("3 servers, of which 2")),
+            "{verdict:?}"
+        );
+    }
+
+    #[test]
+    fn a_view_that_was_voted_for_is_voted_for_again() {
+        let view = three();
+        let [one, other, own] = [0, 1, 2].map(|_| view.next(vec![member("a", 0)], Vec::new()));
+        assert_eq!(to_be_voted_for([], own.clone()), own);
+        let before = [("2-x".to_string(), one.clone()), ("3-a".to_string(), other.clone())];
+        assert_eq!(to_be_voted_for(before, own.clone()), other);
+    }
+
+    fn damaged(mut server: Seen, lost: &str) -> Seen {
+        server.damage = Some(format!("has lost `{lost}`"));
+        match lost {
+            "kappa:token" => server.token.clear(),
+            "kappa:view" => server.view = None,
+            _ => server.member.server.clear(),
+        }
+        server
+    }
+
+    #[test]
+    fn a_server_that_has_lost_a_part_of_what_it_was_told_is_no_member_and_if_it_is_the_last_nothing_is_done() {
+        for lost in ["kappa:token", "kappa:view", "kappa:server"] {
+            let view = View::first(vec![member("a", 0)]);
+            for set in [None, Some(view.set.as_str())] {
+                let alone = damaged(seen("a", 0, Some(&view), true), lost);
+                let verdict = judge(&[alone], &["a"], Asker { set, ..NEW });
+                assert!(
+                    matches!(&verdict, Verdict::Refuse(message) if message.contains("a has lost") && message.contains(lost)),
+                    "{verdict:?}"
+                );
+            }
+            let view = both();
+            let with_other = [
+                damaged(seen("a", 0, Some(&view), true), lost),
+                seen("b", 0, Some(&view), false),
+            ];
+            let Verdict::Shrink { to, .. } = judge(&with_other, &NAMED, NEW) else {
+                panic!("b has everything, and a can still be asked")
+            };
+            assert_eq!(members(&to), ["b0"]);
+        }
+    }
+
+    #[test]
+    fn an_emptied_server_is_no_member_though_it_is_the_same_process() {
+        let view = both();
+        let mut emptied = seen("a", 0, None, true);
+        emptied.member.server = "new".to_string();
+        let there = [emptied, seen("b", 0, Some(&view), true)];
+        let working = Asker {
+            set: Some(&view.set),
+            ..NEW
+        };
+        let Verdict::Shrink { to, .. } = judge(&there, &NAMED, working) else {
+            panic!("b is vouched for")
+        };
+        assert_eq!(members(&to), ["b0"]);
+        // Whoever begins cannot know whether b was left out before a was emptied.
+        let mut there = there;
+        there[1].is_vouched = false;
+        let verdict = judge(&there, &NAMED, NEW);
+        assert!(
+            matches!(&verdict, Verdict::Wait(message) if message.contains("a has been emptied") && message.contains("missing=lost")),
+            "{verdict:?}"
+        );
     }
 
     #[test]

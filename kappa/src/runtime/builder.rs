@@ -1,7 +1,7 @@
 //! A place to run things, described part by part.
 
 use super::state::State;
-use super::{Inner, Kappa, Observer, Tuning};
+use super::{Inner, Kappa, LocalFiles, Observer, Tuning};
 use crate::journal::Durability;
 use crate::platform::Platform;
 use crate::platform::in_process::{InProcess, InProcessOptions, LazyInProcess};
@@ -22,6 +22,8 @@ pub struct Builder {
     time_limit: Option<Duration>,
     observers: Vec<Arc<dyn Observer>>,
     resume_arguments: Option<Vec<String>>,
+    objects_below: Option<Vec<PathBuf>>,
+    same_program: bool,
 }
 
 /// Why there is no place to run things.
@@ -37,6 +39,14 @@ pub enum BuildError {
         path: PathBuf,
         /// What the system said.
         cause: std::io::Error,
+    },
+    /// What was named cannot keep a state.
+    #[error("{state} cannot be a state: {cause}")]
+    NoState {
+        /// What was named.
+        state: String,
+        /// What can be one.
+        cause: String,
     },
     /// The servers that are to keep the state are not there, or are not what was named.
     #[error("cannot use the state {state}: {cause}")]
@@ -115,6 +125,22 @@ impl Builder {
         self
     }
 
+    /// Below which folders of this machine tasks may have files put by [`Context::put_object`](crate::Context::put_object), and nowhere else. The default is the
+    /// working directory, and the system's folder for temporary files: what workers ask for comes from elsewhere, and must not be able to change any file
+    /// that this process can.
+    pub fn objects_below(mut self, folders: impl IntoIterator<Item = impl Into<PathBuf>>) -> Self {
+        self.objects_below = Some(folders.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// Whether to go on with runs on which another build of the program has worked. A run says no by default
+    /// ([`RunError::OtherProgram`](super::RunError::OtherProgram)): if a type that its tasks use has changed, their values would be read as something else,
+    /// silently.
+    pub fn same_program(mut self, is_same: bool) -> Self {
+        self.same_program = is_same;
+        self
+    }
+
     /// Opens what was not given, and starts the coordinator's threads.
     ///
     /// # Errors
@@ -155,6 +181,8 @@ impl Builder {
             time_limit,
             observers: self.observers,
             resume_arguments: self.resume_arguments,
+            same_program: self.same_program,
+            files: self.objects_below.map_or_else(LocalFiles::default, LocalFiles::below),
             runtime: Some(runtime),
         };
         Ok(Kappa { inner: Arc::new(inner) })

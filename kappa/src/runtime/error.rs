@@ -51,6 +51,39 @@ pub enum RunError {
         /// Whether the run can be resumed.
         resumable: bool,
     },
+    /// Another build of its program has worked on the run. Nothing of the run has changed.
+    #[error(
+        "run {run} cannot be gone on with by this program: {before} has worked on it so far, and this is {now}, whose types may be laid out in another way, which nobody would notice; resume it with the build that has worked on it, or, if no type that its tasks use has changed, with `--same-program` (`Builder::same_program`)"
+    )]
+    OtherProgram {
+        /// The run.
+        run: RunId,
+        /// The build that has worked on it.
+        before: String,
+        /// This one.
+        now: String,
+    },
+    /// Its coordinator found itself in a state that cannot be, and stopped before anything came of it. A fault of Kappa's own.
+    #[error("run {run} stopped, because of a fault in Kappa itself: {cause}; nothing that follows from it was recorded or done; please report it; {}", how_to_go_on(*run, *resumable))]
+    Broken {
+        /// The run.
+        run: RunId,
+        /// What cannot be.
+        cause: String,
+        /// Whether the run can be resumed, from before that.
+        resumable: bool,
+    },
+    /// Somebody has to mend something before anybody can go on with the run: a store or a disk that is full, not to be written, or damaged. Nothing
+    /// of the run has failed.
+    #[error("run {run} stopped: {cause}; {}", when_it_is_mended(*run, *resumable))]
+    NeedsRepair {
+        /// The run.
+        run: RunId,
+        /// What is to be mended.
+        cause: String,
+        /// Whether the run can be resumed.
+        resumable: bool,
+    },
     /// It was stopped from outside before its end.
     #[error("run {run} was interrupted; {}", how_to_go_on(*run, *resumable))]
     Interrupted {
@@ -79,9 +112,60 @@ pub enum RunError {
     },
 }
 
+impl RunError {
+    /// Whether the run has only stopped, and can be gone on with.
+    pub fn is_resumable(&self) -> bool {
+        match self {
+            RunError::Journal { .. } | RunError::Store { .. } => true,
+            // By the build that has worked on it.
+            RunError::OtherProgram { .. } => true,
+            RunError::WrongProgram { resumable, .. }
+            | RunError::Broken { resumable, .. }
+            | RunError::NeedsRepair { resumable, .. }
+            | RunError::Interrupted { resumable, .. } => *resumable,
+            RunError::Failed(_)
+            | RunError::Platform { .. }
+            | RunError::Unknown { .. }
+            | RunError::Undecodable { .. } => false,
+        }
+    }
+
+    /// What happened, for those who say themselves how to go on.
+    pub fn without_advice(&self) -> String {
+        match self {
+            RunError::Journal { run, cause } => format!("run {run} stopped: {cause}"),
+            RunError::Store { run, cause } => format!("run {run} stopped: {cause}"),
+            RunError::NeedsRepair { run, cause, .. } => format!("run {run} stopped: {cause}"),
+            RunError::WrongProgram { run, task, cause, .. } => {
+                format!("run {run} stopped, because this program cannot go on with {task}: {cause}")
+            }
+            RunError::Interrupted { run, .. } => format!("run {run} was interrupted"),
+            RunError::Broken { run, cause, .. } => format!(
+                "run {run} stopped, because of a fault in Kappa itself: {cause}; nothing that follows from it was recorded or done; please report it"
+            ),
+            RunError::OtherProgram { run, before, now } => format!(
+                "run {run} cannot be gone on with by this program: {before} has worked on it so far, and this is {now}; if no type that its tasks use has changed, say so by `--same-program`"
+            ),
+            RunError::Failed(_)
+            | RunError::Platform { .. }
+            | RunError::Unknown { .. }
+            | RunError::Undecodable { .. } => self.to_string(),
+        }
+    }
+}
+
 fn how_to_go_on(run: RunId, resumable: bool) -> String {
     match resumable {
         true => format!("go on with it by `resume {run}`"),
+        false => "it had no state directory, so it cannot be resumed".to_string(),
+    }
+}
+
+fn when_it_is_mended(run: RunId, resumable: bool) -> String {
+    match resumable {
+        true => {
+            format!("nothing of the run has failed or is lost: when that is mended, go on with it by `resume {run}`")
+        }
         false => "it had no state directory, so it cannot be resumed".to_string(),
     }
 }

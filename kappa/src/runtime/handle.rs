@@ -1,6 +1,7 @@
 //! A run that is going on.
 
 use super::{Kappa, Record, RunError, RunEvent, RunStats};
+use crate::continuation::read_all;
 use crate::coordinator::driver::Coordinator;
 use crate::ids::RunId;
 use crate::link::Link;
@@ -112,17 +113,17 @@ impl<V> RunHandle<V> {
     }
 }
 
-impl<V: DeserializeOwned> RunHandle<V> {
+impl<V: DeserializeOwned + 'static> RunHandle<V> {
     /// The result. May be asked any number of times.
     ///
     /// # Errors
     /// If the run failed, or was stopped, or its result is of another type.
     pub async fn wait(&self) -> Result<V, RunError> {
         let bytes = self.wait_bytes().await?;
-        postcard::from_bytes(&bytes).map_err(|cause| RunError::Undecodable {
+        read_all(&bytes).map_err(|cause| RunError::Undecodable {
             run: self.id(),
             expected: type_name::<V>(),
-            cause: cause.to_string(),
+            cause,
         })
     }
 }

@@ -1,15 +1,16 @@
 //! Where runs are recorded: a folder, or Redis servers.
 
 use super::builder::BuildError;
+use crate::disk;
 use crate::ids::RunId;
-use crate::journal::file::private_folder;
 use crate::journal::redis::{self, RedisJournal};
 use crate::journal::{Durability, FileJournal, Journal, JournalError};
-use crate::record::folder::removed_name;
+use crate::record::About;
+use crate::record::folder::{named_state, removed_name};
 use crate::record::place::{InFolder, Place};
-use crate::record::servers::OnServers;
+use crate::record::servers::{OnServers, read_about};
 use crate::replicas::{Addresses, ReplicaStatus, Replicas, address};
-use crate::store::{FileStore, RedisStore, Store, StoreError};
+use crate::store::{self, FileStore, RedisStore, Store, StoreError};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -43,6 +44,10 @@ pub(super) enum Removing {
 impl State {
     /// The state in this folder, or on the servers of this URL.
     pub(crate) async fn open(place: PathBuf) -> Result<Self, BuildError> {
+        let place = named_state(&place).map_err(|cause| BuildError::NoState {
+            state: address::shown(&place.to_string_lossy()),
+            cause,
+        })?;
         let Some(url) = url_of(&place) else {
             let made = std::fs::create_dir_all(&place);
             made.map_err(|cause| BuildError::StateDirectory {
@@ -62,13 +67,21 @@ impl State {
         Ok(State::Servers(replicas))
     }
 
+    /// The folder, if it is one, by its one name.
+    pub(super) fn folder(&self) -> Option<PathBuf> {
+        match self {
+            State::Folder(folder) => std::fs::canonicalize(folder).ok(),
+            State::Servers(_) => None,
+        }
+    }
+
     /// Where large values are kept if no other store is given; they survive what the journal survives.
     pub(crate) fn store(&self, durability: Durability) -> Result<Arc<dyn Store>, StoreError> {
         match self {
             State::Folder(folder) => {
                 let store = folder.join("store");
                 // If it cannot be made, opening it says why.
-                let _ = private_folder(&store);
+                let _ = disk::make_private_folders(&store, durability);
                 Ok(Arc::new(FileStore::open_as(&store, durability)?))
             }
             State::Servers(replicas) => Ok(Arc::new(RedisStore::on(replicas.clone()))),
@@ -87,7 +100,7 @@ impl State {
             (State::Folder(folder), _) => {
                 let journal = open_file(folder, run, opening, durability, runtime).await?;
                 let folder = folder.join("runs").join(run.to_string());
-                return Ok((Arc::new(journal), Box::new(InFolder::new(folder))));
+                return Ok((Arc::new(journal), Box::new(InFolder::new(folder).surviving(durability))));
             }
             (State::Servers(replicas), Opening::New) => RedisJournal::create(replicas, run).await?,
             (State::Servers(replicas), Opening::Existing) => RedisJournal::open(replicas, run).await?,
@@ -134,6 +147,39 @@ impl State {
         }
     }
 
+    /// What is said of a run, if anything can be read.
+    pub(super) async fn about(&self, run: RunId, runtime: &Handle) -> Option<About> {
+        match self {
+            State::Folder(folder) => {
+                let folder = folder.join("runs").join(run.to_string());
+                let read = runtime.spawn_blocking(move || About::read(&folder));
+                read.await.ok()?.ok()
+            }
+            State::Servers(replicas) => read_about(replicas, run).await.ok().map(|(_, about)| about),
+        }
+    }
+
+    /// The store in which a run's objects are, if that is not `own`.
+    pub(super) async fn store_of(
+        &self,
+        run: RunId,
+        own: &Arc<dyn Store>,
+        runtime: &Handle,
+    ) -> Result<Option<Arc<dyn Store>>, StoreError> {
+        let Some(about) = self.about(run, runtime).await else {
+            return Ok(None);
+        };
+        let url = match self.folder() {
+            Some(folder) => about.store_in(&folder),
+            None => about.store,
+        };
+        // What was in the memory of its process is gone.
+        if url == address::without_role(&own.url()) || url == "memory:" {
+            return Ok(None);
+        }
+        store::open(&url).map(Some)
+    }
+
     pub(super) fn replicas(&self) -> Vec<ReplicaStatus> {
         match self {
             State::Folder(_) => Vec::new(),
@@ -170,7 +216,9 @@ impl Removing {
 /// Under another name nobody finds it, and only then the journal is let go.
 fn remove_folder(folder: &Path, journal: Option<Box<FileJournal>>) -> io::Result<()> {
     let doomed = removed_name(folder);
-    std::fs::rename(folder, &doomed)?;
+    disk::rename(folder, &doomed)?;
+    // Else what a loss of power leaves could be half a run under its old name.
+    disk::sync_folder(doomed.parent().unwrap_or(Path::new("/")), Durability::Machine)?;
     drop(journal);
     std::fs::remove_dir_all(&doomed)
 }

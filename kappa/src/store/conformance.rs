@@ -1,6 +1,7 @@
-//! What every store must do. A backend is done when [`check`] passes on it.
+//! What every store must do. A backend is done when [`check`] passes on it and, if others can reach what it keeps, [`check_damage`].
 
 use super::{Store, StoreError};
+use async_trait::async_trait;
 use bytes::Bytes;
 use std::sync::Arc;
 
@@ -11,6 +12,7 @@ use std::sync::Arc;
 pub async fn check(store: Arc<dyn Store>) {
     an_object_is_read_as_it_was_put(&store).await;
     empty_and_big_objects_are_objects(&store).await;
+    lengths_around_powers_of_two_make_no_difference(&store).await;
     an_object_is_never_replaced(&store).await;
     of_many_who_put_at_once_exactly_one_wins(&store).await;
     ranges_come_in_the_order_asked(&store).await;
@@ -22,6 +24,70 @@ pub async fn check(store: Arc<dyn Store>) {
     malformed_keys_are_refused(&store).await;
     puts_and_a_prefix_deletion_at_once_do_no_harm(&store).await;
     delete_prefix(&store, "conformance").await;
+}
+
+/// A way to what is stored for objects that does not lead through the store: to a file, a value, an object of a bucket.
+#[async_trait]
+pub trait BackDoor: Sync {
+    /// What is stored for the object of this key.
+    async fn stored(&self, key: &str) -> Vec<u8>;
+
+    /// Puts something else in its place.
+    async fn replace(&self, key: &str, stored: Vec<u8>);
+}
+
+/// What every store must do whose bytes can change: notice it. Works below the prefix `conformance` and leaves nothing there.
+///
+/// # Panics
+/// At the first change that is not noticed.
+pub async fn check_damage(store: Arc<dyn Store>, back_door: &dyn BackDoor) {
+    let key = "conformance/damage/object";
+    for length in [0, 1, 100, 4096, 10_000_u64] {
+        let whole: Bytes = (0..length).map(|n| (n * 7 % 253) as u8).collect();
+        put(&store, key, whole.clone()).await;
+        let stored = back_door.stored(key).await;
+        let end = stored.len() - 1;
+        let places = [0, 1, end / 3, end / 2, end - 13, end - 9, end - 2, end];
+        let mut changes = Vec::new();
+        for (place, bit) in places.into_iter().zip(0..) {
+            let mut changed = stored.clone();
+            changed[place] ^= 1 << bit;
+            changes.push((format!("bit {bit} of byte {place}"), changed));
+        }
+        changes.push(("its last byte, which is gone".to_string(), stored[..end].to_vec()));
+        changes.push(("its second half, which is gone".to_string(), stored[..end / 2].to_vec()));
+        changes.push(("a byte behind it".to_string(), [&stored[..], b"x"].concat()));
+        changes.push(("all of it, which is zeros".to_string(), vec![0; stored.len()]));
+        for (what, changed) in changes {
+            back_door.replace(key, changed).await;
+            let read = store.get(key).await;
+            let is_noticed = matches!(&read, Err(cause @ StoreError::Damaged { .. }) if cause.needs_repair());
+            assert!(is_noticed, "of {length} bytes, changed was {what}: {read:?}");
+            let ranges = [0..length, 0..length / 2, length..length];
+            for range in &ranges {
+                match store.get_ranges(key, std::slice::from_ref(range)).await {
+                    Err(StoreError::Damaged { .. }) => {}
+                    // The change is elsewhere.
+                    Ok(parts) => {
+                        let right = &whole[range.start as usize..range.end as usize];
+                        assert!(parts == [right], "{range:?} of {length} bytes, changed was {what}");
+                    }
+                    other => panic!("{range:?} of {length} bytes, changed was {what}: {other:?}"),
+                }
+            }
+        }
+        back_door.replace(key, stored).await;
+        assert!(get(&store, key).await == whole, "mended, it is another one");
+        delete_prefix(&store, "conformance/damage").await;
+    }
+    // Another object is no substitute, though it is whole.
+    put(&store, key, "one").await;
+    put(&store, "conformance/damage/other", "two").await;
+    let other = back_door.stored("conformance/damage/other").await;
+    back_door.replace(key, other).await;
+    let read = store.get(key).await;
+    assert!(matches!(read, Err(StoreError::Damaged { .. })), "{read:?}");
+    delete_prefix(&store, "conformance/damage").await;
 }
 
 async fn put(store: &Arc<dyn Store>, key: &str, bytes: impl Into<Bytes>) {
@@ -69,6 +135,40 @@ async fn empty_and_big_objects_are_objects(store: &Arc<dyn Store>) {
         "24 MiB came back different"
     );
     delete_prefix(store, "conformance/size").await;
+}
+
+/// Stores that keep objects in blocks must not show it.
+async fn lengths_around_powers_of_two_make_no_difference(store: &Arc<dyn Store>) {
+    for power in [10, 12, 13, 16] {
+        for length in [(1 << power) - 1, 1 << power, (1 << power) + 1_u64] {
+            let key = format!("conformance/length/{length}");
+            let whole: Bytes = (0..length).map(|n| (n * 7 % 253) as u8).collect();
+            put(store, &key, whole.clone()).await;
+            assert!(get(store, &key).await == whole, "{length} bytes came back different");
+            let half = length / 2;
+            let ranges = [
+                0..1,
+                half..half + 2,
+                0..length,
+                length - 1..length,
+                length..length,
+                1..length - 1,
+            ];
+            let read = match store.get_ranges(&key, &ranges).await {
+                Ok(read) => read,
+                Err(cause) => panic!("get ranges of {length} bytes: {cause}"),
+            };
+            for (range, part) in ranges.iter().zip(read) {
+                assert!(
+                    part == whole[range.start as usize..range.end as usize],
+                    "{range:?} of {length} came back different"
+                );
+            }
+            let beyond = store.get_ranges(&key, std::slice::from_ref(&(half..length + 1))).await;
+            assert!(matches!(beyond, Err(StoreError::OutOfRange { .. })), "{beyond:?}");
+        }
+    }
+    delete_prefix(store, "conformance/length").await;
 }
 
 async fn an_object_is_never_replaced(store: &Arc<dyn Store>) {

@@ -5,10 +5,11 @@
 //! system knows no such files, the bytes go into a file beside the object whose name ends in `~`; if its writer dies, it stays until
 //! the prefix above it is deleted, as at the end of every run.
 //!
-//! The object `runs/7/x` is the file `runs/7/x=`: so the objects `a` and `a/b` do not meet. What is written survives the death of every
+//! The object `runs/7/x` is the file `runs/7/x=`, with checksums in it ([`super::sealed`]): so the objects `a` and `a/b` do not meet. What is written survives the death of every
 //! process; as `file+sync:DIR` also that of the machine, for the price of waiting for the disk: for the object and for the folder that names it.
 
-use super::{Store, StoreError, key};
+use super::{Store, StoreError, key, sealed};
+use crate::disk;
 use crate::journal::Durability;
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -66,6 +67,7 @@ impl FileStore {
             Err(cause) if cause.kind() != ErrorKind::AlreadyExists => return Err(unavailable(cause)),
             _ => {}
         }
+        disk::sync_way_to(folder, durability).map_err(unavailable)?;
         let root = fs::canonicalize(folder).map_err(unavailable)?;
         if !root.is_dir() {
             return Err(unavailable(ErrorKind::NotADirectory.into()));
@@ -95,11 +97,14 @@ impl FileStore {
                 store: self.url(),
                 key: key.to_string(),
             },
+            ErrorKind::InvalidFilename => {
+                StoreError::Invalid(format!("{}: the key {key} is too long for a file's name", self.url()))
+            }
             _ => StoreError::Unavailable {
                 store: self.url(),
                 action: format!("{action} {key}"),
                 retryable: is_retryable(&cause),
-                cause: cause.to_string(),
+                cause: with_advice(&cause),
             },
         }
     }
@@ -119,6 +124,42 @@ impl FileStore {
         done.map_err(|cause| self.failed(action, key, cause))
     }
 
+    /// What is in the object's file.
+    async fn stored(&self, key: &str) -> Result<Bytes, StoreError> {
+        let of = key.to_string();
+        let read = move |store: &FileStore| {
+            let mut file = File::open(store.file_of(&of))?;
+            let length = file.metadata()?.len();
+            let mut bytes = Vec::new();
+            let capacity = usize::try_from(length).unwrap_or(usize::MAX);
+            bytes.try_reserve_exact(capacity).map_err(|_| ErrorKind::OutOfMemory)?;
+            file.read_to_end(&mut bytes)?;
+            Ok(Bytes::from(bytes))
+        };
+        self.blocking("read", key, read).await
+    }
+
+    /// The same for ranges of it, each as far as the file goes.
+    async fn stored_ranges(&self, key: &str, ranges: Vec<Range<u64>>) -> Result<Vec<Bytes>, StoreError> {
+        let of = key.to_string();
+        let read = move |store: &FileStore| {
+            let file = File::open(store.file_of(&of))?;
+            let length = file.metadata()?.len();
+            let mut parts = Vec::with_capacity(ranges.len());
+            for range in ranges {
+                let (start, end) = (range.start.min(length), range.end.min(length));
+                let capacity = usize::try_from(end.saturating_sub(start)).map_err(|_| ErrorKind::OutOfMemory)?;
+                let mut bytes = Vec::new();
+                bytes.try_reserve_exact(capacity).map_err(|_| ErrorKind::OutOfMemory)?;
+                bytes.resize(capacity, 0);
+                file.read_exact_at(&mut bytes, start)?;
+                parts.push(Bytes::from(bytes));
+            }
+            Ok(parts)
+        };
+        self.blocking("read", key, read).await
+    }
+
     fn write(&self, key: &str, bytes: &[u8]) -> io::Result<()> {
         let file = self.file_of(key);
         let folder = file.parent().unwrap_or(&self.root);
@@ -130,7 +171,7 @@ impl FileStore {
                     if !self.root.is_dir() {
                         return Err(io::Error::new(ErrorKind::NotFound, "the store's folder is gone"));
                     }
-                    fs::create_dir_all(folder)?;
+                    disk::make_folders(folder, Durability::Process)?;
                     self.sync_names(folder)?;
                 }
                 done => return done,
@@ -149,7 +190,7 @@ impl FileStore {
             .skip(1)
             .take_while(|above| above.starts_with(&self.root));
         for above in above {
-            match sync(above, self.durability) {
+            match disk::sync_folder(above, self.durability) {
                 // It was deleted again; whoever needs it makes it again.
                 Err(cause) if cause.kind() == ErrorKind::NotFound => return Ok(()),
                 done => done?,
@@ -184,18 +225,10 @@ fn write_new(folder: &Path, file: &Path, bytes: &[u8], durability: Durability) -
         Err(cause) if has_no_nameless_files(&cause) => write_beside(file, bytes, durability),
         done => done,
     }?;
-    match sync(folder, durability) {
+    match disk::sync_folder(folder, durability) {
         // Its prefix has been deleted in this moment.
         Err(cause) if cause.kind() == ErrorKind::NotFound => Ok(()),
         done => done,
-    }
-}
-
-/// Makes what a folder names outlive the machine.
-fn sync(folder: &Path, durability: Durability) -> io::Result<()> {
-    match durability {
-        Durability::Process => Ok(()),
-        Durability::Machine => File::open(folder)?.sync_all(),
     }
 }
 
@@ -227,6 +260,7 @@ fn write_nameless(folder: &Path, file: &Path, bytes: &[u8], durability: Durabili
     sync_content(&nameless, durability)?;
     let path = format!("/proc/self/fd/{}", nameless.as_raw_fd());
     nix::unistd::linkat(AT_FDCWD, path.as_str(), AT_FDCWD, file, AtFlags::AT_SYMLINK_FOLLOW)?;
+    disk::was_linked(file, bytes, durability);
     Ok(())
 }
 
@@ -267,6 +301,22 @@ fn remove_if_there(file: &Path) -> io::Result<()> {
     }
 }
 
+/// What the system said, and what can be done about it.
+fn with_advice(cause: &io::Error) -> String {
+    if cause.raw_os_error() == Some(nix::errno::Errno::EMFILE as i32) {
+        return format!("{cause}; raise the limit of open files (ulimit -n)");
+    }
+    let advice = match cause.kind() {
+        ErrorKind::StorageFull => "make room on the disk",
+        ErrorKind::QuotaExceeded => "make room within the quota, or have it raised",
+        ErrorKind::FileTooLarge => "raise the limit of a file's size (ulimit -f)",
+        ErrorKind::PermissionDenied => "allow this user to read and write there",
+        ErrorKind::ReadOnlyFilesystem => "mount the file system for writing",
+        _ => return cause.to_string(),
+    };
+    format!("{cause}; {advice}")
+}
+
 /// A full disk, a missing permission or a missing folder stay as they are until somebody does something about them.
 fn is_retryable(cause: &io::Error) -> bool {
     !matches!(
@@ -288,52 +338,18 @@ impl Store for FileStore {
     async fn put(&self, key: &str, bytes: Bytes) -> Result<(), StoreError> {
         key::check(key)?;
         let of = key.to_string();
-        self.blocking("write", key, move |store| store.write(&of, &bytes)).await
+        let write = move |store: &FileStore| store.write(&of, &sealed::seal(&of, &bytes));
+        self.blocking("write", key, write).await
     }
 
     async fn get(&self, key: &str) -> Result<Bytes, StoreError> {
         key::check(key)?;
-        let of = key.to_string();
-        let read = move |store: &FileStore| {
-            let mut file = File::open(store.file_of(&of))?;
-            let length = file.metadata()?.len();
-            let mut bytes = Vec::new();
-            let room = usize::try_from(length).unwrap_or(usize::MAX);
-            bytes.try_reserve_exact(room).map_err(|_| ErrorKind::OutOfMemory)?;
-            file.read_to_end(&mut bytes)?;
-            Ok(Bytes::from(bytes))
-        };
-        self.blocking("read", key, read).await
+        sealed::get(&self.url(), key, || self.stored(key)).await
     }
 
     async fn get_ranges(&self, key: &str, ranges: &[Range<u64>]) -> Result<Vec<Bytes>, StoreError> {
         key::check(key)?;
-        let of = key.to_string();
-        let wanted = ranges.to_vec();
-        let read = move |store: &FileStore| {
-            let file = File::open(store.file_of(&of))?;
-            let length = file.metadata()?.len();
-            let mut parts = Vec::with_capacity(wanted.len());
-            for range in wanted {
-                if range.start > range.end || range.end > length {
-                    return Ok(Err(range));
-                }
-                let room = usize::try_from(range.end - range.start).map_err(|_| ErrorKind::OutOfMemory)?;
-                let mut bytes = Vec::new();
-                bytes.try_reserve_exact(room).map_err(|_| ErrorKind::OutOfMemory)?;
-                bytes.resize(room, 0);
-                file.read_exact_at(&mut bytes, range.start)?;
-                parts.push(Bytes::from(bytes));
-            }
-            Ok(Ok(parts))
-        };
-        let read: Result<Vec<Bytes>, Range<u64>> = self.blocking("read", key, read).await?;
-        read.map_err(|Range { start, end }| StoreError::OutOfRange {
-            store: self.url(),
-            key: key.to_string(),
-            start,
-            end,
-        })
+        sealed::get_ranges(&self.url(), key, ranges, |ranges| self.stored_ranges(key, ranges)).await
     }
 
     async fn delete(&self, key: &str) -> Result<(), StoreError> {
@@ -393,6 +409,26 @@ mod tests {
             Vec::<PathBuf>::new(),
             "temporary files are left"
         );
+    }
+
+    struct Files<'a>(&'a Path);
+
+    #[async_trait]
+    impl conformance::BackDoor for Files<'_> {
+        async fn stored(&self, key: &str) -> Vec<u8> {
+            fs::read(self.0.join(format!("{key}="))).unwrap()
+        }
+
+        async fn replace(&self, key: &str, stored: Vec<u8>) {
+            fs::write(self.0.join(format!("{key}=")), stored).unwrap();
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn the_file_store_notices_whatever_the_disk_changes() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = FileStore::open(folder.path()).unwrap();
+        conformance::check_damage(Arc::new(store), &Files(folder.path())).await;
     }
 
     #[tokio::test(flavor = "multi_thread")]
@@ -472,5 +508,57 @@ mod tests {
         ] {
             assert_eq!(is_retryable(&io::Error::from(code)), retryable, "{code}");
         }
+    }
+
+    /// Loses power after each step of some puts; what is wrong with what is left.
+    fn refuted_by_losses_of_power() -> Option<String> {
+        use crate::disk::lossy::{Lossy, Step, note, steps_of};
+        let above = tempfile::tempdir().unwrap();
+        let objects: Vec<(String, Vec<u8>)> = (0..6u8)
+            .map(|i| (format!("runs/{}/{i}", i % 2), vec![i; 3000]))
+            .collect();
+        let steps = steps_of(|| {
+            let folder = above.path().join("state/store");
+            crate::disk::make_private_folders(&folder, Durability::Machine).unwrap();
+            let store = FileStore::open_as(&folder, Durability::Machine).unwrap();
+            for (number, (key, bytes)) in objects.iter().enumerate() {
+                store.write(key, bytes).unwrap();
+                note(|| Step::Acknowledged(number + 1));
+            }
+        });
+        for end in 0..=steps.len() {
+            let safe = steps[..end]
+                .iter()
+                .filter(|step| matches!(step, Step::Acknowledged(_)))
+                .count();
+            for seed in 0..20 {
+                let left = tempfile::tempdir().unwrap();
+                Lossy::after(&steps[..end]).lose_power(seed, above.path(), left.path());
+                for (number, (key, bytes)) in objects.iter().enumerate() {
+                    let there = fs::read(left.path().join(format!("state/store/{key}=")));
+                    let is_right = match there {
+                        Ok(there) => there == *bytes,
+                        Err(_) => number >= safe,
+                    };
+                    if !is_right {
+                        return Some(format!("step {end}, seed {seed}: {key}"));
+                    }
+                }
+            }
+        }
+        None
+    }
+
+    #[test]
+    fn an_object_that_was_put_survives_a_disk_that_drops_reorders_and_tears_what_was_not_waited_for() {
+        assert_eq!(refuted_by_losses_of_power(), None);
+    }
+
+    #[test]
+    fn a_store_that_does_not_wait_for_the_disk_is_noticed() {
+        crate::coordinator::sabotage::set(Some(crate::coordinator::sabotage::Sabotage::SkipsSync));
+        let refuted = refuted_by_losses_of_power();
+        crate::coordinator::sabotage::set(None);
+        assert!(refuted.is_some());
     }
 }

@@ -14,6 +14,7 @@ mod open;
 mod redis;
 #[cfg(feature = "aws")]
 pub(crate) mod s3;
+mod sealed;
 mod temporary;
 
 pub use counted::Counted;
@@ -32,6 +33,9 @@ use std::ops::Range;
 use std::sync::Arc;
 
 /// A place for objects that are written once, read often and deleted once. Keys are `/`-separated segments of `[A-Za-z0-9._-]`.
+///
+/// What `put` was given, `get` and `get_ranges` give, or [`StoreError::Damaged`]: a store from which bytes may come that are not those that were
+/// written (a disk, a server) has to notice that by itself.
 #[async_trait]
 pub trait Store: Send + Sync + fmt::Debug {
     /// Writes an object; when it returns, the object is as durable as this store makes anything.
@@ -95,6 +99,33 @@ pub enum StoreError {
         /// One past the last byte asked for.
         end: u64,
     },
+    /// What is there is not what was put there.
+    #[error(
+        "{store}: object {key} is not what was written there: {cause}; the disk or the server has changed it, or somebody has written there. \
+         Bring the object back from a copy of the store, and look after the disk, before anything is read from it again"
+    )]
+    Damaged {
+        /// The store's URL.
+        store: String,
+        /// The key.
+        key: String,
+        /// What does not fit.
+        cause: String,
+    },
+    /// An object that is longer than any that this store takes.
+    #[error(
+        "{store}: object {key} has {length} bytes, and the store takes at most {limit}; split it, or use another store"
+    )]
+    TooLong {
+        /// The store's URL.
+        store: String,
+        /// The key.
+        key: String,
+        /// The object's length in bytes.
+        length: u64,
+        /// The longest that is taken, in bytes.
+        limit: u64,
+    },
     /// A key or URL that is not well formed.
     #[error("{0}")]
     Invalid(String),
@@ -116,5 +147,19 @@ impl StoreError {
     /// Whether trying again later may help.
     pub fn is_retryable(&self) -> bool {
         matches!(self, StoreError::Unavailable { retryable: true, .. })
+    }
+
+    /// Whether somebody has to do something about the store before anything that needs it can go on: it is full, read-only, forbidden or gone, or
+    /// what it holds is damaged. A program cannot mend that, and is not to blame for it.
+    pub fn needs_repair(&self) -> bool {
+        match self {
+            StoreError::Damaged { .. } => true,
+            StoreError::Unavailable { retryable, .. } => !retryable,
+            StoreError::AlreadyExists { .. }
+            | StoreError::NotFound { .. }
+            | StoreError::OutOfRange { .. }
+            | StoreError::TooLong { .. }
+            | StoreError::Invalid(_) => false,
+        }
     }
 }

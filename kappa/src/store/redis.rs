@@ -1,13 +1,12 @@
 //! Objects in Redis, for all processes that reach the servers: `redis://HOST[:PORT][,HOST2[:PORT]..]`.
 //!
 //! Guarantees that an object which was put is on every live server, that one of several servers can be lost without losing any, and that a server which
-//! comes back is given what it has missed before anything is read from it ([`crate::replicas`] has the details). An object is at most 512 MB: Redis takes
-//! no longer ones.
+//! comes back is given what it has missed before anything is read from it ([`crate::replicas`] has the details). An object is at most 508 MiB: Redis takes
+//! no longer values than 512 MiB, and its checksums are part of it ([`super::sealed`]).
 //!
 //! How long an object lives is up to the servers: without `appendonly` they forget when they are started again.
 
-use super::{Store, StoreError, key};
-use crate::replicas::values::VALUE_LIMIT;
+use super::{Store, StoreError, key, sealed};
 use crate::replicas::{Addresses, New, Outcome, Problem, ReplicaStatus, Replicas};
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -20,6 +19,9 @@ use std::sync::Arc;
 pub struct RedisStore {
     replicas: Arc<Replicas>,
 }
+
+/// Longest object in bytes: with its seals it is a value that Redis takes.
+const OBJECT_LIMIT: u64 = 508 << 20;
 
 /// What the keys of objects begin with.
 const OBJECTS: &str = "kappa:o:";
@@ -65,6 +67,20 @@ impl RedisStore {
         }
     }
 
+    /// What the servers have of the object.
+    async fn stored(&self, key: &str) -> Result<Bytes, StoreError> {
+        let read = self.replicas.get(&name_of(key)).await;
+        let read = read.map_err(|problem| self.failed("read", key, &problem))?;
+        read.ok_or_else(|| self.not_found(key))
+    }
+
+    /// The same for ranges of it, each as far as there is something.
+    async fn stored_ranges(&self, key: &str, ranges: Vec<Range<u64>>) -> Result<Vec<Bytes>, StoreError> {
+        let read = self.replicas.get_ranges(&name_of(key), &ranges).await;
+        let read = read.map_err(|problem| self.failed("read", key, &problem))?;
+        read.ok_or_else(|| self.not_found(key))
+    }
+
     fn not_found(&self, key: &str) -> StoreError {
         StoreError::NotFound {
             store: self.replicas.name(),
@@ -81,20 +97,19 @@ fn name_of(key: &str) -> String {
 impl Store for RedisStore {
     async fn put(&self, key: &str, bytes: Bytes) -> Result<(), StoreError> {
         key::check(key)?;
-        if bytes.len() > VALUE_LIMIT {
-            return Err(StoreError::Unavailable {
+        let length = bytes.len() as u64;
+        if length > OBJECT_LIMIT {
+            return Err(StoreError::TooLong {
                 store: self.replicas.name(),
-                action: format!("write {key}"),
-                cause: format!(
-                    "it has {} bytes, and Redis takes at most 512 MB; split it, or use another store",
-                    bytes.len()
-                ),
-                retryable: false,
+                key: key.to_string(),
+                length,
+                limit: OBJECT_LIMIT,
             });
         }
+        let stored = sealed::seal(key, &bytes);
         let new = New {
             key: &name_of(key),
-            value: &bytes,
+            value: &stored,
             replaces: None,
             guard: None,
             previous: None,
@@ -112,22 +127,13 @@ impl Store for RedisStore {
 
     async fn get(&self, key: &str) -> Result<Bytes, StoreError> {
         key::check(key)?;
-        let read = self.replicas.get(&name_of(key)).await;
-        let read = read.map_err(|problem| self.failed("read", key, &problem))?;
-        read.ok_or_else(|| self.not_found(key))
+        sealed::get(&self.replicas.name(), key, || self.stored(key)).await
     }
 
     async fn get_ranges(&self, key: &str, ranges: &[Range<u64>]) -> Result<Vec<Bytes>, StoreError> {
         key::check(key)?;
-        let read = self.replicas.get_ranges(&name_of(key), ranges).await;
-        let read = read.map_err(|problem| self.failed("read", key, &problem))?;
-        let parts = read.ok_or_else(|| self.not_found(key))?;
-        parts.map_err(|Range { start, end }| StoreError::OutOfRange {
-            store: self.replicas.name(),
-            key: key.to_string(),
-            start,
-            end,
-        })
+        let name = self.replicas.name();
+        sealed::get_ranges(&name, key, ranges, |ranges| self.stored_ranges(key, ranges)).await
     }
 
     async fn delete(&self, key: &str) -> Result<(), StoreError> {

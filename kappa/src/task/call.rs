@@ -1,6 +1,7 @@
 //! A task function with its arguments, not yet running.
 
-use super::TaskFunction;
+use super::{Arguments, TaskFunction};
+use crate::continuation::Writer;
 use std::fmt;
 use std::pin::Pin;
 
@@ -16,14 +17,16 @@ impl<F: TaskFunction> TaskCall<F> {
         TaskCall { arguments }
     }
 
-    /// The function's full name and the arguments as `postcard`.
+    /// The function's full name and the arguments as bytes.
     ///
     /// # Errors
-    /// An argument whose `Serialize` fails; the message says which type and why.
+    /// An argument that cannot be written, or does not come back as it was; the message says which and why.
     pub fn into_spec_bytes(self) -> Result<(&'static str, Vec<u8>), String> {
-        let bytes = postcard::to_stdvec(&self.arguments)
-            .map_err(|cause| format!("the arguments of {} cannot be serialised: {cause}", F::NAME))?;
-        Ok((F::NAME, bytes))
+        let mut writer = Writer::default();
+        self.arguments
+            .write(F::PARAMETERS, &mut writer)
+            .map_err(|cause| format!("{}: {cause}", F::NAME))?;
+        Ok((F::NAME, writer.bytes))
     }
 
     /// Reads the arguments from JSON: an object with the parameters' names, or an array in their order.
@@ -61,18 +64,19 @@ impl<F: TaskFunction> TaskCall<F> {
     }
 }
 
-/// Says at compile time what to do with a call. Nothing implements it.
+/// Says at compile time what to do with a call. Nothing implements it; it is asked of the function, so that its words come before those of `Future`.
 #[doc(hidden)]
 #[diagnostic::on_unimplemented(
     message = "calling a task function only describes the call",
     label = "nobody makes this call",
-    note = "in a task, write `cx.call(f(..)).await` to run it here or `cx.spawn(f(..)).await` to run it in parallel; elsewhere, `kappa.run(f(..)).await`"
+    note = "in a task, write `cx.call(f(..)).await` to run it here or `cx.spawn(f(..)).await` to run it in parallel; elsewhere, `kappa.run(f(..)).await`",
+    note = "do not remove the `.await`: without it, nothing is run"
 )]
 pub trait MadeByItself {}
 
 impl<F: TaskFunction> Future for TaskCall<F>
 where
-    Self: MadeByItself,
+    F: MadeByItself,
 {
     type Output = F::Output;
 

@@ -1,7 +1,7 @@
 //! What the compiler makes of a task function.
 
 use crate::context::Context;
-use crate::continuation::{Entry, Frame, Function};
+use crate::continuation::{Entry, Frame, Function, Reader, Save, Unsaved, Writer, save_and_read_back};
 use crate::error::Failed;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -19,10 +19,46 @@ pub trait Sendable: Serialize + DeserializeOwned + Send + Sync + 'static {}
 #[diagnostic::do_not_recommend]
 impl<T: Serialize + DeserializeOwned + Send + Sync + 'static> Sendable for T {}
 
+/// The arguments of a task: a tuple, each element of which can be sent.
+pub trait Arguments: Sendable {
+    /// Appends them, one behind the other; these are their names.
+    #[doc(hidden)]
+    fn write(&self, names: &[&str], to: &mut Writer) -> Result<(), Unsaved>;
+
+    /// Reads what [`Arguments::write`] wrote.
+    #[doc(hidden)]
+    fn read(from: &mut Reader<'_>) -> Result<Self, Unsaved>;
+}
+
+macro_rules! arguments {
+    ($(($($argument:ident $index:tt),*))*) => {$(
+        impl<$($argument: Sendable),*> Arguments for ($($argument,)*) {
+            fn write(&self, _names: &[&str], _to: &mut Writer) -> Result<(), Unsaved> {
+                $(
+                    let named = |cause: Unsaved| cause.at(&format_args!("the argument `{}`", _names.get($index).unwrap_or(&"?")));
+                    save_and_read_back(&self.$index, _to).map_err(named)?;
+                )*
+                Ok(())
+            }
+
+            fn read(_from: &mut Reader<'_>) -> Result<Self, Unsaved> {
+                Ok(($($argument::restore(_from)?,)*))
+            }
+        }
+    )*};
+}
+
+arguments! {
+    () (A 0) (A 0, B 1) (A 0, B 1, C 2) (A 0, B 1, C 2, D 3) (A 0, B 1, C 2, D 3, E 4) (A 0, B 1, C 2, D 3, E 4, G 5)
+    (A 0, B 1, C 2, D 3, E 4, G 5, H 6) (A 0, B 1, C 2, D 3, E 4, G 5, H 6, I 7) (A 0, B 1, C 2, D 3, E 4, G 5, H 6, I 7, J 8)
+    (A 0, B 1, C 2, D 3, E 4, G 5, H 6, I 7, J 8, K 9) (A 0, B 1, C 2, D 3, E 4, G 5, H 6, I 7, J 8, K 9, L 10)
+    (A 0, B 1, C 2, D 3, E 4, G 5, H 6, I 7, J 8, K 9, L 10, M 11)
+}
+
 /// A task function. Implemented by `#[kappa::task]` only.
 pub trait TaskFunction: Sized + Send + Sync + 'static {
     /// The parameters after `cx`, as a tuple: `()`, `(A,)`, `(A, B)`, ...
-    type Arguments: Sendable;
+    type Arguments: Arguments;
     /// What the body returns, and so what `cx.call` gives.
     type Output: Send + 'static;
     /// What waiters get: the `Ok` type of a `Result`, otherwise the output itself.
@@ -52,6 +88,18 @@ pub trait TaskFunction: Sized + Send + Sync + 'static {
     fn conclude(output: Self::Output) -> Result<Self::Value, Failed>;
 }
 
+/// What `?` turns into a [`crate::Error`].
+#[diagnostic::on_unimplemented(
+    message = "a task cannot fail with `{Self}`",
+    label = "a task's error is one that `?` turns into a `kappa::Error`",
+    note = "write `kappa::Result<..>`, and `.map_err(kappa::Error::msg)` where the error is made (`|error| kappa::Error::msg(error.to_string())` for a \
+            `Box<dyn Error>`); or let your type be a `std::error::Error` that is `Send + Sync`"
+)]
+pub trait TurnedIntoError: Into<crate::Error> {}
+
+#[diagnostic::do_not_recommend]
+impl<E: Into<crate::Error>> TurnedIntoError for E {}
+
 /// A `Result` that a task's body can return: an error is reported with its chain of causes.
 pub trait Returned {
     /// The `Ok` type.
@@ -60,7 +108,7 @@ pub trait Returned {
     fn conclude(self) -> Result<Self::Value, Failed>;
 }
 
-impl<T, E: Into<crate::Error>> Returned for Result<T, E> {
+impl<T, E: TurnedIntoError> Returned for Result<T, E> {
     type Value = T;
 
     fn conclude(self) -> Result<T, Failed> {

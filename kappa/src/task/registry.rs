@@ -1,11 +1,12 @@
 //! Every task function that is linked into this program, by name.
 
-use super::TaskFunction;
+use super::{Arguments, TaskFunction};
 use crate::context::{Context, Stop};
-use crate::continuation::{Entry, Reader, Save, SavedFrame};
+use crate::continuation::{Entry, Reader, SavedFrame, Writer, save_and_read_back};
 use crate::error::{Failed, Failure};
 use std::collections::HashMap;
 use std::future::Future;
+use std::panic::Location;
 use std::pin::Pin;
 use std::sync::OnceLock;
 
@@ -20,16 +21,22 @@ pub struct Registration {
         expect(dead_code, reason = "functions of AWS are asked whether they are the same program")
     )]
     fingerprint: u64,
+    /// The path of its type, in which the functions around it have their names too.
+    path: fn() -> &'static str,
+    place: &'static Location<'static>,
     begin: for<'a> fn(&'a mut Context, &'a [u8]) -> Running<'a>,
     resume: for<'a> fn(&'a mut Context) -> Running<'a>,
 }
 
 impl Registration {
     /// How to start and resume `F`.
+    #[track_caller]
     pub const fn of<F: TaskFunction>() -> Self {
         Registration {
             name: F::NAME,
             fingerprint: F::FINGERPRINT,
+            path: std::any::type_name::<F>,
+            place: Location::caller(),
             begin: begin::<F>,
             resume: resume::<F>,
         }
@@ -53,18 +60,76 @@ impl Registration {
 
 inventory::collect!(Registration);
 
-/// The task function with this full name.
-pub fn find(name: &str) -> Option<&'static Registration> {
-    static BY_NAME: OnceLock<HashMap<&'static str, &'static Registration>> = OnceLock::new();
-    BY_NAME
-        .get_or_init(|| {
-            inventory::iter::<Registration>
-                .into_iter()
-                .map(|r| (r.name, r))
-                .collect()
-        })
+/// Two task functions with one name: a name that somebody has stored or sent means neither.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "two task functions have the one name {name}: {first} and {second}. The functions around a task, and the blocks, are not part of its name; \
+     give one of them another name, or a module of its own"
+)]
+pub struct SameName {
+    /// Their full name.
+    pub name: &'static str,
+    /// The path and the place of one.
+    pub first: String,
+    /// The path and the place of the other.
+    pub second: String,
+}
+
+/// The functions by name; more than one of a name is a mistake.
+type ByName = HashMap<&'static str, Vec<&'static Registration>>;
+
+fn by_name() -> &'static ByName {
+    static BY_NAME: OnceLock<ByName> = OnceLock::new();
+    BY_NAME.get_or_init(|| {
+        let mut by_name = ByName::new();
+        for function in inventory::iter::<Registration> {
+            by_name.entry(function.name).or_default().push(function);
+        }
+        by_name
+    })
+}
+
+/// The task function with this full name, if there is one.
+///
+/// # Errors
+/// There are two.
+pub fn find(name: &str) -> Result<Option<&'static Registration>, SameName> {
+    by_name()
         .get(name)
-        .copied()
+        .map_or(Ok(None), |functions| only(functions).map(Some))
+}
+
+/// Sees that no two task functions of this program have one name.
+///
+/// # Errors
+/// Two have; the error names both.
+pub fn check_names() -> Result<(), SameName> {
+    let mut functions: Vec<_> = by_name().values().collect();
+    // The same error each time.
+    functions.sort_unstable_by_key(|functions| functions.first().map(|function| function.name));
+    functions
+        .into_iter()
+        .try_for_each(|functions| only(functions).map(drop))
+}
+
+fn only(functions: &[&'static Registration]) -> Result<&'static Registration, SameName> {
+    match functions {
+        [first, second, ..] => {
+            let mut described = [first, second].map(|function| {
+                let path = (function.path)().replace("::__", "::");
+                format!("{path} ({}:{})", function.place.file(), function.place.line())
+            });
+            described.sort_unstable();
+            let [first_described, second_described] = described;
+            Err(SameName {
+                name: first.name,
+                first: first_described,
+                second: second_described,
+            })
+        }
+        [only] => Ok(only),
+        [] => unreachable!("a name is there because a function has it"),
+    }
 }
 
 /// A hash of the source of all task functions of this program: the same wherever it is built for, another if one of them has changed.
@@ -87,9 +152,10 @@ pub(crate) fn fingerprint() -> u64 {
 fn begin<'a, F: TaskFunction>(cx: &'a mut Context, arguments: &'a [u8]) -> Running<'a> {
     Box::pin(async move {
         let mut reader = Reader { bytes: arguments };
-        let arguments = <F::Arguments as Save>::restore(&mut reader)
+        let arguments = F::Arguments::read(&mut reader)
+            .and_then(|arguments| reader.end().map(|()| arguments))
             .map_err(|cause| Stop::WrongProgram(format!("the arguments of {}: {cause}", F::NAME)))?;
-        finish::<F>(F::run(cx, None, Entry::Begin(arguments)).await).map_err(Stop::Fail)
+        finish::<F>(F::run(cx, None, Entry::Begin(arguments)).await).map_err(stop)
     })
 }
 
@@ -98,20 +164,24 @@ fn resume<'a, F: TaskFunction>(cx: &'a mut Context) -> Running<'a> {
         if let Some(frame) = cx.next_frame() {
             check::<F>(frame).map_err(Stop::WrongProgram)?;
         }
-        finish::<F>(F::run(cx, None, Entry::Resume).await).map_err(Stop::Fail)
+        finish::<F>(F::run(cx, None, Entry::Resume).await).map_err(stop)
     })
+}
+
+/// The end of an invocation whose task has returned an error.
+fn stop(failed: Failed) -> Stop {
+    match failed.needs_repair {
+        Some(cause) => Stop::NeedsRepair(cause),
+        None => Stop::Fail(failed),
+    }
 }
 
 fn finish<F: TaskFunction>(output: F::Output) -> Result<Vec<u8>, Failed> {
     let value = F::conclude(output)?;
-    let bytes = postcard::to_stdvec(&value).map_err(|cause| {
-        Failure::Unusable(format!(
-            "{}: its value, of type {}, cannot be serialised: {cause}",
-            F::NAME,
-            std::any::type_name::<F::Value>()
-        ))
-    })?;
-    Ok(bytes)
+    let mut writer = Writer::default();
+    save_and_read_back(&value, &mut writer)
+        .map_err(|cause| Failure::Unusable(format!("{}: its result: {cause}", F::NAME)))?;
+    Ok(writer.bytes)
 }
 
 /// What does not fit if a saved frame is not one of this very function.

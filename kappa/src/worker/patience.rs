@@ -4,8 +4,11 @@
 //! with pauses that grow and differ from worker to worker, as long as the invocation's time and [`PATIENCE`] allow. After that, and if a store that only keeps
 //! silent would take the invocation to its time limit, the worker leaves: a later invocation goes on from the last checkpoint.
 //!
-//! That holds for the task's own use of [`Context::store`](crate::Context::store) too. What it keeps of it beyond the end of the invocation gets the error.
+//! A store that is full, forbidden or damaged is not waited for: the worker leaves at once, and the run stops until somebody has mended that.
+//!
+//! All that holds for the task's own use of [`Context::store`](crate::Context::store) too. What it keeps of it beyond the end of the invocation gets the error.
 
+use super::WorkerEnd;
 use crate::coordinator::driver::clock::Clock;
 use crate::coordinator::state::Timestamp;
 use crate::protocol::Invocation;
@@ -51,16 +54,16 @@ pub(super) struct Patient {
     nothing: String,
     /// By task and incarnation, so that those who wait do not come back all at once.
     dice: Mutex<SmallRng>,
-    leave: Mutex<Option<oneshot::Sender<String>>>,
+    leave: Mutex<Option<oneshot::Sender<WorkerEnd>>>,
 }
 
 impl Patient {
-    /// The store for this invocation, which starts now; and where it says why the invocation has to leave.
+    /// The store for this invocation, which starts now; and where it says how the invocation has to end.
     pub(super) fn new(
         store: Arc<dyn Store>,
         invocation: &Invocation,
         clock: Arc<dyn Clock>,
-    ) -> (Arc<Self>, oneshot::Receiver<String>) {
+    ) -> (Arc<Self>, oneshot::Receiver<WorkerEnd>) {
         let (leave, left) = oneshot::channel();
         let seed = invocation.task.0.rotate_left(32) ^ u64::from(invocation.incarnation);
         let patient = Patient {
@@ -86,6 +89,10 @@ impl Patient {
         loop {
             let cause = match self.unless_silent(attempt()).await {
                 Ok(Err(cause)) if cause.is_retryable() => cause,
+                Ok(Err(cause)) if cause.needs_repair() => {
+                    let end = WorkerEnd::NeedsRepair(cause.to_string());
+                    return self.give_up(end, cause).await;
+                }
                 Ok(outcome) => return outcome,
                 Err(silence) => silence,
             };
@@ -96,7 +103,8 @@ impl Patient {
                 .time_limit
                 .is_some_and(|limit| self.elapsed() + wait >= last_moment(limit));
             if is_late || failing + wait >= PATIENCE {
-                return self.give_up(cause).await;
+                let end = WorkerEnd::StoreAway(cause.to_string());
+                return self.give_up(end, cause).await;
             }
             tracing::debug!(%cause, "the store is asked again");
             self.clock.sleep(wait).await;
@@ -105,9 +113,9 @@ impl Patient {
     }
 
     /// The worker leaves, and whoever runs the invocation drops this; unless it is over already.
-    async fn give_up<T>(&self, cause: StoreError) -> Result<T, StoreError> {
+    async fn give_up<T>(&self, end: WorkerEnd, cause: StoreError) -> Result<T, StoreError> {
         let leave = self.leave.lock().take();
-        match leave.map(|leave| leave.send(cause.to_string())) {
+        match leave.map(|leave| leave.send(end)) {
             Some(Ok(())) => pending().await,
             // Somebody else of this invocation has given up, or nobody listens any more.
             _ => Err(cause),

@@ -390,12 +390,7 @@ fn what_is_wrong_is_one_message_and_nothing_on_stdout() {
             ("empty", "last", 1, "empty is not the state directory of any run"),
             ("nowhere", "last", 1, "there is no folder nowhere"),
             ("redis://a,,b", "last", 1, "has an empty host"),
-            (
-                "http://host",
-                "last",
-                1,
-                "http://host is neither a folder nor the URL of Redis servers",
-            ),
+            ("http://host", "last", 2, "a state is a folder, or Redis servers"),
             ("file", "last", 1, "file is not the state directory of any run"),
         ] {
             let arguments = [command, &[run, "--state", state]].concat();

@@ -7,6 +7,7 @@ mod endings;
 mod examples;
 mod inspect;
 mod metrics;
+mod operator;
 mod pipeline;
 mod program;
 mod redis;

@@ -9,6 +9,7 @@ use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use servers::{Server, Servers, wait_until};
 use std::fs;
+use std::time::{Duration, Instant};
 
 /// A run of many small tasks, long enough to be looked at.
 const LONG: &str = r#"{"files": ["text"], "output": "out", "split_bytes": 60}"#;
@@ -183,5 +184,127 @@ fn a_password_of_the_servers_is_passed_on_and_shown_nowhere() {
     assert!(
         without.stderr.contains("NOAUTH") || without.stderr.contains("uthentication"),
         "{without:?}"
+    );
+}
+
+const PASSWORD: &str = "not-to-be-seen";
+
+/// All that a server keeps, as bytes.
+fn kept(server: &Server) -> Vec<u8> {
+    let client = redis::Client::open(format!("redis://:{PASSWORD}@{}", server.address())).expect("an address");
+    let mut connection = client.get_connection().expect("a connection");
+    let keys: Vec<String> = redis::cmd("KEYS")
+        .arg("kappa:[ojr]:*")
+        .query(&mut connection)
+        .expect("keys");
+    assert!(!keys.is_empty());
+    let values = keys.iter().map(|key| {
+        let value: Vec<u8> = redis::cmd("GET").arg(key).query(&mut connection).expect("a value");
+        value
+    });
+    values.collect::<Vec<_>>().concat()
+}
+
+#[test]
+fn a_password_from_a_file_or_the_environment_is_in_no_command_line_and_in_no_record() {
+    let place = place_with_text();
+    place.write("password", format!("{PASSWORD}\n"));
+    let server = Server::start(&["--requirepass", PASSWORD]);
+    let url = format!("redis://{}", server.address());
+    let by_file = format!("{url}?password-file=password");
+    let (running, id) = going_on(&place, &by_file);
+    let processes = place.processes();
+    assert!(processes.len() > 1, "there are workers");
+    for process in processes {
+        let line = fs::read(format!("/proc/{process}/cmdline")).unwrap_or_default();
+        assert!(!String::from_utf8_lossy(&line).contains(PASSWORD), "process {process}");
+    }
+    running.send(Signal::SIGKILL);
+    running.end();
+    assert!(
+        !String::from_utf8_lossy(&kept(&server)).contains(PASSWORD),
+        "it is recorded"
+    );
+
+    // Given by its URL, it is not on the command line of the program that goes on.
+    let with_password = format!("redis://:{PASSWORD}@{}", server.address());
+    let mut resumed = Running::start(place.kappa_command(&["resume", &id, "--state", &with_password]));
+    resumed.run_id();
+    for process in place.processes() {
+        let line = fs::read(format!("/proc/{process}/cmdline")).unwrap_or_default();
+        assert!(!String::from_utf8_lossy(&line).contains(PASSWORD), "process {process}");
+    }
+    resumed.send(Signal::SIGKILL);
+    resumed.end();
+
+    let mut command = place.kappa_command(&["resume", &id, "--state", &url]);
+    command.env("KAPPA_REDIS_PASSWORD", PASSWORD);
+    let resumed = Running::start(command).end();
+    assert_eq!(resumed.value(), json!({"words": 5400, "distinct": 8}), "{resumed:?}");
+    assert!(!format!("{resumed:?}").contains(PASSWORD));
+    assert!(
+        !String::from_utf8_lossy(&kept(&server)).contains(PASSWORD),
+        "it is recorded"
+    );
+    let mut gc = place.kappa_command(&["gc", "--state", &url]);
+    gc.env("KAPPA_REDIS_PASSWORD", PASSWORD);
+    assert_eq!(Running::start(gc).end().code, Some(0));
+    place.assert_nothing_is_left();
+}
+
+/// Waits until the program that was started here waits for SIGINT and SIGTERM. It opens its state after that.
+fn until_signals_are_caught(place: &Place) {
+    wait_until("it catches signals", || {
+        place.processes().iter().any(|process| {
+            let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+            let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+            let caught = caught
+                .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+                .unwrap_or(0);
+            let bit = |signal: Signal| 1 << (signal as u64 - 1);
+            caught & bit(Signal::SIGINT) != 0 && caught & bit(Signal::SIGTERM) != 0
+        })
+    });
+}
+
+#[test]
+fn signals_end_a_program_that_is_still_opening_its_state() {
+    let place = place_with_text();
+    let server = Server::start(&[]);
+    let url = format!("redis://{}", server.address());
+    let (running, id) = going_on(&place, &url);
+    running.send(Signal::SIGKILL);
+    running.end();
+    // Its coordinator is watched for some seconds before the run is taken from it.
+    for (signal, code) in [(Signal::SIGTERM, 143), (Signal::SIGINT, 130)] {
+        let resumed = Running::start(place.command("word_count", &["resume", &id, "--state", &url]));
+        until_signals_are_caught(&place);
+        let started = Instant::now();
+        resumed.send(signal);
+        let ended = resumed.end();
+        assert_eq!(ended.code, Some(code), "{ended:?}");
+        assert!(ended.stderr.contains("interrupted"), "{ended:?}");
+        assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+    }
+    // It does not answer.
+    server.pause();
+    for arguments in [
+        &["run", "--input", SHORT, "--state", &url][..],
+        &["run", "--input", SHORT, "--store", &url],
+    ] {
+        let opening = Running::start(place.command("word_count", arguments));
+        until_signals_are_caught(&place);
+        let started = Instant::now();
+        opening.send(Signal::SIGINT);
+        let ended = opening.end();
+        assert_eq!(ended.code, Some(130), "{ended:?}");
+        assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+    }
+    server.go_on();
+    let resumed = place.run("word_count", &["resume", &id, "--state", &url]);
+    assert_eq!(
+        resumed.value(),
+        json!({"words": 5400, "distinct": 8}),
+        "nothing is lost"
     );
 }

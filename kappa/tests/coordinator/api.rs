@@ -227,3 +227,24 @@ async fn dropping_a_handle_stops_the_run() {
     handle.cancel();
     assert_eq!(failure(handle.wait().await).kind, Failure::Cancelled);
 }
+
+#[tokio::test]
+async fn what_a_run_has_put_into_another_store_is_removed_with_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (state, elsewhere) = (folder.path().join("state"), folder.path().join("elsewhere"));
+    let store = kappa::store::open(&format!("file:{}", elsewhere.display())).expect("a store");
+    let build = |store| kappa::Kappa::builder().state_dir(&state).store(store).build();
+    let kappa = build(store.clone()).await.expect("a place");
+    let handle = kappa.start(square(7)).await.expect("a run");
+    handle.wait().await.expect("a result");
+    let run = handle.id();
+    let key = format!("{}/left", run.results());
+    store.put(&key, "a result".into()).await.expect("put");
+    drop(handle);
+    kappa.shutdown().await;
+    drop(kappa);
+    let kappa = kappa_in(&state).await;
+    kappa.remove(run).await.expect("removed");
+    assert!(store.get(&key).await.is_err(), "it is still in the run's store");
+    assert_eq!(kappa.runs().expect("runs"), []);
+}

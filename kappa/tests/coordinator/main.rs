@@ -4,6 +4,8 @@ mod api;
 mod changed;
 mod chaos;
 mod killed;
+mod lost_end;
+mod mended;
 mod observed;
 mod operations;
 mod programs;

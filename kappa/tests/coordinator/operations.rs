@@ -7,6 +7,7 @@ use kappa::link::Link;
 use kappa::platform::Platform;
 use kappa::platform::in_process::{InProcess, InProcessOptions};
 use kappa::protocol::{Invocation, InvocationOutcome};
+use kappa::runtime::Tuning;
 use kappa::store::{Memory, Store};
 use kappa::{Failure, Kappa, RunError, RunEvent, TaskError};
 use std::path::Path;
@@ -283,4 +284,74 @@ async fn an_object_that_cannot_be_put_to_its_place_fails_the_task_and_leaves_not
         1,
         "a draft is left"
     );
+}
+
+/// With one thread for all, so many invocations at once, and no second chance for whoever is out of time.
+async fn strict(invocations: usize, limit: Duration) -> Kappa {
+    let store: Arc<dyn Store> = Arc::new(Memory::new());
+    let options = InProcessOptions { workers: 1 };
+    let platform = InProcess::new(options, store.clone())
+        .expect("threads")
+        .at_most(invocations);
+    let tuning = Tuning {
+        time_out_limit: 1,
+        ..Tuning::default()
+    };
+    let builder = Kappa::builder().platform(Arc::new(platform)).store(store);
+    builder.tuning(tuning).time_limit(limit).build().await.expect("a place")
+}
+
+#[tokio::test]
+async fn a_task_is_not_out_of_time_because_others_do_not_yield() {
+    let kappa = strict(12, Duration::from_millis(450)).await;
+    // Ten times a third of a second, on one thread.
+    assert_eq!(kappa.run(is_innocent(10)).await.expect("nobody is out of time"), 20);
+}
+
+#[tokio::test]
+async fn a_thread_that_never_comes_back_is_not_waited_for_for_ever_and_its_task_is_named() {
+    let kappa = strict(2, Duration::from_millis(100)).await;
+    let first = kappa.run(never_yields());
+    let error = match tokio::time::timeout(Duration::from_secs(60), first)
+        .await
+        .expect("it ends")
+    {
+        Err(RunError::Failed(error)) => error,
+        other => panic!("{other:?}"),
+    };
+    assert!(matches!(error.kind, Failure::OutOfTime { .. }), "{error}");
+    // The thread is gone all the same.
+    let second = tokio::time::timeout(Duration::from_secs(90), kappa.run(square(3)));
+    let message = second
+        .await
+        .expect("it ends")
+        .expect_err("there is no thread")
+        .to_string();
+    assert!(
+        message.contains("never_yields") && message.contains("does not yield"),
+        "{message}"
+    );
+}
+
+#[tokio::test]
+async fn at_most_so_many_invocations_run_at_once_as_were_asked_for() {
+    let kappa = strict(2, Duration::from_secs(600)).await;
+    let handle = kappa.start(sum_of_squares(30)).await.expect("started");
+    let mut events = handle.events();
+    let (mut running, mut most) = (1i64, 1);
+    let watching = async {
+        while let Ok(event) = events.recv().await {
+            running += match event {
+                RunEvent::InvocationStarted { .. } => 1,
+                RunEvent::InvocationEnded { .. } => -1,
+                _ => 0,
+            };
+            most = most.max(running);
+        }
+    };
+    tokio::select! {
+        value = handle.wait() => assert_eq!(value.expect("a result"), (0..30).map(|n| n * n).sum::<u64>()),
+        () = watching => {}
+    }
+    assert!(most <= 3, "{most} at once"); // The first may have been counted twice.
 }

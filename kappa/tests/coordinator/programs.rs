@@ -297,6 +297,35 @@ pub async fn hogs(_cx: &mut Context) -> u64 {
     7
 }
 
+/// Computes without yielding, for a moment at a time.
+#[kappa::task]
+pub async fn does_not_yield(cx: &mut Context, times: u64) -> u64 {
+    for _ in 0..times {
+        std::thread::sleep(Duration::from_millis(150));
+        cx.checkpoint().await;
+    }
+    times
+}
+
+/// Needs little time itself, beside many that need all of it.
+#[kappa::task]
+pub async fn is_innocent(cx: &mut Context, others: u64) -> Result<u64> {
+    let hogs = cx.spawn_all((0..others).map(|_| does_not_yield(2))).await;
+    for _ in 0..3 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        cx.checkpoint().await;
+    }
+    Ok(cx.wait_all(&hogs).await?.into_iter().sum())
+}
+
+/// Never yields.
+#[kappa::task]
+pub async fn never_yields(_cx: &mut Context) -> u64 {
+    loop {
+        std::thread::sleep(Duration::from_secs(1));
+    }
+}
+
 /// One of many that put their part to the outside: an object for every step.
 #[kappa::task]
 pub async fn publish(cx: &mut Context, folder: PathBuf, part: u64, steps: u64) -> u64 {

@@ -22,6 +22,7 @@ pub(crate) async fn check(platform: Arc<dyn Platform>) {
     a_program_without_the_function_is_the_wrong_one(&platform).await;
     a_program_that_takes_other_arguments_is_the_wrong_one(&platform).await;
     the_store_is_the_same_inside_and_outside(&platform).await;
+    recursion_is_deeper_than_a_stack(&platform).await;
     crate::background::check(&platform).await;
     a_shut_down_platform_starts_nothing(&platform).await;
 }
@@ -196,6 +197,22 @@ async fn the_store_is_the_same_inside_and_outside(platform: &Arc<dyn Platform>) 
         .await;
     assert_eq!(outcome, InvocationOutcome::Returned);
     assert_eq!(link.value::<u64>(), 13);
+}
+
+async fn recursion_is_deeper_than_a_stack(platform: &Arc<dyn Platform>) {
+    const DEEP: u64 = 100_000;
+    // Sent away at the bottom, it is dropped as deep as it is.
+    let outcome = platform
+        .invoke(
+            invocation(tasks::sum(DEEP)),
+            Arc::new(Always(Reply::Suspend, AtomicUsize::new(0))),
+        )
+        .await;
+    assert_eq!(outcome, InvocationOutcome::Returned);
+    let link = Arc::new(Yes::default());
+    let outcome = platform.invoke(invocation(tasks::sum(DEEP)), link.clone()).await;
+    assert_eq!(outcome, InvocationOutcome::Returned);
+    assert_eq!(link.value::<u64>(), DEEP * (DEEP + 1) / 2);
 }
 
 async fn a_shut_down_platform_starts_nothing(platform: &Arc<dyn Platform>) {

@@ -474,7 +474,7 @@ async fn a_worker_that_cannot_open_the_store_says_so() {
     let outcome = outcome(&platform, tasks::well_behaved(1)).await;
     std::fs::remove_file(&above).unwrap();
     assert!(
-        matches!(&outcome, InvocationOutcome::Unstartable(message) if message.contains("directory")),
+        matches!(&outcome, InvocationOutcome::NeedsRepair(message) if message.contains("directory")),
         "{outcome:?}"
     );
 }

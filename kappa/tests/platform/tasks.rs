@@ -158,6 +158,16 @@ pub(crate) async fn talking(_cx: &mut Context) -> u32 {
     std::process::abort()
 }
 
+/// As many functions inside of one another.
+#[kappa::task]
+pub(crate) async fn sum(cx: &mut Context, n: u64) -> u64 {
+    if n == 0 {
+        cx.checkpoint().await;
+        return 0;
+    }
+    n + cx.call(sum(n - 1)).await
+}
+
 /// The work order for a call.
 pub(crate) fn invocation<F: TaskFunction>(call: kappa::TaskCall<F>) -> Invocation {
     numbered(0, call)

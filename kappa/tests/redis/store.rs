@@ -1,6 +1,7 @@
 //! The store `redis:` as any other store.
 
 use crate::servers::{Server, Servers};
+use async_trait::async_trait;
 use bytes::Bytes;
 use kappa::store::{RedisStore, Store, StoreError, conformance, open};
 use std::sync::Arc;
@@ -27,6 +28,46 @@ async fn the_redis_store_conforms_on_two_servers() {
         let staged: Vec<String> = server.ask(&["KEYS", "kappa:staged:*"]);
         assert_eq!(staged, Vec::<String>::new(), "nothing lies beside its key");
     }
+}
+
+/// What one server has.
+struct Values(redis::Client);
+
+impl Values {
+    const ID_BYTES: usize = 16;
+
+    fn value(&self, key: &str) -> Vec<u8> {
+        let mut connection = self.0.get_connection().expect("a connection");
+        let get = redis::cmd("GET").arg(format!("kappa:o:{key}")).query(&mut connection);
+        get.expect("a value")
+    }
+}
+
+#[async_trait]
+impl conformance::BackDoor for Values {
+    async fn stored(&self, key: &str) -> Vec<u8> {
+        self.value(key).split_off(Self::ID_BYTES)
+    }
+
+    async fn replace(&self, key: &str, stored: Vec<u8>) {
+        let mut value = self.value(key);
+        value.truncate(Self::ID_BYTES);
+        value.extend(stored);
+        let mut connection = self.0.get_connection().expect("a connection");
+        let set = redis::cmd("SET")
+            .arg(format!("kappa:o:{key}"))
+            .arg(value)
+            .query(&mut connection);
+        let () = set.expect("it is set");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_redis_store_notices_whatever_a_server_changes() {
+    let servers = Servers::start(1);
+    let store = open(&servers.url()).expect("a store");
+    let client = redis::Client::open(servers.url()).expect("an address");
+    conformance::check_damage(store, &Values(client)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -44,7 +44,9 @@ impl Interrupts {
         if !is_interactive {
             kinds.push((SignalKind::terminate(), Interrupt::Terminate));
         }
-        for (kind, interrupt) in kinds {
+        // What was ignored when this process was started stays so.
+        let is_caught = |kind: &SignalKind| !kappa::cli::is_ignored(kind.as_raw_value());
+        for (kind, interrupt) in kinds.into_iter().filter(|(kind, _)| is_caught(kind)) {
             let mut signals = signal(kind)?;
             let (sender, is_pending) = (sender.clone(), is_pending.clone());
             tokio::spawn(async move {

@@ -29,6 +29,11 @@ pub(crate) fn of_error(error: &QueryError, sql: &str, origin: &Origin, tables: &
     }
 }
 
+/// A run that has only stopped: what happened, for whoever says how to go on.
+pub(crate) fn of_stopped_run(error: &RunError) -> String {
+    error.without_advice()
+}
+
 /// Who runs a query wants to know what is wrong with it, not through which tasks that was passed on.
 fn of_run_error(error: &RunError) -> String {
     match error {

@@ -32,8 +32,9 @@ use crate::error::QueryError;
 use clap::Parser;
 use destination::Destination;
 use interrupt::Interrupts;
-use kappa::cli::RunOptions;
+use kappa::cli::{RunOptions, harmless};
 use kappa::ids::RunId;
+use kappa::record::records::{self, LAST};
 use options::{Command, Options, OutputOptions};
 use prompt::Prompt;
 use shell::{Shell, Stop};
@@ -46,7 +47,12 @@ use tokio::runtime::Runtime;
 
 /// What `kappa-sql` does, once it is clear that this process is no worker.
 pub fn main() -> ExitCode {
-    match run(Options::parse()) {
+    let mut options = Options::parse();
+    match options.command.take() {
+        Some(Command::Inspection(asked)) => return asked.answer(),
+        command => options.command = command,
+    }
+    match run(options) {
         Ok(()) => ExitCode::SUCCESS,
         // Whoever closed the pipe has what they wanted.
         Err(Stop::ReaderLeft) => ExitCode::SUCCESS,
@@ -70,7 +76,7 @@ pub fn main() -> ExitCode {
 
 /// Says something on standard error; if nobody can hear it, that is no reason to fail.
 fn say(text: impl Display) {
-    let _ = writeln!(io::stderr().lock(), "{text}");
+    let _ = writeln!(io::stderr().lock(), "{}", harmless(&text.to_string()));
 }
 
 /// What is to be run.
@@ -92,19 +98,16 @@ fn run(options: Options) -> Result<(), Stop> {
     } = options;
     let (source, output, run) = match command {
         Some(Command::Resume(resume)) => {
-            if resume.options.state.is_none() {
+            let Some(state) = &resume.options.state else {
                 return Err(Stop::Misused(
-                    "a run can only be resumed from its state folder: name it with --state DIR".into(),
+                    "a run can only be resumed from its state: name it with --state DIR or --state redis://HOST".into(),
                 ));
-            }
-            let run = RunId::parse(&resume.run).ok_or_else(|| {
-                Stop::Misused(format!(
-                    "{:?} is no run id: it has 32 hexadecimal digits and was printed when the run was started",
-                    resume.run
-                ))
-            })?;
+            };
+            let run = find_run(state, &resume.run)?;
             (Source::Resume(run), resume.output, resume.options)
         }
+        // They have been answered.
+        Some(Command::Inspection(_)) => return Ok(()),
         None => (source_of(sql, file)?, output, run),
     };
     run.check().map_err(|error| Stop::Misused(error.to_string()))?;
@@ -126,6 +129,7 @@ fn run(options: Options) -> Result<(), Stop> {
         with_stats: stats,
         with_timing: false,
         state: run.state.clone(),
+        store: run.store.clone(),
         has_output: false,
     };
     let done = match source {
@@ -146,6 +150,18 @@ fn run(options: Options) -> Result<(), Stop> {
     // A thread may still wait for a line of standard input: it ends with the process.
     runtime.shutdown_background();
     written
+}
+
+/// The run that is meant by its id, the beginning of it, or `last`. The state is not made if it is not there.
+fn find_run(state: &Path, asked: &str) -> Result<RunId, Stop> {
+    let is_name = |c: char| c.is_ascii_hexdigit() || c == '-';
+    if asked != LAST && (asked.is_empty() || !asked.chars().all(is_name)) {
+        return Err(Stop::Misused(format!(
+            "{asked:?} is not a run's id, nor the beginning of one, nor `last`"
+        )));
+    }
+    let found = records::open(state).and_then(|records| records.find(asked));
+    found.map_err(|cause| Stop::Failed(format!("there is no run {asked} that could be resumed: {cause}")))
 }
 
 /// Where the statements come from, read as far as they can be before anything is started.

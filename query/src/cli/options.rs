@@ -2,7 +2,7 @@
 
 use crate::cli::output::Format;
 use clap::{Args, Parser, Subcommand};
-use kappa::cli::RunOptions;
+use kappa::cli::{Inspection, RunOptions};
 use std::path::PathBuf;
 
 const EXAMPLES: &str = "\
@@ -22,6 +22,11 @@ Examples:
   A run that survives the end of this very process, and how to go on with it:
     kappa-sql --data shop -f report.sql --state state
     kappa-sql resume RUN --state state
+
+  What runs did and do (RUN is an id, the beginning of one, or `last`):
+    kappa-sql runs --state state
+    kappa-sql show last --state state
+    kappa-sql gc --state state --dry-run
 
   The prompt (\\? lists its commands):
     kappa-sql --data shop
@@ -68,11 +73,13 @@ pub(crate) struct Options {
 pub(crate) enum Command {
     /// Goes on with a run that was interrupted, and prints its result.
     Resume(Resume),
+    #[command(flatten)]
+    Inspection(Inspection),
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Resume {
-    /// The run's id, as it was printed when the run was started.
+    /// The run: its id, as it was printed when the run was started, the beginning of it, or `last`.
     #[arg(value_name = "RUN")]
     pub(crate) run: String,
 
@@ -120,7 +127,7 @@ mod tests {
             Options::try_parse_from(words(line)).unwrap_or_else(|error| panic!("{line}: {error}"));
             examples += 1;
         }
-        assert_eq!(examples, 7);
+        assert_eq!(examples, 10);
     }
 
     /// Splits at spaces that are not within quotes.

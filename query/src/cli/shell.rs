@@ -9,6 +9,7 @@ use crate::cli::say;
 use crate::cli::statements::Origin;
 use crate::engine::{Engine, Execution, QueryResult, RunningQuery};
 use crate::error::QueryError;
+use kappa::cli::Troubles;
 use kappa::ids::RunId;
 use kappa::runtime::RunStats;
 use std::future::Future;
@@ -43,6 +44,8 @@ pub(crate) struct Shell {
     pub(crate) with_timing: bool,
     /// The folder in which runs survive this process.
     pub(crate) state: Option<PathBuf>,
+    /// The store, if it is another than that of the state.
+    pub(crate) store: Option<String>,
     /// Whether something was written already.
     pub(crate) has_output: bool,
 }
@@ -86,11 +89,14 @@ impl Shell {
 
     async fn wait_for(&mut self, query: RunningQuery) -> Result<Result<QueryResult, QueryError>, Stop> {
         let resume = self.state.as_ref().map(|state| {
-            format!(
-                "kappa-sql resume {} --state {}",
-                query.run_id(),
-                shell_word(&kappa::cli::shown_place(&state.to_string_lossy()))
-            )
+            let shown = |place: &str| shell_word(&kappa::cli::shown_place(place));
+            let state = shown(&state.to_string_lossy());
+            let mut resume = format!("kappa-sql resume {} --state {state}", query.run_id());
+            // Its objects are there, and nowhere else.
+            if let Some(store) = &self.store {
+                resume.push_str(&format!(" --store {}", shown(store)));
+            }
+            resume
         });
         if let Some(resume) = &resume {
             say(format_args!(
@@ -99,19 +105,36 @@ impl Shell {
             ));
         }
         let mut progress = Progress::start();
+        let mut troubles = Troubles::of(query.events());
         let mut ticks = tokio::time::interval(REFRESH);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let interrupt = {
             let mut wait = pin!(query.wait());
             loop {
                 tokio::select! {
-                    result = &mut wait => return Ok(result),
-                    interrupt = self.interrupts.next() => break interrupt,
-                    _ = ticks.tick() => progress.show(query.progress()),
+                    result = &mut wait => break Ok(result),
+                    interrupt = self.interrupts.next() => break Err(interrupt),
+                    _ = ticks.tick() => {
+                        progress.show(query.progress());
+                        if let Some(trouble) = troubles.news() {
+                            say(format_args!("warning: {trouble}"));
+                        }
+                    }
                 }
             }
         };
         drop(progress);
+        let interrupt = match interrupt {
+            Err(interrupt) => interrupt,
+            Ok(Err(QueryError::Run(error))) if error.is_resumable() => {
+                let what = message::of_stopped_run(&error);
+                return Err(Stop::Failed(match resume {
+                    Some(resume) => format!("{what}\nnothing is lost; go on when that is mended with: {resume}"),
+                    None => what,
+                }));
+            }
+            Ok(result) => return Ok(result),
+        };
         if resume.is_some() {
             query.interrupt().await;
         } else {

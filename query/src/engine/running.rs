@@ -72,6 +72,11 @@ impl RunningQuery {
         self.handle.id()
     }
 
+    /// What happens in its run from now on.
+    pub fn events(&self) -> broadcast::Receiver<RunEvent> {
+        self.handle.events()
+    }
+
     /// How far it is.
     pub fn progress(&self) -> QueryProgress {
         let stats = self.handle.stats();
@@ -133,7 +138,7 @@ impl RunningQuery {
 
 /// Reads what the root stage has put out, combined by its own exchange.
 async fn read_result(store: &Arc<dyn Store>, finished: &Finished) -> Result<(SchemaRef, Vec<RecordBatch>), QueryError> {
-    let manifest = Manifest::from_bytes(&store.get(&finished.manifest).await?)?;
+    let manifest = Manifest::read(store.as_ref(), &finished.manifest).await?;
     let (schema, batches) =
         fragments::read_output(store, &finished.options, &finished.fragment, finished.root, manifest).await?;
     let named = decode_schema(&finished.schema).map_err(DataFusionError::from)?;

@@ -15,8 +15,9 @@ pub(super) fn processors() -> usize {
     std::thread::available_parallelism().map_or(1, NonZeroUsize::get)
 }
 
-/// How many bytes the operators of one process may hold: half of what the process can have. The other half is for what DataFusion does not
-/// count (decoded batches on their way, the shuffle object being written) and for the shuffle data itself, if it is kept in memory.
+/// How many bytes the operators of one process may hold: half of what the process can have. What is read from and written to a shuffle
+/// counts, too, so that operators spill earlier, but is never refused: for that, for batches on their way and for the shuffle data itself, if
+/// it is kept in memory, is the other half.
 pub(super) fn memory_of_a_process(options: &RunOptions, workers: usize) -> usize {
     let processes = match options.platform {
         PlatformKind::InProcess => 1,

@@ -10,11 +10,14 @@ use crate::exec::progress::{Progress, StageTotals};
 use crate::exec::stage_task::{StageWork, run_units};
 use crate::session::SessionOptions;
 use crate::shuffle::object::{Manifest, UnitOutput};
+use crate::shuffle::sealed::{get_sealed, sealed};
 use crate::stage::StageId;
 use bytes::Bytes;
 use kappa::prelude::*;
 use kappa::store::Store;
+use kappa::{Failure, TaskError};
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
 /// What is left in the store when a query has ended.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -78,8 +81,36 @@ pub async fn drive(cx: &mut Context, program: Program) -> Result<Finished> {
             continue;
         }
         let (position, outputs) = cx.wait_any(&progress.running()).await;
-        progress.finished(position, outputs?);
+        let outputs = outputs.map_err(|error| explained(error, &program, &progress, position))?;
+        progress.finished(position, outputs);
     }
+}
+
+/// The error of a stage's task. That a unit runs out of time is no news to whoever set the limit; what it needs the time for, is.
+fn explained(error: TaskError, program: &Program, progress: &Progress, position: usize) -> anyhow::Error {
+    let (Failure::OutOfTime { limit_ms, .. }, Some(stage)) = (&error.kind, progress.stage_of(position)) else {
+        return error.into();
+    };
+    let inputs = program.stages.get(stage.index()).map(|stage| stage.inputs.as_slice());
+    let is_broadcast = |input: &&StageId| {
+        let input = program.stages.get(input.index());
+        input.is_some_and(|input| input.is_broadcast)
+    };
+    let broadcast: Vec<&StageId> = inputs.unwrap_or_default().iter().filter(is_broadcast).collect();
+    let bytes: u64 = broadcast.iter().map(|input| progress.totals_of(**input).bytes).sum();
+    let limit = Duration::from_millis(*limit_ms);
+    let unit = format!(
+        "one unit of stage {stage} takes longer than the time limit of {limit:?}, in which nothing of it can be stored"
+    );
+    if broadcast.is_empty() {
+        return anyhow::anyhow!("{unit}; raise the limit (--time-limit)");
+    }
+    let megabytes = bytes.div_ceil(1_000_000);
+    anyhow::anyhow!(
+        "{unit}: it begins by reading {megabytes} MB, one side of a join, into memory, and each attempt does that anew; raise the limit \
+         (--time-limit), or have both sides split: SET datafusion.optimizer.hash_join_single_partition_threshold = 0 and \
+         SET datafusion.optimizer.hash_join_single_partition_threshold_rows = 0"
+    )
 }
 
 /// No task gets more units: its checkpoints name the objects of all units that it has done.
@@ -113,9 +144,79 @@ async fn write_manifest(
     stage: StageId,
     outputs: &[UnitOutput],
 ) -> Result<String> {
-    let schema = store.get(&schema_key(&program.stages[stage.index()].fragment)).await?;
+    let schema = get_sealed(store, &schema_key(&program.stages[stage.index()].fragment)).await?;
     let manifest = Manifest::new(&schema, outputs.to_vec());
     let key = Program::unique_key(&program.prefix, stage, "manifest");
-    store.put(&key, Bytes::from(manifest.to_bytes()?)).await?;
+    store.put(&key, sealed(manifest.to_bytes()?)).await?;
     Ok(key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exec::program::StageProgram;
+    use crate::shuffle::object::Extent;
+    use kappa::ids::TaskId;
+
+    fn task(id: u64) -> kappa::Task<Vec<UnitOutput>> {
+        postcard::from_bytes(&postcard::to_stdvec(&TaskId(id)).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_side_of_a_join_that_takes_longer_than_the_time_limit_is_named() {
+        let stage = |inputs: &[u32], is_broadcast| StageProgram {
+            fragment: String::new(),
+            units: 1,
+            inputs: inputs.iter().copied().map(StageId).collect(),
+            is_broadcast,
+        };
+        let program = Program {
+            prefix: "queries/7".into(),
+            stages: vec![stage(&[], true), stage(&[0], false), stage(&[1], false)],
+            options: SessionOptions::default(),
+            workers: 1,
+            schema: Bytes::new(),
+            analyze: None,
+        };
+        let mut progress = Progress::default();
+        progress.started(StageId(0), vec![task(1)]);
+        let extent = Extent {
+            length: 7_500_000,
+            ..Extent::default()
+        };
+        let output = UnitOutput {
+            unit: 0,
+            object: None,
+            buckets: vec![extent],
+        };
+        progress.finished(0, vec![output]);
+        progress.started(StageId(1), vec![task(2)]);
+        progress.started(StageId(2), vec![task(3)]);
+        let failed = |kind| TaskError {
+            task: TaskId(2),
+            function: "run_units".into(),
+            kind,
+            trace: vec![],
+        };
+        let out_of_time = || {
+            failed(Failure::OutOfTime {
+                attempts: 8,
+                limit_ms: 2000,
+            })
+        };
+        let said = explained(out_of_time(), &program, &progress, 0).to_string();
+        let words = "one unit of stage 1 takes longer than the time limit of 2s";
+        assert!(
+            said.contains(words) && said.contains("reading 8 MB, one side of a join"),
+            "{said}"
+        );
+        let said = explained(out_of_time(), &program, &progress, 1).to_string();
+        assert!(said.contains("one unit of stage 2") && !said.contains("join"), "{said}");
+        let other = failed(Failure::Returned("no such file".into()));
+        assert!(
+            explained(other, &program, &progress, 0)
+                .to_string()
+                .contains("no such file")
+        );
+    }
 }

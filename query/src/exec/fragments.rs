@@ -4,11 +4,14 @@
 //! of a stage share one instance in each process. A second attempt of a unit gets an instance of its own, since operators may take the
 //! state of a partition only once. After a kill everything is read again: nothing here is state that matters.
 
+use crate::deep;
 use crate::error::QueryError;
+use crate::exec::planned_files::PlannedFiles;
 use crate::exec::stage_task::StageWork;
 use crate::plan::{Bucket, Shuffle, ShuffleReaderExec, ShuffleSource};
 use crate::session::{Session, SessionOptions};
 use crate::shuffle::object::Manifest;
+use crate::shuffle::sealed::get_sealed;
 use crate::shuffle::source::StoreShuffle;
 use crate::stage::{Stage, StageId};
 use datafusion::arrow::array::RecordBatch;
@@ -16,10 +19,13 @@ use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::common::Result as DataFusionResult;
 use datafusion::common::internal_datafusion_err;
 use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::execution::memory_pool::MemoryPool;
+use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::common::collect;
 use datafusion::physical_plan::coop::CooperativeExec;
+use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet};
 use kappa::store::Store;
 use kappa::store::counted::innermost;
@@ -34,6 +40,17 @@ pub struct Fragment {
     pub stage: Stage,
     context: Arc<TaskContext>,
     source: StoreShuffle,
+    files: Arc<PlannedFiles>,
+    /// How many operators there are above one another.
+    depth: usize,
+}
+
+impl Drop for Fragment {
+    fn drop(&mut self) {
+        let nothing: Arc<dyn ExecutionPlan> = Arc::new(EmptyExec::new(self.stage.fragment.schema()));
+        let fragment = std::mem::replace(&mut self.stage.fragment, nothing);
+        deep::through(self.depth, || drop(fragment));
+    }
 }
 
 impl Fragment {
@@ -42,8 +59,24 @@ impl Fragment {
     /// # Errors
     /// If an operator cannot start.
     pub fn execute(&self, unit: u32, store: &Arc<dyn Store>) -> DataFusionResult<SendableRecordBatchStream> {
-        let context = with_source(&self.context, self.source.through(store.clone()));
-        self.stage.fragment.execute(unit as usize, Arc::new(context))
+        let context = with_source(
+            &self.context,
+            self.context.runtime_env(),
+            self.source.through(store.clone()),
+        );
+        deep::rows(self.depth, || {
+            self.stage.fragment.execute(unit as usize, Arc::new(context))
+        })
+    }
+
+    /// Which of the fragment's files has changed since it was planned, if one was found.
+    pub(crate) fn changed_file(&self) -> Option<String> {
+        self.files.changed()
+    }
+
+    /// Where what the unit holds in memory is accounted for.
+    pub(crate) fn memory_pool(&self) -> &Arc<dyn MemoryPool> {
+        self.context.memory_pool()
     }
 }
 
@@ -126,12 +159,15 @@ fn entry(key: &str, store: &Arc<dyn Store>) -> Arc<Entry> {
 async fn decode(store: &Arc<dyn Store>, work: &StageWork) -> Result<Arc<Fragment>, QueryError> {
     let mut manifests = Vec::with_capacity(work.inputs.len());
     for (stage, key) in &work.inputs {
-        manifests.push((*stage, Manifest::from_bytes(&store.get(key).await?)?));
+        manifests.push((*stage, Manifest::read(store.as_ref(), key).await?));
     }
-    let source = StoreShuffle::new(store.clone(), manifests)?;
+    let pool = session(&work.options)?.context().runtime_env().memory_pool.clone();
+    let source = StoreShuffle::new(store.clone(), manifests, pool)?;
     // The fragment outlives the invocation that decodes it.
-    let context = task_context(&work.options, source.through(innermost(store).clone()))?;
-    let mut stage = Stage::from_bytes(&store.get(&work.fragment).await?, &context)?;
+    let files = Arc::new(PlannedFiles::default());
+    let context = task_context(&work.options, source.through(innermost(store).clone()), &files)?;
+    let mut stage = Stage::from_bytes(&get_sealed(store.as_ref(), &work.fragment).await?, &context)?;
+    files.add(&stage.fragment)?;
     if stage.id != work.stage {
         let cause = internal_datafusion_err!("it is that of stage {}", stage.id);
         return Err(QueryError::codec(
@@ -139,8 +175,16 @@ async fn decode(store: &Arc<dyn Store>, work: &StageWork) -> Result<Arc<Fragment
             cause,
         ));
     }
-    stage.fragment = yielding(stage.fragment)?;
-    Ok(Arc::new(Fragment { stage, context, source }))
+    let depth = deep::depth_of(&stage.fragment);
+    stage.fragment = deep::through(depth, || yielding(stage.fragment))?;
+    Ok(Arc::new(Fragment {
+        stage,
+        context,
+        source,
+        files,
+        // A join is two operators now.
+        depth: 2 * depth,
+    }))
 }
 
 /// Lets joins yield now and then. One batch of input can give millions of output, and whoever consumes them would not come to an `.await` that
@@ -157,13 +201,18 @@ fn yielding(fragment: Arc<dyn ExecutionPlan>) -> DataFusionResult<Arc<dyn Execut
 }
 
 /// The context in which fragments are decoded and run: the common session, with the shuffle.
-fn task_context(options: &SessionOptions, source: StoreShuffle) -> Result<Arc<TaskContext>, QueryError> {
-    let state = session(options)?.context().state();
-    Ok(Arc::new(with_source(&TaskContext::from(&state), source)))
+fn task_context(
+    options: &SessionOptions,
+    source: StoreShuffle,
+    files: &Arc<PlannedFiles>,
+) -> Result<Arc<TaskContext>, QueryError> {
+    let context = session(options)?.task_context();
+    let runtime = Arc::new(files.seen_by(&context.runtime_env()));
+    Ok(Arc::new(with_source(&context, runtime, source)))
 }
 
-/// The same context with this shuffle.
-fn with_source(context: &TaskContext, source: StoreShuffle) -> TaskContext {
+/// The same context with these surroundings and this shuffle.
+fn with_source(context: &TaskContext, runtime: Arc<RuntimeEnv>, source: StoreShuffle) -> TaskContext {
     let config = context.session_config().clone();
     TaskContext::new(
         context.task_id(),
@@ -173,7 +222,7 @@ fn with_source(context: &TaskContext, source: StoreShuffle) -> TaskContext {
         context.higher_order_functions().clone(),
         context.aggregate_functions().clone(),
         context.window_functions().clone(),
-        context.runtime_env(),
+        runtime,
     )
 }
 
@@ -198,10 +247,11 @@ pub(crate) async fn read_output(
     id: StageId,
     manifest: Manifest,
 ) -> Result<(SchemaRef, Vec<RecordBatch>), QueryError> {
-    let source = StoreShuffle::new(store.clone(), [(id, manifest)])?;
+    let pool = session(options)?.context().runtime_env().memory_pool.clone();
+    let source = StoreShuffle::new(store.clone(), [(id, manifest)], pool)?;
     let streams = source.read(id, Bucket::All)?;
-    let context = task_context(options, source)?;
-    let stage = Stage::from_bytes(&store.get(fragment).await?, &context)?;
+    let context = task_context(options, source, &Arc::default())?;
+    let stage = Stage::from_bytes(&get_sealed(store.as_ref(), fragment).await?, &context)?;
     let schema = stage.fragment.schema();
     let metrics = BaselineMetrics::new(&ExecutionPlanMetricsSet::new(), 0);
     let rows = ShuffleReaderExec::combine(&stage.output, schema.clone(), streams, metrics, &context)?;

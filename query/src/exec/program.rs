@@ -4,9 +4,11 @@
 //! files and stages there are (TRAPS q19).
 
 use crate::error::QueryError;
+use crate::exec::version;
 use crate::session::SessionOptions;
 use crate::shuffle::object::encode_schema;
-use crate::stage::{StageGraph, StageId};
+use crate::shuffle::sealed::sealed;
+use crate::stage::{Exchange, StageGraph, StageId};
 use bytes::Bytes;
 use datafusion::error::DataFusionError;
 use kappa::store::Store;
@@ -39,6 +41,8 @@ pub struct StageProgram {
     pub units: u32,
     /// The stages it reads.
     pub inputs: Vec<StageId>,
+    /// Whether each of its readers' units reads all that it has put out.
+    pub is_broadcast: bool,
 }
 
 impl Program {
@@ -53,17 +57,19 @@ impl Program {
         options: SessionOptions,
         workers: usize,
     ) -> Result<Self, QueryError> {
+        version::record(store, &prefix).await?;
         let mut stages = Vec::with_capacity(graph.stages.len());
         for stage in &graph.stages {
             let fragment = format!("{prefix}/fragments/{}", stage.id);
-            store.put(&fragment, Bytes::from(stage.to_bytes()?)).await?;
+            store.put(&fragment, sealed(stage.to_bytes()?)).await?;
             let schema = encode_schema(&stage.fragment.schema()).map_err(DataFusionError::from)?;
-            store.put(&schema_key(&fragment), Bytes::from(schema)).await?;
+            store.put(&schema_key(&fragment), sealed(schema)).await?;
             let units = stage.units as u32;
             stages.push(StageProgram {
                 fragment,
                 units,
                 inputs: stage.inputs.clone(),
+                is_broadcast: stage.output == Exchange::Broadcast,
             });
         }
         let schema = encode_schema(&graph.schema).map_err(DataFusionError::from)?.into();

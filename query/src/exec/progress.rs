@@ -78,6 +78,16 @@ impl Progress {
         self.running.iter().map(|running| running.task).collect()
     }
 
+    /// The stage of the task at this position of [`Progress::running`].
+    pub fn stage_of(&self, position: usize) -> Option<StageId> {
+        self.running.get(position).map(|running| running.stage)
+    }
+
+    /// What the stage has done so far.
+    pub fn totals_of(&self, stage: StageId) -> StageTotals {
+        self.totals.get(&stage).copied().unwrap_or_default()
+    }
+
     /// The task at this position of [`Progress::running`] has ended with these outputs.
     pub fn finished(&mut self, position: usize, outputs: Vec<UnitOutput>) {
         let Running { stage, .. } = self.running.remove(position);
@@ -154,6 +164,7 @@ mod tests {
             fragment: String::new(),
             units,
             inputs: inputs.iter().copied().map(StageId).collect(),
+            is_broadcast: false,
         };
         let stages = vec![stage(2, &[]), stage(0, &[]), stage(2, &[0, 1]), stage(1, &[0, 2])];
         Program {

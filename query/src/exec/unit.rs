@@ -7,7 +7,8 @@ use crate::exec::unreadable::with_files;
 use crate::shuffle::object::{ObjectWriter, UnitOutput};
 use crate::shuffle::partition::HashPartitioner;
 use crate::stage::Exchange;
-use datafusion::common::Result;
+use datafusion::common::{DataFusionError, Result};
+use datafusion::execution::memory_pool::MemoryConsumer;
 use futures::StreamExt;
 use kappa::store::Store;
 use std::sync::Arc;
@@ -17,15 +18,19 @@ use std::sync::Arc;
 /// # Errors
 /// Whatever the fragment, the shuffle or the store reports.
 pub async fn run_unit(store: &Arc<dyn Store>, fragment: &Fragment, work: &StageWork, unit: u32) -> Result<UnitOutput> {
-    let mut rows = fragment.execute(unit, store)?;
+    let mut rows = fragment
+        .execute(unit, store)
+        .map_err(|error| explained(error, fragment, unit))?;
     let exchange = &fragment.stage.output;
     let mut writer = ObjectWriter::new(fragment.stage.fragment.schema(), exchange.buckets());
     let mut partitioner = match exchange {
         Exchange::Hash { keys, partitions } => Some(HashPartitioner::try_new(keys.clone(), *partitions)?),
         Exchange::Broadcast | Exchange::Gather | Exchange::Merge { .. } => None,
     };
+    // What is written is no operator's: counted, it makes those that can spill do so earlier.
+    let memory = MemoryConsumer::new("shuffle writer").register(fragment.memory_pool());
     while let Some(batch) = rows.next().await {
-        let batch = batch.map_err(|error| with_files(error, fragment.stage.fragment.as_ref(), unit as usize))?;
+        let batch = batch.map_err(|error| explained(error, fragment, unit))?;
         match &mut partitioner {
             None => writer.push(0, batch)?,
             Some(partitioner) => {
@@ -36,10 +41,14 @@ pub async fn run_unit(store: &Arc<dyn Store>, fragment: &Fragment, work: &StageW
                 }
             }
         }
+        memory.resize(writer.memory());
     }
     // The stream holds the memory of the operators; it is released before the object is assembled.
     drop(rows);
+    // The buckets are put together into one object.
+    memory.resize(2 * writer.memory());
     let (bytes, buckets) = writer.finish()?;
+    memory.resize(bytes.len());
     let object = if bytes.is_empty() {
         None
     } else {
@@ -51,4 +60,12 @@ pub async fn run_unit(store: &Arc<dyn Store>, fragment: &Fragment, work: &StageW
         Some(key)
     };
     Ok(UnitOutput { unit, object, buckets })
+}
+
+/// The error in the words of who has to do something about it.
+fn explained(error: DataFusionError, fragment: &Fragment, unit: u32) -> DataFusionError {
+    match fragment.changed_file() {
+        Some(changed) => DataFusionError::Execution(changed),
+        None => with_files(error, fragment.stage.fragment.as_ref(), unit as usize),
+    }
 }

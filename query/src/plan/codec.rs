@@ -1,6 +1,6 @@
 //! Fragments, stages and stage graphs to bytes and back.
 //!
-//! Guarantees: what comes back has the same tree, schema, partition count and order as what went in, or there is an
+//! Guarantees: what comes back means the same as what went in ([`super::meaning`] compares it), or there is an
 //! error; the same plan gives the same bytes (which is how equal stages are found); no process-local state travels.
 //!
 //! DataFusion's own protocol does most of it. It is corrected where it would change the meaning of a fragment:
@@ -11,6 +11,8 @@
 //! | limits above 2³² | are cut off silently | an error |
 //! | `UnionExec`, `InterleaveExec` | put a cast on inputs whose nullability differs, once more each time | the casts stay behind |
 //! | dynamic filters of sorts, joins, aggregates | travel, with random ids | left out: they wait for sibling partitions |
+//! | windows | forget IGNORE NULLS, and that a function was turned round; a FILTER silently | our own message; a FILTER is an argument, or an error |
+//! | scans of files | forget compression, line ends, JSON arrays, e-tags | our own message; what else there may be is an error |
 //! | file statistics | travel with every file of every scan | left out: wrong for parts of a file, and large |
 //! | anything it has no message for | fails | [`ShuffleReaderExec`](super::ShuffleReaderExec) has one, the rest fails |
 
@@ -26,7 +28,7 @@ use prost::Message;
 
 use super::converter::{Decoder, Encoder};
 pub use super::nodes::KappaCodec;
-use super::nodes::{count, exchange_from_wire, exchange_to_wire, schema_from_wire};
+use super::nodes::{Functions, NotingCodec, count, exchange_from_wire, exchange_to_wire, schema_from_wire};
 use super::wire;
 use crate::error::{QueryError, Result};
 use crate::stage::{Stage, StageGraph, StageId};
@@ -45,7 +47,7 @@ pub fn encode_plan(plan: &Arc<dyn ExecutionPlan>) -> Result<Vec<u8>> {
 /// If the bytes are not those of a fragment, or it calls a function that `context` does not know.
 pub fn decode_plan(bytes: &[u8], context: &TaskContext) -> Result<Arc<dyn ExecutionPlan>> {
     let node = protobuf::PhysicalPlanNode::decode(bytes).map_err(|e| not_a("plan fragment", &e))?;
-    decode_node(&node, context)
+    decode_node(&node, context, Decoder::default())
 }
 
 impl Stage {
@@ -63,7 +65,7 @@ impl Stage {
     /// See [`decode_plan`].
     pub fn from_bytes(bytes: &[u8], context: &TaskContext) -> Result<Stage> {
         let stage = wire::Stage::decode(bytes).map_err(|e| not_a("stage", &e))?;
-        Stage::from_wire(stage, context)
+        Stage::from_wire(stage, context, Decoder::default())
     }
 
     fn to_wire(&self) -> Result<wire::Stage> {
@@ -85,7 +87,7 @@ impl Stage {
         })
     }
 
-    fn from_wire(stage: wire::Stage, context: &TaskContext) -> Result<Stage> {
+    fn from_wire(stage: wire::Stage, context: &TaskContext, decoder: Decoder) -> Result<Stage> {
         let wire::Stage {
             id,
             fragment,
@@ -95,12 +97,12 @@ impl Stage {
         } = stage;
         let what = || format!("stage {id} cannot be read");
         let missing = |field: &str| QueryError::codec(what(), internal_datafusion_err!("it has no {field}"));
-        let fragment = decode_node(&fragment.ok_or_else(|| missing("fragment"))?, context)?;
+        let fragment = decode_node(&fragment.ok_or_else(|| missing("fragment"))?, context, decoder)?;
         let output = exchange_from_wire(
             output.ok_or_else(|| missing("output"))?,
             fragment.schema().as_ref(),
             context,
-            &Decoder,
+            &decoder,
         )
         .map_err(|e| QueryError::codec(what(), e))?;
         let units = count(units).map_err(|e| QueryError::codec(what(), e))?;
@@ -138,6 +140,18 @@ impl StageGraph {
     /// # Errors
     /// See [`decode_plan`].
     pub fn from_bytes(bytes: &[u8], context: &TaskContext) -> Result<StageGraph> {
+        Self::read(bytes, context, Decoder::default())
+    }
+
+    /// The graph exactly as it was written, to be compared with what that was.
+    ///
+    /// # Errors
+    /// See [`decode_plan`].
+    pub(crate) fn from_bytes_as_written(bytes: &[u8], context: &TaskContext) -> Result<StageGraph> {
+        Self::read(bytes, context, Decoder { as_written: true })
+    }
+
+    fn read(bytes: &[u8], context: &TaskContext, decoder: Decoder) -> Result<StageGraph> {
         let wire::Graph { stages, schema, count } = wire::Graph::decode(bytes).map_err(|e| not_a("stage graph", &e))?;
         if stages.len() != count as usize {
             let problem = exec_datafusion_err!("it has {} of {count} stages", stages.len());
@@ -147,7 +161,7 @@ impl StageGraph {
             .map_err(|e| QueryError::codec("the result's schema cannot be read", e))?;
         let stages = stages
             .into_iter()
-            .map(|stage| Stage::from_wire(stage, context))
+            .map(|stage| Stage::from_wire(stage, context, decoder))
             .collect::<Result<_>>()?;
         Ok(StageGraph { stages, schema })
     }
@@ -158,8 +172,10 @@ pub(crate) struct Encoded {
     pub(crate) node: protobuf::PhysicalPlanNode,
     /// The slots of scalar subqueries that expressions of the fragment read.
     pub(crate) scalar_subqueries: BTreeSet<usize>,
-    /// Whether running it twice may give different rows: `random()` and the like.
+    /// Whether running it twice may give different rows: `random()` and the like, aggregate and window functions too.
     pub(crate) volatile: bool,
+    /// The names of the functions that it calls.
+    pub(crate) functions: BTreeSet<String>,
 }
 
 impl Encoded {
@@ -167,20 +183,27 @@ impl Encoded {
     /// See [`encode_plan`].
     pub(crate) fn of(plan: &Arc<dyn ExecutionPlan>) -> Result<Encoded> {
         let encoder = Encoder::default();
+        let codec = NotingCodec::default();
         let node = encoder
-            .execution_plan_to_proto(plan, &KappaCodec)
+            .execution_plan_to_proto(plan, &codec)
             .map_err(|e| QueryError::codec("a plan fragment cannot be written as bytes", e))?;
+        let Functions { names, any_volatile } = codec.functions();
         Ok(Encoded {
             node,
             scalar_subqueries: encoder.scalar_subqueries.into_inner(),
-            volatile: encoder.volatile.into_inner(),
+            volatile: encoder.volatile.into_inner() || any_volatile,
+            functions: names,
         })
     }
 }
 
-fn decode_node(node: &protobuf::PhysicalPlanNode, context: &TaskContext) -> Result<Arc<dyn ExecutionPlan>> {
+fn decode_node(
+    node: &protobuf::PhysicalPlanNode,
+    context: &TaskContext,
+    decoder: Decoder,
+) -> Result<Arc<dyn ExecutionPlan>> {
     let decode_context = PhysicalPlanDecodeContext::new(context, &KappaCodec);
-    Decoder
+    decoder
         .proto_to_execution_plan(node, &decode_context)
         .map_err(|e| QueryError::codec("a plan fragment cannot be read from bytes", e))
 }
@@ -194,4 +217,95 @@ fn not_a(what: &str, error: &prost::DecodeError) -> QueryError {
         format!("these bytes are not a {what}"),
         internal_datafusion_err!("{error}"),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use datafusion::arrow::datatypes::{DataType, FieldRef};
+    use datafusion::logical_expr::function::{AccumulatorArgs, PartitionEvaluatorArgs, WindowUDFFieldArgs};
+    use datafusion::logical_expr::{
+        Accumulator, AggregateUDF, AggregateUDFImpl, PartitionEvaluator, Signature, Volatility, WindowUDF,
+        WindowUDFImpl,
+    };
+    use datafusion::prelude::SessionContext;
+
+    /// An aggregate and a window function that give something else each time, as far as they say.
+    #[derive(Debug, PartialEq, Eq, Hash)]
+    struct Dice(Signature);
+
+    impl AggregateUDFImpl for Dice {
+        fn name(&self) -> &str {
+            "dice"
+        }
+
+        fn signature(&self) -> &Signature {
+            &self.0
+        }
+
+        fn return_type(&self, _: &[DataType]) -> datafusion::common::Result<DataType> {
+            Ok(DataType::Int64)
+        }
+
+        fn accumulator(&self, _: AccumulatorArgs) -> datafusion::common::Result<Box<dyn Accumulator>> {
+            unreachable!("it is only planned")
+        }
+    }
+
+    impl WindowUDFImpl for Dice {
+        fn name(&self) -> &str {
+            "wdice"
+        }
+
+        fn signature(&self) -> &Signature {
+            &self.0
+        }
+
+        fn partition_evaluator(
+            &self,
+            _: PartitionEvaluatorArgs,
+        ) -> datafusion::common::Result<Box<dyn PartitionEvaluator>> {
+            #[derive(Debug)]
+            struct Nothing;
+            impl PartitionEvaluator for Nothing {}
+            Ok(Box::new(Nothing))
+        }
+
+        fn field(&self, args: WindowUDFFieldArgs) -> datafusion::common::Result<FieldRef> {
+            Ok(Arc::new(datafusion::arrow::datatypes::Field::new(
+                args.name(),
+                DataType::Int64,
+                true,
+            )))
+        }
+
+        fn limit_effect(
+            &self,
+            _: &[Arc<dyn datafusion::physical_plan::PhysicalExpr>],
+        ) -> datafusion::logical_expr::LimitEffect {
+            datafusion::logical_expr::LimitEffect::Unknown
+        }
+    }
+
+    async fn is_volatile(sql: &str) -> bool {
+        let context = SessionContext::new();
+        let signature = || Signature::any(1, Volatility::Volatile);
+        context.register_udaf(AggregateUDF::from(Dice(signature())));
+        context.register_udwf(WindowUDF::from(Dice(signature())));
+        let plan = context.sql(sql).await.unwrap().create_physical_plan().await.unwrap();
+        let encoded = Encoded::of(&plan).unwrap();
+        encoded.volatile
+    }
+
+    /// TRAPS q13: two draws are not one.
+    #[tokio::test]
+    async fn q13_volatile_aggregate_and_window_functions_make_a_fragment_volatile() {
+        const ROWS: &str = "FROM (VALUES (1), (2)) AS t(x)";
+        for call in ["dice(x)", "wdice(x) OVER ()", "dice(x) OVER ()", "sum(x + random())"] {
+            assert!(is_volatile(&format!("SELECT {call} {ROWS}")).await, "{call}");
+        }
+        for call in ["sum(x)", "lag(x) OVER (ORDER BY x)", "sum(x) OVER ()"] {
+            assert!(!is_volatile(&format!("SELECT {call} {ROWS}")).await, "{call}");
+        }
+    }
 }

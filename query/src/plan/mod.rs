@@ -6,10 +6,14 @@
 pub mod codec;
 mod converter;
 mod equivalences;
+pub(crate) mod filtered;
+pub(crate) mod meaning;
 mod nodes;
+pub(crate) mod scans;
 mod shuffle_reader;
 mod shuffle_source;
 mod text_scan;
+pub(crate) mod windows;
 mod wire;
 
 pub use equivalences::Equivalences;

@@ -1,24 +1,27 @@
 //! The bytes of this crate's own plan nodes, and of exchanges.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use datafusion::arrow::compute::SortOptions;
 use datafusion::arrow::datatypes::{Schema, SchemaRef};
 use datafusion::common::{Result as DataFusionResult, ScalarValue, internal_datafusion_err, plan_err};
 use datafusion::execution::TaskContext;
+use datafusion::logical_expr::{AggregateUDF, ScalarUDF, Signature, Volatility, WindowUDF};
 use datafusion::physical_expr::{LexOrdering, PhysicalExpr, PhysicalSortExpr};
 use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::physical_plan::placeholder_row::PlaceholderRowExec;
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 use datafusion_proto::physical_plan::{
-    PhysicalExtensionCodec, PhysicalPlanDecodeContext, PhysicalProtoConverterExtension,
+    PhysicalExtensionCodec, PhysicalPlanDecodeContext, PhysicalPlanNodeExt, PhysicalProtoConverterExtension,
 };
 use datafusion_proto::protobuf;
+use parking_lot::Mutex;
 use prost::Message;
 
 use super::equivalences::Class;
 use super::text_scan::scan_from_wire;
-use super::{Equivalences, ShuffleReaderExec, wire};
+use super::{Equivalences, ShuffleReaderExec, scans, windows, wire};
 use crate::stage::{Exchange, StageId};
 
 /// The extension codec of this crate's plan nodes, for code that drives `datafusion-proto` itself.
@@ -37,6 +40,9 @@ impl PhysicalExtensionCodec for KappaCodec {
         converter: &dyn PhysicalProtoConverterExtension,
     ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
         let extension = wire::Extension::decode(bytes).map_err(|e| internal_datafusion_err!("{e}"))?;
+        if let Some(wire::Node::Window(window)) = &extension.node {
+            return windows::from_wire_alone(window, inputs, context, converter);
+        }
         if !inputs.is_empty() {
             return plan_err!("a leaf came with {} inputs", inputs.len());
         }
@@ -51,7 +57,25 @@ impl PhysicalExtensionCodec for KappaCodec {
                 Ok(Arc::new(row.with_partitions(count(partitions)?)))
             }
             Some(wire::Node::TextScan(scan)) => scan_from_wire(&scan, context, converter),
-            None => plan_err!("a plan node of unknown kind: was it written by a newer version?"),
+            Some(wire::Node::Scan(scan)) => {
+                let Some(node) = &scan.node else {
+                    return plan_err!("a scan without its node");
+                };
+                let decode_context = PhysicalPlanDecodeContext::new(context, &KappaCodec);
+                scans::from_wire(
+                    &scan,
+                    &node.try_into_physical_plan_with_context(&decode_context, converter)?,
+                )
+            }
+            Some(wire::Node::Nested(nested)) => {
+                let node = protobuf::PhysicalPlanNode::decode(nested.node.as_slice());
+                let node = node.map_err(|e| internal_datafusion_err!("{e}"))?;
+                let decode_context = PhysicalPlanDecodeContext::new(context, &KappaCodec);
+                converter.proto_to_execution_plan(&node, &decode_context)
+            }
+            Some(wire::Node::Window(_)) | None => {
+                plan_err!("a plan node of unknown kind: was it written by a newer version?")
+            }
         }
     }
 
@@ -61,25 +85,91 @@ impl PhysicalExtensionCodec for KappaCodec {
         bytes: &mut Vec<u8>,
         converter: &dyn PhysicalProtoConverterExtension,
     ) -> DataFusionResult<()> {
-        let partitioned = || -> DataFusionResult<_> {
-            let partitions = node.output_partitioning().partition_count() as u64;
-            Ok(wire::Partitioned {
-                schema: Some(node.schema().as_ref().try_into()?),
-                partitions,
-            })
-        };
-        let node = if let Some(reader) = node.downcast_ref::<ShuffleReaderExec>() {
-            wire::Node::ShuffleReader(reader_to_wire(reader, converter)?)
-        } else if node.is::<EmptyExec>() {
-            wire::Node::Empty(partitioned()?)
-        } else if node.is::<PlaceholderRowExec>() {
-            wire::Node::PlaceholderRow(partitioned()?)
-        } else {
-            return plan_err!("{} has no serialised form", node.name());
+        let node = match node.downcast_ref::<ShuffleReaderExec>() {
+            Some(reader) => wire::Node::ShuffleReader(reader_to_wire(reader, converter)?),
+            None => leaf_to_wire(&node)?,
         };
         wire::Extension { node: Some(node) }
             .encode(bytes)
             .map_err(|e| internal_datafusion_err!("{e}"))
+    }
+}
+
+/// The message of a leaf without rows, or with one in each partition.
+pub(super) fn leaf_to_wire(leaf: &Arc<dyn ExecutionPlan>) -> DataFusionResult<wire::Node> {
+    let partitioned = wire::Partitioned {
+        schema: Some(leaf.schema().as_ref().try_into()?),
+        partitions: leaf.output_partitioning().partition_count() as u64,
+    };
+    if leaf.is::<EmptyExec>() {
+        Ok(wire::Node::Empty(partitioned))
+    } else if leaf.is::<PlaceholderRowExec>() {
+        Ok(wire::Node::PlaceholderRow(partitioned))
+    } else {
+        plan_err!("{} has no serialised form", leaf.name())
+    }
+}
+
+/// As [`KappaCodec`], and notes the functions that pass by.
+#[derive(Debug, Default)]
+pub(super) struct NotingCodec {
+    functions: Mutex<Functions>,
+}
+
+/// The functions that a plan calls.
+#[derive(Debug, Default)]
+pub(crate) struct Functions {
+    /// Their names.
+    pub(crate) names: BTreeSet<String>,
+    /// Whether one of them may give something else each time.
+    pub(crate) any_volatile: bool,
+}
+
+impl NotingCodec {
+    fn note(&self, name: &str, signature: &Signature) {
+        let mut functions = self.functions.lock();
+        functions.names.insert(name.to_owned());
+        functions.any_volatile |= signature.volatility == Volatility::Volatile;
+    }
+
+    pub(super) fn functions(self) -> Functions {
+        self.functions.into_inner()
+    }
+}
+
+impl PhysicalExtensionCodec for NotingCodec {
+    fn try_decode(
+        &self,
+        bytes: &[u8],
+        inputs: &[Arc<dyn ExecutionPlan>],
+        context: &TaskContext,
+        converter: &dyn PhysicalProtoConverterExtension,
+    ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
+        KappaCodec.try_decode(bytes, inputs, context, converter)
+    }
+
+    fn try_encode(
+        &self,
+        node: Arc<dyn ExecutionPlan>,
+        bytes: &mut Vec<u8>,
+        converter: &dyn PhysicalProtoConverterExtension,
+    ) -> DataFusionResult<()> {
+        KappaCodec.try_encode(node, bytes, converter)
+    }
+
+    fn try_encode_udf(&self, function: &ScalarUDF, _: &mut Vec<u8>) -> DataFusionResult<()> {
+        self.note(function.name(), function.signature());
+        Ok(())
+    }
+
+    fn try_encode_udaf(&self, function: &AggregateUDF, _: &mut Vec<u8>) -> DataFusionResult<()> {
+        self.note(function.name(), function.signature());
+        Ok(())
+    }
+
+    fn try_encode_udwf(&self, function: &WindowUDF, _: &mut Vec<u8>) -> DataFusionResult<()> {
+        self.note(function.name(), function.signature());
+        Ok(())
     }
 }
 

@@ -7,7 +7,7 @@ use datafusion_proto::protobuf;
 /// What a `PhysicalExtensionNode` of ours holds.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct Extension {
-    #[prost(oneof = "Node", tags = "1, 2, 3, 4")]
+    #[prost(oneof = "Node", tags = "1, 2, 3, 4, 5, 6, 7")]
     pub(super) node: Option<Node>,
 }
 
@@ -20,7 +20,70 @@ pub(super) enum Node {
     #[prost(message, tag = "3")]
     PlaceholderRow(Partitioned),
     #[prost(message, tag = "4")]
+    Window(Window),
+    #[prost(message, tag = "5")]
+    Scan(Box<Scan>),
+    #[prost(message, tag = "6")]
+    Nested(Nested),
+    #[prost(message, tag = "7")]
     TextScan(TextScan),
+}
+
+/// A node as the bytes of its message: messages can be nested a hundred times only, plans any number of times.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub(super) struct Nested {
+    #[prost(bytes = "vec", tag = "1")]
+    pub(super) node: Vec<u8>,
+}
+
+/// Window expressions over the one input of the node.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct Window {
+    /// DataFusion's message, without the input.
+    #[prost(message, optional, tag = "1")]
+    pub(super) node: Option<protobuf::WindowAggExecNode>,
+    /// What that does not hold of each expression, in their order.
+    #[prost(message, repeated, tag = "2")]
+    pub(super) marks: Vec<WindowMarks>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
+pub(super) struct WindowMarks {
+    #[prost(bool, tag = "1")]
+    pub(super) is_reversed: bool,
+    #[prost(bool, tag = "2")]
+    pub(super) ignores_nulls: bool,
+}
+
+/// A scan of files.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct Scan {
+    /// DataFusion's message.
+    #[prost(message, optional, tag = "1")]
+    pub(super) node: Option<protobuf::PhysicalPlanNode>,
+    /// What the files are compressed with, as `CREATE EXTERNAL TABLE` names it; empty for files that are not.
+    #[prost(string, tag = "2")]
+    pub(super) compression: String,
+    /// Limits keep the order of the files.
+    #[prost(bool, tag = "3")]
+    pub(super) preserve_order: bool,
+    /// The byte that ends a line of CSV, if it is none of the usual.
+    #[prost(uint32, optional, tag = "4")]
+    pub(super) terminator: Option<u32>,
+    /// JSON is one array, not an object in each line.
+    #[prost(bool, tag = "5")]
+    pub(super) is_json_array: bool,
+    /// The e-tags and versions of the files, in the order of the groups and of the files in them.
+    #[prost(message, repeated, tag = "6")]
+    pub(super) tags: Vec<FileTags>,
+}
+
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub(super) struct FileTags {
+    #[prost(string, optional, tag = "1")]
+    pub(super) e_tag: Option<String>,
+    #[prost(string, optional, tag = "2")]
+    pub(super) version: Option<String>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]

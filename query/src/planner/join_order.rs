@@ -23,20 +23,22 @@ mod size;
 
 pub(crate) use size::RowCounts;
 
-use size::{Size, size_of};
+use size::{Size, Sizes};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use datafusion::common::tree_node::Transformed;
+use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, JoinType, NullEquality, Result};
 use datafusion::logical_expr::utils::{conjunction, split_conjunction};
 use datafusion::logical_expr::{BinaryExpr, Expr, Join, LogicalPlan, Operator, Projection};
 use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
 
+use crate::deep::deep;
+
 /// How many times smaller the estimated cost of an order must be to be preferred to the order of the text.
 const CLEARLY_BETTER: f64 = 4.0;
 
-/// Longer chains are left as they are: the work grows with the cube of the length.
+/// Longer chains are left as they are: the work grows with the fourth power of the length. At most 64, the bits of [`Leaves`].
 const LONGEST_CHAIN: usize = 40;
 
 /// The rule.
@@ -51,14 +53,44 @@ impl OptimizerRule for JoinOrder {
     }
 
     fn rewrite(&self, plan: LogicalPlan, _config: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
-        plan.transform_down_with_subqueries(|node| match Chain::of(&node, &self.rows) {
-            Some(chain) => match chain.better_order() {
-                Some(order) => Ok(Transformed::yes(chain.join_in(&order, &node)?)),
-                None => Ok(Transformed::no(node)),
-            },
-            None => Ok(Transformed::no(node)),
-        })
+        ordered(plan, &Sizes::new(&self.rows))
     }
+}
+
+/// The plan with its chains in a better order. Each chain is looked at once: as a whole, not again without its last table, and so on.
+fn ordered(plan: LogicalPlan, sizes: &Sizes) -> Result<Transformed<LogicalPlan>> {
+    deep(|| {
+        if inner_join(&plan).is_some() {
+            return ordered_chain(plan, sizes);
+        }
+        plan.map_children(|input| ordered(input, sizes))?
+            .transform_data(|plan| plan.map_subqueries(|subquery| ordered(subquery, sizes)))
+    })
+}
+
+fn ordered_chain(plan: LogicalPlan, sizes: &Sizes) -> Result<Transformed<LogicalPlan>> {
+    let better = Chain::of(&plan, sizes).and_then(|chain| chain.better_order().map(|order| (chain, order)));
+    let plan = match better {
+        Some((chain, order)) => Transformed::yes(chain.join_in(&order, &plan)?),
+        None => Transformed::no(plan),
+    };
+    plan.transform_data(|plan| below_chain(plan, sizes))
+}
+
+/// The same for what is below the joins on top of the plan.
+fn below_chain(plan: LogicalPlan, sizes: &Sizes) -> Result<Transformed<LogicalPlan>> {
+    deep(|| {
+        let is_on_top = matches!(plan, LogicalPlan::Projection(_)) || inner_join(&plan).is_some();
+        if !is_on_top {
+            return ordered(plan, sizes);
+        }
+        let below = |input: LogicalPlan| match inner_join(&input).is_some() {
+            true => below_chain(input, sizes),
+            false => ordered(input, sizes),
+        };
+        plan.map_children(below)?
+            .transform_data(|plan| plan.map_subqueries(|subquery| ordered(subquery, sizes)))
+    })
 }
 
 /// Leaves and conditions of a tree of inner joins.
@@ -66,9 +98,45 @@ struct Chain {
     leaves: Vec<Leaf>,
     conditions: Vec<Condition>,
     /// Classes of joined expressions: the leaves they are of, and how many values they have at most.
-    classes: Vec<(BTreeSet<usize>, f64)>,
+    classes: Vec<(Leaves, f64)>,
     /// The sum of the intermediate sizes in the order of the text.
     cost: f64,
+}
+
+/// A set of leaves of a chain, one bit for each: a chain has no more than [`LONGEST_CHAIN`].
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Leaves(u64);
+
+impl Leaves {
+    const NONE: Leaves = Leaves(0);
+
+    fn one(leaf: usize) -> Leaves {
+        Leaves(1 << leaf)
+    }
+
+    fn and(self, other: Leaves) -> Leaves {
+        Leaves(self.0 | other.0)
+    }
+
+    fn both(self, other: Leaves) -> Leaves {
+        Leaves(self.0 & other.0)
+    }
+
+    fn has(self, leaf: usize) -> bool {
+        self.0 >> leaf & 1 == 1
+    }
+
+    fn is_within(self, other: Leaves) -> bool {
+        self.0 & !other.0 == 0
+    }
+
+    fn count(self) -> usize {
+        self.0.count_ones() as usize
+    }
+
+    fn iter(self) -> impl Iterator<Item = usize> {
+        (0..LONGEST_CHAIN).filter(move |leaf| self.has(*leaf))
+    }
 }
 
 struct Leaf {
@@ -79,7 +147,7 @@ struct Leaf {
 struct Condition {
     expr: Either,
     /// The leaves whose columns it uses.
-    leaves: BTreeSet<usize>,
+    leaves: Leaves,
 }
 
 enum Either {
@@ -87,22 +155,37 @@ enum Either {
     Other(Expr),
 }
 
+/// What is directly below a tree of inner joins, in the order of the text.
+fn leaves_below<'a>(root: &'a Join, leaves: &mut Vec<&'a Arc<LogicalPlan>>) {
+    let mut pending = vec![&root.right, &root.left];
+    while let Some(plan) = pending.pop() {
+        match inner_join(plan) {
+            Some(join) => pending.extend([&join.right, &join.left]),
+            None => leaves.push(plan),
+        }
+    }
+}
+
 impl Chain {
-    /// The chain with `root` on top, if that is an inner join of at least three leaves.
-    fn of(root: &LogicalPlan, rows: &RowCounts) -> Option<Chain> {
+    /// The chain with `root` on top, if that is an inner join of at least three leaves, and not too many.
+    fn of(root: &LogicalPlan, sizes: &Sizes) -> Option<Chain> {
+        let mut below = Vec::new();
+        leaves_below(inner_join(root)?, &mut below);
+        if below.len() < 3 || below.len() > LONGEST_CHAIN {
+            return None;
+        }
+        let leaf = |plan: &Arc<LogicalPlan>| Leaf {
+            plan: Arc::clone(plan),
+            size: sizes.of(plan),
+        };
         let mut chain = Chain {
-            leaves: vec![],
+            leaves: below.into_iter().map(leaf).collect(),
             conditions: vec![],
             classes: vec![],
             cost: 0.0,
         };
-        inner_join(root)?;
-        let mut joins = Vec::new();
-        let mut pending = Vec::new();
-        chain.collect(root, rows, &mut joins, &mut pending);
-        if chain.leaves.len() < 3 || chain.leaves.len() > LONGEST_CHAIN {
-            return None;
-        }
+        let (mut joins, mut pending) = (Vec::new(), Vec::new());
+        collect(root, &mut 0, &mut joins, &mut pending);
         for expr in pending {
             let condition = chain.condition(expr)?;
             chain.conditions.push(condition);
@@ -112,38 +195,10 @@ impl Chain {
         let whole = chain.leaves.len();
         chain.cost = joins
             .iter()
-            .filter(|leaves| leaves.len() < whole)
-            .map(|leaves| chain.rows_of(leaves))
+            .filter(|leaves| leaves.count() < whole)
+            .map(|leaves| chain.rows_of(*leaves))
             .sum();
         Some(chain)
-    }
-
-    /// Collects the tree under `plan`; returns its leaves.
-    fn collect(
-        &mut self,
-        plan: &LogicalPlan,
-        rows: &RowCounts,
-        joins: &mut Vec<BTreeSet<usize>>,
-        pending: &mut Vec<Either>,
-    ) -> BTreeSet<usize> {
-        let Some(join) = inner_join(plan) else {
-            self.leaves.push(Leaf {
-                plan: Arc::new(plan.clone()),
-                size: size_of(plan, rows),
-            });
-            return BTreeSet::from([self.leaves.len() - 1]);
-        };
-        let mut leaves = self.collect(&join.left, rows, joins, pending);
-        leaves.extend(self.collect(&join.right, rows, joins, pending));
-        pending.extend(
-            join.on
-                .iter()
-                .map(|(left, right)| Either::Equal(left.clone(), right.clone())),
-        );
-        let others = join.filter.iter().flat_map(|filter| split_conjunction(filter));
-        pending.extend(others.map(|other| Either::Other(other.clone())));
-        joins.push(leaves.clone());
-        leaves
     }
 
     /// The condition with the leaves it uses; `None` if a column is of none of them.
@@ -154,24 +209,25 @@ impl Chain {
                 left,
                 op: Operator::Eq,
                 right,
-            })) => match (self.leaves_of(&left)?.len(), self.leaves_of(&right)?.len()) {
+            })) => match (self.leaves_of(&left)?.count(), self.leaves_of(&right)?.count()) {
                 (1, 1) => Either::Equal(*left, *right),
                 _ => Either::Other(equal(&left, &right)),
             },
             other => other,
         };
         let leaves = match &expr {
-            Either::Equal(left, right) => self.leaves_of(left)?.union(&self.leaves_of(right)?).copied().collect(),
+            Either::Equal(left, right) => self.leaves_of(left)?.and(self.leaves_of(right)?),
             Either::Other(expr) => self.leaves_of(expr)?,
         };
         Some(Condition { expr, leaves })
     }
 
-    fn leaves_of(&self, expr: &Expr) -> Option<BTreeSet<usize>> {
-        expr.column_refs()
-            .into_iter()
-            .map(|column| self.leaf_of(column))
-            .collect()
+    fn leaves_of(&self, expr: &Expr) -> Option<Leaves> {
+        let mut leaves = Leaves::NONE;
+        for column in expr.column_refs() {
+            leaves = leaves.and(Leaves::one(self.leaf_of(column)?));
+        }
+        Some(leaves)
     }
 
     fn leaf_of(&self, column: &Column) -> Option<usize> {
@@ -180,51 +236,49 @@ impl Chain {
             .position(|leaf| leaf.plan.schema().has_column(column))
     }
 
-    fn classes_of_equals(&self) -> Vec<(BTreeSet<usize>, f64)> {
-        let mut classes: Vec<(BTreeSet<String>, BTreeSet<usize>)> = Vec::new();
+    fn classes_of_equals(&self) -> Vec<(Leaves, f64)> {
+        let mut classes: Vec<(BTreeSet<String>, Leaves)> = Vec::new();
         for condition in &self.conditions {
             let Either::Equal(left, right) = &condition.expr else {
                 continue;
             };
             let mut names = BTreeSet::from([left.to_string(), right.to_string()]);
-            let mut leaves = condition.leaves.clone();
+            let mut leaves = condition.leaves;
             classes.retain(|(other_names, other_leaves)| {
                 let is_same = !names.is_disjoint(other_names);
                 if is_same {
                     names.extend(other_names.iter().cloned());
-                    leaves.extend(other_leaves);
+                    leaves = leaves.and(*other_leaves);
                 }
                 !is_same
             });
             classes.push((names, leaves));
         }
-        let values = |leaves: &BTreeSet<usize>| {
+        let values = |leaves: Leaves| {
             leaves
                 .iter()
-                .map(|leaf| self.leaves[*leaf].size.base)
+                .map(|leaf| self.leaves[leaf].size.base)
                 .fold(f64::INFINITY, f64::min)
                 .max(1.0)
         };
         classes
             .into_iter()
-            .map(|(_, leaves)| {
-                let values = values(&leaves);
-                (leaves, values)
-            })
+            .map(|(_, leaves)| (leaves, values(leaves)))
             .collect()
     }
 
     /// The estimated rows of the join of some leaves.
-    fn rows_of(&self, leaves: &BTreeSet<usize>) -> f64 {
-        let product: f64 = leaves.iter().map(|leaf| self.leaves[*leaf].size.rows).product();
+    fn rows_of(&self, leaves: Leaves) -> f64 {
+        let product: f64 = leaves.iter().map(|leaf| self.leaves[leaf].size.rows).product();
         let matching = self.classes.iter().map(|(members, values)| {
-            let here = members.intersection(leaves).count();
-            values.powi(1 - i32::try_from(here.max(1)).unwrap_or(i32::MAX))
+            let here = members.both(leaves).count();
+            // Cannot overflow: there are at most `LONGEST_CHAIN`.
+            values.powi(1 - here.max(1) as i32)
         });
         let others = self
             .conditions
             .iter()
-            .filter(|condition| matches!(condition.expr, Either::Other(_)) && condition.leaves.is_subset(leaves));
+            .filter(|condition| matches!(condition.expr, Either::Other(_)) && condition.leaves.is_within(leaves));
         (product * matching.product::<f64>() * 0.5_f64.powi(others.count() as i32)).max(1.0)
     }
 
@@ -237,20 +291,17 @@ impl Chain {
 
     fn greedy_from(&self, first: usize) -> (f64, Vec<usize>) {
         let mut order = vec![first];
-        let mut joined = BTreeSet::from([first]);
+        let mut joined = Leaves::one(first);
         let mut cost = 0.0;
         while order.len() < self.leaves.len() {
-            let candidates = (0..self.leaves.len())
-                .filter(|leaf| !joined.contains(leaf))
-                .map(|leaf| {
-                    let mut with = joined.clone();
-                    with.insert(leaf);
-                    // Without a condition it is a product: only when nothing else is left.
-                    (!self.is_connected(leaf, &joined), self.rows_of(&with), leaf)
-                });
+            let candidates = (0..self.leaves.len()).filter(|leaf| !joined.has(*leaf)).map(|leaf| {
+                let rows = self.rows_of(joined.and(Leaves::one(leaf)));
+                // Without a condition it is a product: only when nothing else is left.
+                (!self.is_connected(leaf, joined), rows, leaf)
+            });
             let next = candidates.min_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)));
             let Some((_, rows, leaf)) = next else { break };
-            joined.insert(leaf);
+            joined = joined.and(Leaves::one(leaf));
             order.push(leaf);
             if order.len() < self.leaves.len() {
                 cost += rows;
@@ -259,24 +310,21 @@ impl Chain {
         (cost, order)
     }
 
-    fn is_connected(&self, leaf: usize, joined: &BTreeSet<usize>) -> bool {
+    fn is_connected(&self, leaf: usize, joined: Leaves) -> bool {
         self.conditions.iter().any(|condition| {
             matches!(condition.expr, Either::Equal(..))
-                && condition.leaves.contains(&leaf)
-                && condition
-                    .leaves
-                    .iter()
-                    .all(|other| *other == leaf || joined.contains(other))
+                && condition.leaves.has(leaf)
+                && condition.leaves.is_within(joined.and(Leaves::one(leaf)))
         })
     }
 
     /// The joins in this order, with the columns of `before`.
     fn join_in(&self, order: &[usize], before: &LogicalPlan) -> Result<LogicalPlan> {
         let mut applied = vec![false; self.conditions.len()];
-        let mut joined = BTreeSet::new();
+        let mut joined = Leaves::NONE;
         let mut plan: Option<Arc<LogicalPlan>> = None;
         for leaf in order {
-            joined.insert(*leaf);
+            joined = joined.and(Leaves::one(*leaf));
             let right = Arc::clone(&self.leaves[*leaf].plan);
             let Some(left) = plan else {
                 plan = Some(right);
@@ -284,7 +332,7 @@ impl Chain {
             };
             let (mut on, mut others) = (vec![], vec![]);
             for (condition, applied) in self.conditions.iter().zip(&mut applied) {
-                if *applied || !condition.leaves.is_subset(&joined) {
+                if *applied || !condition.leaves.is_within(joined) {
                     continue;
                 }
                 *applied = true;
@@ -336,6 +384,22 @@ enum Side {
     Leaf,
     Others,
     Mixed,
+}
+
+/// Collects the conditions of the joins on top of `plan`, and the leaves of each; the first of them is `next`.
+fn collect(plan: &LogicalPlan, next: &mut usize, joins: &mut Vec<Leaves>, conditions: &mut Vec<Either>) -> Leaves {
+    let Some(join) = inner_join(plan) else {
+        *next += 1;
+        return Leaves::one(*next - 1);
+    };
+    let left = collect(&join.left, next, joins, conditions);
+    let leaves = left.and(collect(&join.right, next, joins, conditions));
+    let equal = |(left, right): &(Expr, Expr)| Either::Equal(left.clone(), right.clone());
+    conditions.extend(join.on.iter().map(equal));
+    let others = join.filter.iter().flat_map(|filter| split_conjunction(filter));
+    conditions.extend(others.map(|other| Either::Other(other.clone())));
+    joins.push(leaves);
+    leaves
 }
 
 fn equal(left: &Expr, right: &Expr) -> Expr {

@@ -1,4 +1,4 @@
-//! Pass 6: stages that compute the same become one.
+//! Pass 7: stages that compute the same become one.
 //!
 //! ```text
 //!   before (a CTE used twice)                    after
@@ -20,7 +20,7 @@ use super::cut::inputs_of;
 use crate::error::Result;
 use crate::plan::ShuffleReaderExec;
 use crate::plan::codec::Encoded;
-use crate::stage::{Stage, StageGraph, StageId};
+use crate::stage::{Exchange, Stage, StageGraph, StageId};
 
 /// # Errors
 /// If a fragment has no serialised form.
@@ -41,7 +41,7 @@ pub(super) fn merge(graph: StageGraph) -> Result<StageGraph> {
         // Cannot overflow: there are no more stages than before.
         let id = StageId(kept.len() as u32);
         let inputs = inputs_of(&fragment)?;
-        let is_volatile = Encoded::of(&fragment)?.volatile;
+        let is_volatile = Encoded::of(&fragment)?.volatile || has_volatile_keys(&output)?;
         // The number is the one thing that may differ.
         let stage = Stage {
             id: StageId(0),
@@ -60,6 +60,18 @@ pub(super) fn merge(graph: StageGraph) -> Result<StageGraph> {
         kept.push(Stage { id, ..stage });
     }
     Ok(StageGraph { stages: kept, schema })
+}
+
+fn has_volatile_keys(output: &Exchange) -> Result<bool> {
+    let Exchange::Hash { keys, .. } = output else {
+        return Ok(false);
+    };
+    for key in keys {
+        if key.exists(|part| Ok(part.is_volatile_node()))? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn renumber(fragment: Arc<dyn ExecutionPlan>, new_ids: &[StageId]) -> Result<Arc<dyn ExecutionPlan>> {

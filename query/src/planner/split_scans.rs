@@ -1,4 +1,4 @@
-//! Pass 4: scans get small units.
+//! Pass 5: scans get small units.
 //!
 //! ```text
 //!   before: as many groups as threads         after: groups of about 16 MiB

@@ -7,7 +7,7 @@ use datafusion::error::DataFusionError;
 use datafusion::logical_expr::{DdlStatement, LogicalPlan, Statement as PlanStatement};
 use datafusion::sql::parser::{DFParserBuilder, Statement};
 
-use super::stages;
+use super::{ctes, stages};
 use crate::error::{QueryError, Result, innermost_message};
 use crate::session::Session;
 use crate::stage::StageGraph;
@@ -98,6 +98,7 @@ impl Session {
     pub async fn prepare(&self, mut statement: Statement) -> Result<Prepared> {
         crate::sql::rewrite(&mut statement)?;
         let state = self.context().state();
+        ctes::check(&statement, &state)?;
         match state.statement_to_plan(statement).await? {
             LogicalPlan::Explain(explain) => Ok(Prepared::Explain(self.stages_of(&explain.plan).await?)),
             LogicalPlan::Analyze(analyze) => Ok(Prepared::ExplainAnalyze(self.stages_of(&analyze.input).await?)),

@@ -2,4 +2,5 @@
 
 pub mod object;
 pub mod partition;
+pub mod sealed;
 pub mod source;

@@ -8,6 +8,8 @@
 //! An object has a name of its own for each attempt, and exists for readers only if a committed checkpoint or result names it:
 //! nothing is overwritten, renamed or listed. The rows of a bucket keep the order in which the unit produced them.
 
+use crate::error::QueryError;
+use crate::shuffle::sealed::get_sealed;
 use bytes::Bytes;
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::buffer::Buffer;
@@ -16,6 +18,7 @@ use datafusion::arrow::datatypes::{Schema, SchemaRef};
 use datafusion::arrow::error::ArrowError;
 use datafusion::arrow::ipc::reader::{StreamDecoder, StreamReader};
 use datafusion::arrow::ipc::writer::StreamWriter;
+use kappa::store::Store;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
@@ -95,6 +98,14 @@ impl Manifest {
         postcard::from_bytes(bytes)
     }
 
+    /// Reads the manifest that lies sealed under this key.
+    ///
+    /// # Errors
+    /// If the store fails, or its bytes are not those that were put there.
+    pub async fn read(store: &dyn Store, key: &str) -> Result<Self, QueryError> {
+        Ok(Self::from_bytes(&get_sealed(store, key).await?)?)
+    }
+
     /// The schema of the rows.
     ///
     /// # Errors
@@ -126,6 +137,8 @@ pub fn decode_schema(bytes: &[u8]) -> Result<SchemaRef, ArrowError> {
 pub struct ObjectWriter {
     schema: SchemaRef,
     buckets: Vec<BucketWriter>,
+    /// Bytes that are written so far.
+    written: usize,
 }
 
 struct BucketWriter {
@@ -146,6 +159,7 @@ impl ObjectWriter {
         ObjectWriter {
             buckets: (0..buckets).map(|_| bucket()).collect(),
             schema,
+            written: 0,
         }
     }
 
@@ -160,9 +174,14 @@ impl ObjectWriter {
         for start in (0..batch.num_rows()).step_by(BATCH_ROWS) {
             let length = BATCH_ROWS.min(batch.num_rows() - start);
             bucket.pending.push_batch(batch.slice(start, length))?;
-            bucket.write_completed(&self.schema)?;
+            self.written += bucket.write_completed(&self.schema)?;
         }
         Ok(())
+    }
+
+    /// How many bytes of memory it holds for rows that are written; those that still wait for a whole batch are not counted.
+    pub fn memory(&self) -> usize {
+        self.written
     }
 
     /// The finished object and the extents of its buckets; no bytes at all if there were no rows.
@@ -199,7 +218,11 @@ impl ObjectWriter {
 }
 
 impl BucketWriter {
-    fn write_completed(&mut self, schema: &Schema) -> Result<(), ArrowError> {
+    /// Gives how many bytes were written.
+    fn write_completed(&mut self, schema: &Schema) -> Result<usize, ArrowError> {
+        let length =
+            |stream: &Option<StreamWriter<Vec<u8>>>| stream.as_ref().map_or(0, |stream| stream.get_ref().len());
+        let before = length(&self.stream);
         while let Some(batch) = self.pending.next_completed_batch() {
             let stream = match &mut self.stream {
                 Some(stream) => stream,
@@ -207,7 +230,7 @@ impl BucketWriter {
             };
             stream.write(&batch)?;
         }
-        Ok(())
+        Ok(length(&self.stream) - before)
     }
 }
 
@@ -236,7 +259,7 @@ pub fn decode_bucket(bytes: Bytes, extent: &Extent) -> Result<Vec<RecordBatch>, 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use datafusion::arrow::array::{ArrayRef, Int64Array, StringArray};
+    use datafusion::arrow::array::{ArrayRef, Int64Array, StringArray, StringViewArray, UInt32Array};
     use std::sync::Arc;
 
     fn rows(range: Range<i64>) -> RecordBatch {
@@ -303,6 +326,52 @@ mod tests {
                 "cut off after {length} bytes"
             );
         }
+    }
+
+    /// TRAPS q15: views, too, of which a batch holds as many bytes as there are in the buffers that they point into.
+    #[test]
+    fn q15_views_into_large_buffers_do_not_drag_them_along() {
+        let texts =
+            StringViewArray::from_iter_values((0..100_000).map(|n| format!("a text that is too long for a view {n}")));
+        let large = RecordBatch::try_from_iter([("t", Arc::new(texts) as ArrayRef)]).unwrap();
+        let indices = UInt32Array::from_iter_values((0..100).map(|n| n * 1000));
+        for part in [
+            large.slice(50_000, 10),
+            datafusion::arrow::compute::take_record_batch(&large, &indices).unwrap(),
+        ] {
+            let mut writer = ObjectWriter::new(large.schema(), 1);
+            writer.push(0, part.clone()).unwrap();
+            let (object, extents) = writer.finish().unwrap();
+            assert!(
+                object.len() < 16 << 10,
+                "{} bytes for {} rows",
+                object.len(),
+                part.num_rows()
+            );
+            let back = decode_bucket(object, &extents[0]).unwrap();
+            assert_eq!(
+                datafusion::arrow::compute::concat_batches(&large.schema(), &back).unwrap(),
+                part
+            );
+        }
+    }
+
+    #[test]
+    fn the_memory_of_a_writer_is_that_of_what_it_has_written() {
+        let mut writer = ObjectWriter::new(rows(0..1).schema(), 2);
+        assert_eq!(writer.memory(), 0);
+        for start in (0..200_000).step_by(1000) {
+            writer
+                .push((start % 2000 / 1000) as usize, rows(start..start + 1000))
+                .unwrap();
+        }
+        let held = writer.memory();
+        let (object, _) = writer.finish().unwrap();
+        assert!(
+            held > object.len() * 9 / 10 && held <= object.len(),
+            "{held} of {}",
+            object.len()
+        );
     }
 
     /// TRAPS q15.

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::common::{DataFusionError, Result, exec_datafusion_err};
 use datafusion::execution::SendableRecordBatchStream;
+use datafusion::execution::memory_pool::{MemoryConsumer, MemoryPool};
 use datafusion::physical_plan::coop::cooperative;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use futures::{StreamExt, TryStreamExt, stream};
@@ -22,6 +23,8 @@ use std::sync::Arc;
 pub struct StoreShuffle {
     store: Arc<dyn Store>,
     inputs: Arc<BTreeMap<StageId, Input>>,
+    /// Where the memory of what is read and not handed on yet is counted.
+    pool: Arc<dyn MemoryPool>,
 }
 
 #[derive(Debug)]
@@ -35,7 +38,11 @@ impl StoreShuffle {
     ///
     /// # Errors
     /// If a manifest is damaged.
-    pub fn new(store: Arc<dyn Store>, manifests: impl IntoIterator<Item = (StageId, Manifest)>) -> Result<Self> {
+    pub fn new(
+        store: Arc<dyn Store>,
+        manifests: impl IntoIterator<Item = (StageId, Manifest)>,
+        pool: Arc<dyn MemoryPool>,
+    ) -> Result<Self> {
         let input = |(stage, manifest): (StageId, Manifest)| {
             Ok((
                 stage,
@@ -48,6 +55,7 @@ impl StoreShuffle {
         Ok(StoreShuffle {
             store,
             inputs: Arc::new(manifests.into_iter().map(input).collect::<Result<_>>()?),
+            pool,
         })
     }
 
@@ -57,6 +65,7 @@ impl StoreShuffle {
         StoreShuffle {
             store,
             inputs: self.inputs.clone(),
+            pool: self.pool.clone(),
         }
     }
 }
@@ -95,17 +104,24 @@ impl StoreShuffle {
             )
         })?;
         let object = output.object.clone().filter(|_| extent.length > 0);
-        let store = self.store.clone();
+        let (store, pool) = (self.store.clone(), self.pool.clone());
         let batches = stream::iter(object).then(move |key| {
-            let store = store.clone();
+            let (store, pool) = (store.clone(), pool.clone());
             async move {
+                let memory = MemoryConsumer::new("shuffle reader").register(&pool);
+                memory.grow(extent.length as usize);
                 let mut read = store.get_ranges(&key, &[extent.range()]).await.map_err(external)?;
                 let bytes: Bytes = read
                     .pop()
                     .ok_or_else(|| exec_datafusion_err!("object {key}: the store gave no bytes"))?;
                 let batches = decode_bucket(bytes, &extent)
                     .map_err(|cause| exec_datafusion_err!("object {key} of stage {stage} is damaged: {cause}"))?;
-                Ok::<_, DataFusionError>(stream::iter(batches.into_iter().map(Ok)))
+                // Whoever gets a batch counts it from then on.
+                let share = memory.size() / batches.len().max(1);
+                Ok::<_, DataFusionError>(stream::iter(batches.into_iter().map(move |batch| {
+                    memory.shrink(share);
+                    Ok(batch)
+                })))
             }
         });
         let rows = RecordBatchStreamAdapter::new(schema.clone(), batches.try_flatten().boxed());

@@ -8,13 +8,14 @@
 //! | [`place`], [`s3`] | where folders are |
 //! | [`find`] | which files make which table |
 //! | [`catalogue`] | tables are looked into when they are named |
-//! | [`parquet`], [`widen`] | Parquet, and types that have become wider |
+//! | [`parquet`], [`widen`], [`plain`] | Parquet, types that have become wider, and types that survive a shuffle |
 //! | [`text`] | CSV and JSON |
 
 mod catalogue;
 mod find;
 mod parquet;
 mod place;
+mod plain;
 pub(crate) mod s3;
 pub(crate) mod text;
 mod widen;

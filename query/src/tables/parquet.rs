@@ -2,6 +2,7 @@
 
 use super::find::Source;
 use super::place::Place;
+use super::plain::plain;
 use super::widen::widened;
 use crate::error::{QueryError, Result, innermost_message};
 use datafusion::arrow::datatypes::{Field, FieldRef, Schema, SchemaRef};
@@ -39,7 +40,7 @@ pub(super) async fn load(
     let mut rows = 0.0;
     let mut urls = Vec::with_capacity(found.len());
     for (file, (url, schema, count)) in source.files.iter().zip(found) {
-        for field in schema.fields() {
+        for field in plain(&schema).fields() {
             columns.add(file, field)?;
         }
         urls.push(url);

@@ -164,7 +164,7 @@ fn a_store_that_is_not_there_is_named() {
 fn a_run_that_cannot_be_resumed_is_named() {
     let shop = Shop::new();
     shop.run(&["resume", "nonsense", "--state", "state"])
-        .failed(2, &["\"nonsense\" is no run id"]);
+        .failed(2, &["\"nonsense\" is not a run's id"]);
     let unknown = "0195e7a2b3c47d8e9fa0b1c2d3e4f506";
     shop.run(&["resume", unknown, "--state", "state"]).failed(1, &[unknown]);
     shop.run(&["resume", unknown]).failed(2, &["--state DIR"]);

@@ -167,3 +167,26 @@ fn a_run_whose_program_was_killed_is_resumed_and_gives_its_result_again() {
     shop.run(&resume).wrote(&expected.out);
     shop.run(&resume).wrote(&expected.out);
 }
+
+/// TRAPS q24: rows of two files are never in one answer.
+#[test]
+fn q24_a_run_whose_file_was_replaced_after_a_kill_says_so() {
+    let shop = Shop::large();
+    let expected = shop.sql(LONG, &["--format", "csv"]);
+    let (mut child, run) = start_with_state(&shop, LONG);
+    wait_for_processes(&shop, 2);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    shop.assert_no_process_is_left();
+    let (file, other) = (shop.data().join("orders.parquet"), shop.path("other"));
+    std::fs::copy(&file, &other).unwrap();
+    std::fs::rename(&other, &file).unwrap();
+    let ran = shop.run(&["resume", &run, "--state", "state", "--format", "csv"]);
+    // On a fast machine it may have read everything before it was killed.
+    if ran.code == Some(0) {
+        assert_eq!(ran.out, expected.out);
+        return;
+    }
+    let words = "orders.parquet has changed since the query was planned";
+    ran.failed(1, &[words, "start the query anew"]);
+}

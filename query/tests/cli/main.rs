@@ -4,6 +4,7 @@ mod errors;
 mod formats;
 mod interrupted;
 mod prompt;
+mod runs;
 mod s3;
 mod statements;
 mod support;

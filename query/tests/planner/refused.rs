@@ -40,3 +40,97 @@ async fn wrong_sql_says_where() {
     let message = refusal("").await;
     assert!(message.contains("exactly one query"), "{message}");
 }
+
+/// TRAPS q12, q13: DataFusion would draw once for each reader.
+#[tokio::test]
+async fn q13_a_volatile_common_table_expression_is_read_once_or_refused() {
+    let bench = Bench::new().await;
+    bench.session().parse("").unwrap();
+    for statement in bench
+        .session()
+        .parse("CREATE VIEW dice AS SELECT id, random() AS r FROM facts")
+        .unwrap()
+    {
+        bench.session().prepare(statement).await.unwrap();
+    }
+    for sql in [
+        "WITH c AS (SELECT id, random() AS r FROM facts) SELECT count(*) FROM c a JOIN c b ON a.id = b.id WHERE a.r <> b.r",
+        "WITH c AS (SELECT id, random() AS r FROM facts), d AS (SELECT * FROM c) SELECT count(*) FROM d a JOIN d b ON a.r = b.r",
+        "WITH c AS (SELECT uuid() AS r), d AS (SELECT r FROM c) SELECT * FROM c JOIN d ON c.r = d.r",
+        "SELECT * FROM (WITH \"C\" AS (SELECT random() AS r) SELECT * FROM \"C\" UNION ALL SELECT * FROM \"C\")",
+        "WITH c AS (SELECT * FROM dice) SELECT count(*) FROM c a JOIN c b ON a.r = b.r",
+        "EXPLAIN WITH c AS (SELECT random() AS r) SELECT * FROM c a, c b",
+    ] {
+        let statement = bench.session().parse(sql).unwrap().remove(0);
+        let said = bench.session().prepare(statement).await.unwrap_err().to_string();
+        assert!(
+            said.contains("reading the common table expression") && said.contains("random()"),
+            "{sql}: {said}"
+        );
+    }
+    for sql in [
+        "WITH c AS (SELECT id, random() AS r FROM facts) SELECT count(r) FROM c",
+        "WITH c AS (SELECT id FROM facts WHERE k = 3) SELECT count(*) FROM c a JOIN c b ON a.id = b.id",
+        "SELECT count(*) FROM dice a JOIN dice b ON a.id = b.id",
+    ] {
+        bench.session().plan(sql).await.unwrap_or_else(|e| panic!("{sql}: {e}"));
+    }
+}
+
+#[tokio::test]
+async fn a_function_or_a_setting_that_workers_do_not_know_is_refused_by_name() {
+    use datafusion::arrow::datatypes::DataType;
+    use datafusion::logical_expr::{ColumnarValue, Volatility, create_udf};
+    use std::sync::Arc;
+    let function = |name: &str, returned: DataType| {
+        let body = |args: &[ColumnarValue]| Ok(args[0].clone());
+        create_udf(
+            name,
+            vec![DataType::Int64],
+            returned,
+            Volatility::Immutable,
+            Arc::new(body),
+        )
+    };
+    let bench = Bench::new().await;
+    let context = bench.session().context();
+    context.register_udf(function("mine", DataType::Int64));
+    let said = bench
+        .session()
+        .plan("SELECT mine(id) FROM facts")
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(said.contains("the function mine cannot be run in stages"), "{said}");
+    // One that takes the place of another would be that other one on a worker.
+    context.register_udf(function("abs", DataType::Int64));
+    let said = bench
+        .session()
+        .plan("SELECT abs(id) FROM facts")
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(said.contains("abs is another function there"), "{said}");
+
+    let bench = Bench::new().await;
+    let setting = "SET datafusion.execution.parquet.pushdown_filters = true";
+    bench
+        .session()
+        .context()
+        .sql(setting)
+        .await
+        .unwrap()
+        .collect()
+        .await
+        .unwrap();
+    let said = bench
+        .session()
+        .plan("SELECT id FROM facts")
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(
+        said.contains("pushdown_filters = true cannot be run in stages") && said.contains("by SET"),
+        "{said}"
+    );
+}

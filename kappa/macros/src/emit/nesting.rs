@@ -1,33 +1,40 @@
 //! The code of one arm: a block, what stands behind its end, and everything that it dominates, as plain structured code.
 
-use super::{Emitter, Place};
+use super::{Emitter, Item, Place, here};
 use crate::graph::{BlockId, End};
 use crate::names::Var;
-use proc_macro2::TokenStream;
-use quote::quote;
+use proc_macro2::{Ident, TokenStream};
+use quote::{quote, quote_spanned};
 
 impl Emitter<'_> {
-    /// The code of a block and of everything that is placed inside it.
-    pub(super) fn node(&self, id: BlockId, place: &Place) -> TokenStream {
+    /// The code of a block and of everything that is placed inside it; `before` comes first.
+    ///
+    /// Behind the block come those that it hosts, the innermost first, each behind a labelled block that it is reached from. Such a labelled block
+    /// begins before the first variable whose scope has ended where the hosted block begins.
+    pub(super) fn node(&self, id: BlockId, place: &Place, before: Vec<Item>) -> TokenStream {
         let block = &self.graph.blocks[id];
-        let mut place = place.clone();
         let is_loop = self.loops.contains(&id) && !matches!(block.end, End::Point { .. });
-        if is_loop {
-            place.continues.insert(id);
-        }
-        let mut atoms = TokenStream::new();
+        let mut atoms = Vec::new();
         for atom in &block.atoms {
             let is_used = |var: &Var| place.used.contains(var) || self.witnessed.contains(var);
             if atom.deferred && !atom.declares.iter().any(is_used) {
                 continue;
             }
-            atoms.extend(atom.code.clone());
-            atoms.extend(self.same_types(&atom.declares));
-            place.visible.extend(&atom.declares);
-            place.declared.extend(&atom.declares);
-        }
-        if let End::Point { result, .. } = block.end {
-            place.visible.insert(result);
+            let (code, declared) = (&atom.code, self.declared(&atom.declares));
+            // The value that an assignment replaces is dropped by it.
+            let old = &self.graph.unneeded[place.root].whole;
+            let replaced = atom.found.assigned.intersection(old).map(|&var| {
+                let piece = place.pieces.iter().find(|(first, last)| (first..=last).contains(&&var));
+                let held = piece.map_or_else(|| self.held(), |&(first, _)| self.piece(first));
+                let number = var as u32;
+                quote!(#held.end(#number);)
+            });
+            atoms.push(Item {
+                code: quote!(#code #declared #(#replaced)*),
+                declares: atom.declares.clone(),
+                takes: Vec::new(),
+                assigns: atom.found.assigned.clone(),
+            });
         }
         let mut hosted: Vec<BlockId> = self
             .hosts
@@ -36,23 +43,92 @@ impl Emitter<'_> {
             .map(|(&block, _)| block)
             .collect();
         hosted.sort_by_key(|&block| self.graph.blocks[block].order);
-        // Behind the end of this block come the hosted blocks, the first of them innermost.
-        let mut inner = place.clone();
-        inner.breaks.extend(&hosted);
-        let mut code = self.end(id, &inner);
-        for (at, &block) in hosted.iter().enumerate() {
-            let label = self.label("after", block);
-            let mut rest = place.clone();
-            rest.breaks.extend(&hosted[at + 1..]);
-            let behind = self.node(block, &rest);
-            code = quote!(#label: { #code } #behind);
-        }
         if is_loop {
-            let label = self.label("loop", id);
-            quote!(let __never: ::core::convert::Infallible = #label: loop { #atoms #code };)
+            let (inside, behind): (Vec<_>, Vec<_>) = hosted.into_iter().partition(|&block| self.is_in_loop(id, block));
+            self.wrapped(place, before, &behind, |place| {
+                let mut place = place.clone();
+                place.continues.insert(id);
+                let code = self.wrapped(&place, atoms, &inside, |place| self.end(id, place));
+                let label = self.label("loop", id);
+                quote_spanned!(here()=> let __never: ::core::convert::Infallible = #label: loop { #code };)
+            })
         } else {
-            quote!(#atoms #code)
+            let items = before.into_iter().chain(atoms).collect();
+            self.wrapped(place, items, &hosted, |place| self.end(id, place))
         }
+    }
+
+    /// The items and what is inside, followed by the hosted blocks.
+    fn wrapped(
+        &self,
+        place: &Place,
+        items: Vec<Item>,
+        hosted: &[BlockId],
+        inside: impl FnOnce(&Place) -> TokenStream,
+    ) -> TokenStream {
+        // Where the labelled block begins that each hosted block stands behind.
+        let mut starts = Vec::new();
+        let mut latest = items.len();
+        for &block in hosted {
+            let ended = |item: &Item| {
+                let mut vars = item.declares.iter().chain(&item.takes);
+                vars.any(|&var| !self.in_scope(var, block))
+            };
+            latest = items.iter().position(ended).unwrap_or(items.len()).min(latest);
+            starts.push(latest);
+        }
+        let place_after = |count: usize, inner: usize| {
+            let mut place = place.clone();
+            let declared = items[..count].iter().flat_map(|item| &item.declares);
+            for &var in declared {
+                place.visible.insert(var);
+                place.declared.insert(var);
+            }
+            let pieces = items[..count]
+                .iter()
+                .filter_map(|item| Some((*item.takes.first()?, *item.takes.last()?)));
+            place.pieces.extend(pieces);
+            place
+                .assigned
+                .extend(items[..count].iter().flat_map(|item| &item.assigns));
+            place.breaks.extend(&hosted[inner..]);
+            place
+        };
+        let codes = |from: usize, to: usize| {
+            items[from..to]
+                .iter()
+                .map(|item| item.code.clone())
+                .collect::<TokenStream>()
+        };
+        let mut code = inside(&place_after(items.len(), 0));
+        let mut end = items.len();
+        for (at, (&block, &start)) in hosted.iter().zip(&starts).enumerate() {
+            let label = self.label("after", block);
+            let between = codes(start, end);
+            let behind = self.node(block, &place_after(start, at + 1), Vec::new());
+            code = quote!(#label: { #between #code } #behind);
+            end = start;
+        }
+        let between = codes(0, end);
+        quote!(#between #code)
+    }
+
+    /// Whether control gets from a block back to the head of a loop without leaving the arm.
+    fn is_in_loop(&self, head: BlockId, block: BlockId) -> bool {
+        let root = self.graph.root(head);
+        let mut seen = std::collections::BTreeSet::from([block]);
+        let mut pending = vec![block];
+        while let Some(at) = pending.pop() {
+            for target in self.graph.blocks[at].targets() {
+                if target == head {
+                    return true;
+                }
+                if !self.arms.contains_key(&target) && self.graph.root(target) == root && seen.insert(target) {
+                    pending.push(target);
+                }
+            }
+        }
+        false
     }
 
     fn end(&self, id: BlockId, place: &Place) -> TokenStream {
@@ -93,9 +169,9 @@ impl Emitter<'_> {
                 quote!(let #pattern = #value else { #other }; #next)
             }
             End::Suspend { operation, point, .. } => {
-                let slot = self.operation(*point);
+                let pending = self.pending(*point);
                 let jump = self.leave(*point, place);
-                quote!(#slot = ::core::option::Option::Some(#operation); #jump)
+                quote!(#pending.begin(#operation); #jump)
             }
         }
     }
@@ -105,9 +181,9 @@ impl Emitter<'_> {
         let mut place = place.clone();
         place.visible.extend(binds);
         place.declared.extend(binds);
-        let types = self.same_types(binds);
+        let declared = self.declared(binds);
         let code = self.jump_from(target, &place);
-        quote!(#types #code)
+        quote!(#declared #code)
     }
 
     fn jump_from(&self, target: BlockId, place: &Place) -> TokenStream {
@@ -128,24 +204,66 @@ impl Emitter<'_> {
         if self.hosts.contains_key(&target) || place.continues.contains(&target) {
             return quote!(::core::compile_error!("kappa: this control flow is not supported; please report it"););
         }
-        self.node(target, place)
+        self.node(target, place, Vec::new())
     }
 
     /// Goes to another arm: the variables that are live there go into their slots.
     fn leave(&self, arm: BlockId, place: &Place) -> TokenStream {
         let live = &self.graph.live_in[arm];
         let put = live.intersection(&place.visible).map(|&var| {
-            let (slot, ident) = (self.slot(var), &self.bindings[var].ident);
-            quote!(#slot = ::core::option::Option::Some(#ident);)
+            let (slot, variable) = (self.slot(var), self.variable(var));
+            quote!(#slot = ::core::option::Option::Some(#variable);)
         });
+        let unneeded = &self.graph.unneeded[arm];
+        let held = self.held();
+        let goes_on = place.pieces.iter().filter(|&&(first, _)| self.in_scope(first, arm));
+        let put_back = goes_on.map(|&(first, _)| {
+            let piece = self.piece(first);
+            quote!(#held.put_back(#piece);)
+        });
+        // What is not needed any more is held if its scope goes on.
+        let held_at_root = &self.graph.unneeded[place.root].whole;
+        let is_here =
+            |var: &Var| place.visible.contains(var) && (!held_at_root.contains(var) || place.assigned.contains(var));
+        let here_or_in_slot = |var: &Var| is_here(var) || self.graph.live_in[place.root].contains(var);
+        // The last declared first: it may borrow an earlier one.
+        let hold = unneeded
+            .whole
+            .iter()
+            .rev()
+            .filter(|var| here_or_in_slot(var))
+            .map(|&var| {
+                let (slot, variable, witness) = (self.slot(var), self.variable(var), self.witness(var));
+                let value = match place.visible.contains(&var) {
+                    true => variable,
+                    false => quote!(::kappa::__private::take(&mut #slot)),
+                };
+                let number = var as u32;
+                let span = self.bindings[var].ident.span().resolved_at(here());
+                quote_spanned!(span=> (&&&&&&&&#witness.probe()).kind().hold(#value, #number, &mut #held);)
+            });
+        let unclear = unneeded
+            .unclear
+            .iter()
+            .filter(|&&var| self.refused.borrow_mut().insert(var))
+            .map(|&var| {
+                let witness = self.witness(var);
+                let span = self.bindings[var].ident.span().resolved_at(here());
+                quote_spanned!(span=> (&&&&&&&&#witness.probe()).kind().unclear(&#witness.probe());)
+            });
         let forget = self.graph.live_in[place.root]
             .iter()
-            .filter(|var| !place.visible.contains(var) && !live.contains(var));
+            .filter(|var| !place.visible.contains(var) && !live.contains(var) && !unneeded.whole.contains(var));
         let forget = forget.map(|&var| {
             let slot = self.slot(var);
             quote!(#slot = ::core::option::Option::None;)
         });
         let number = self.arms[&arm];
-        quote!(#(#put)* #(#forget)* __block = #number; continue '__run;)
+        let go = match self.graph.blocks[arm].end {
+            End::Point { .. } => quote_spanned!(here()=> break '__suspend;),
+            _ => quote_spanned!(here()=> continue '__run;),
+        };
+        let block = Ident::new("__block", here());
+        quote!(#(#put_back)* #(#hold)* #(#unclear)* #(#put)* #(#forget)* #block = #number; #go)
     }
 }

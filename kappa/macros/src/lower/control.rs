@@ -2,7 +2,7 @@
 
 use super::{Dest, Lower, Target};
 use crate::graph::{BlockId, Choice, End};
-use crate::names::{Found, Var};
+use crate::names::{Found, Var, borrows};
 use crate::points::{must_split, must_split_block, suspends};
 use quote::{quote, quote_spanned};
 use syn::spanned::Spanned;
@@ -33,9 +33,8 @@ impl Lower<'_> {
     /// Goes to `then` or `other`; the variables that the condition binds are declared for `then`.
     pub(super) fn condition(&mut self, condition: Expr, then: BlockId, other: BlockId) {
         if !must_split(&condition, self.rules) {
-            let mut condition = condition;
             let mut binds = Vec::new();
-            let found = self.native_condition(&mut condition, &mut binds);
+            let found = self.native_condition(&condition, &mut binds);
             self.end(End::Branch {
                 condition: quote!(#condition),
                 found,
@@ -62,10 +61,10 @@ impl Lower<'_> {
             }
             Expr::Unary(unary) if matches!(unary.op, UnOp::Not(_)) => self.condition(*unary.expr, other, then),
             Expr::Let(binding) => {
-                let mut scrutinee = self.value(*binding.expr);
-                let found = self.names.resolve_expr(&mut scrutinee);
-                let mut pattern = *binding.pat;
-                let binds = self.names.declare_pattern(&mut pattern, false);
+                let scrutinee = self.value(*binding.expr);
+                let found = self.names.resolve_scrutinee(&scrutinee);
+                let pattern = *binding.pat;
+                let binds = self.names.declare_pattern(&pattern, false);
                 self.end(End::Branch {
                     condition: quote!(let #pattern = #scrutinee),
                     found,
@@ -75,8 +74,8 @@ impl Lower<'_> {
                 });
             }
             value => {
-                let mut value = self.value(value);
-                let found = self.names.resolve_expr(&mut value);
+                let value = self.value(value);
+                let found = self.names.resolve_expr(&value);
                 self.end(End::Branch {
                     condition: quote!(#value),
                     found,
@@ -88,27 +87,79 @@ impl Lower<'_> {
         }
     }
 
+    /// What a `match` looks at may hold temporary values until its end: one with a destructor would be dropped at a suspension point in an arm.
+    fn check_temporaries(&mut self, scrutinee: &mut Expr) {
+        let (inner, is_borrowed) = match scrutinee {
+            Expr::MethodCall(call) => {
+                let borrows = borrows(&call.method.to_string());
+                (&mut *call.receiver, borrows)
+            }
+            Expr::Field(field) => (&mut *field.base, true),
+            Expr::Reference(reference) => (&mut *reference.expr, true),
+            Expr::Binary(binary) => {
+                self.check_temporaries(&mut binary.left);
+                return self.check_temporaries(&mut binary.right);
+            }
+            Expr::Paren(inner) => return self.check_temporaries(&mut inner.expr),
+            Expr::Unary(inner) => (&mut *inner.expr, matches!(inner.op, UnOp::Deref(_))),
+            Expr::Try(inner) => (&mut *inner.expr, false),
+            Expr::Cast(inner) => (&mut *inner.expr, false),
+            _ => return,
+        };
+        self.check_temporaries(inner);
+        if is_borrowed && matches!(inner, Expr::Call(_) | Expr::MethodCall(_) | Expr::Struct(_) | Expr::Try(_)) {
+            let span = inner.span().resolved_at(proc_macro2::Span::mixed_site());
+            let var = self.names.temporary(span);
+            let ident = self.names.bindings[var].ident.clone();
+            self.emit(quote!(let #ident = ::kappa::__private::Witness::new();), Found::default());
+            *inner = Expr::Verbatim(quote_spanned!(span=> #ident.same(#inner)));
+            self.checks.push(quote_spanned!(span=> (&&&&&&&&#ident.probe()).kind().temporary(&#ident.probe());));
+        }
+    }
+
     /// A condition that stays whole, with the variables that its `let`s bind.
-    fn native_condition(&mut self, condition: &mut Expr, binds: &mut Vec<Var>) -> Found {
+    fn native_condition(&mut self, condition: &Expr, binds: &mut Vec<Var>) -> Found {
         match condition {
             Expr::Binary(binary) if matches!(binary.op, BinOp::And(_)) => {
-                let left = self.native_condition(&mut binary.left, binds);
-                let right = self.native_condition(&mut binary.right, binds);
+                let left = self.native_condition(&binary.left, binds);
+                let right = self.native_condition(&binary.right, binds);
                 let mut found = left.and(right);
                 found.uses.retain(|var| !binds.contains(var));
                 found.mentions.retain(|var| !binds.contains(var));
                 found
             }
             Expr::Let(binding) => {
-                let found = self.names.resolve_expr(&mut binding.expr);
-                binds.extend(self.names.declare_pattern(&mut binding.pat, false));
+                let found = self.names.resolve_scrutinee(&binding.expr);
+                binds.extend(self.names.declare_pattern(&binding.pat, false));
                 found
             }
             other => self.names.resolve_expr(other),
         }
     }
 
-    pub(super) fn match_into(&mut self, choice: ExprMatch, dest: Dest) {
+    /// A guard is tried for each alternative of its pattern: an arm whose guard is taken apart becomes one arm for each.
+    fn split_alternatives(&mut self, arms: Vec<syn::Arm>) -> Vec<syn::Arm> {
+        let mut split = Vec::with_capacity(arms.len());
+        for arm in arms {
+            if !matches!(&arm.guard, Some((_, guard)) if must_split(guard, self.rules)) {
+                split.push(arm);
+                continue;
+            }
+            let patterns = alternatives(&arm.pat);
+            if patterns.len() > 16 {
+                self.error(
+                    arm.pat.span(),
+                    "the guard of this arm holds a suspension point and would have to be tried for each of more than 16 alternatives; write several \
+                     arms",
+                );
+            }
+            split.extend(patterns.into_iter().take(16).map(|pat| syn::Arm { pat, ..arm.clone() }));
+        }
+        split
+    }
+
+    pub(super) fn match_into(&mut self, mut choice: ExprMatch, dest: Dest) {
+        choice.arms = self.split_alternatives(choice.arms);
         let after = self.block(Some(self.current));
         let mut scrutinee = self.value(*choice.expr);
         let has_guard = |arm: &syn::Arm| {
@@ -124,7 +175,11 @@ impl Lower<'_> {
             scrutinee = self.settle(scrutinee, &guards);
         }
         // Before the arms declare variables, which may have the same names.
-        let scrutinee_found = self.names.resolve_expr(&mut scrutinee);
+        let scrutinee_found = self.names.resolve_scrutinee(&scrutinee);
+        let rules = self.rules;
+        if !is_taken_apart && choice.arms.iter().any(|arm| must_split(&arm.body, rules)) {
+            self.check_temporaries(&mut scrutinee);
+        }
         if is_taken_apart {
             // What follows has an arm for everything else; that the arms as they were written cover everything, only rustc can tell. It never runs.
             let arms = choice.arms.iter().map(|arm| {
@@ -143,8 +198,8 @@ impl Lower<'_> {
         let count = choice.arms.len();
         for (at, arm) in choice.arms.into_iter().enumerate() {
             self.names.enter();
-            let mut pattern = arm.pat;
-            let binds = self.names.declare_pattern(&mut pattern, false);
+            let pattern = arm.pat;
+            let binds = self.names.declare_pattern(&pattern, false);
             let target = self.block(None);
             match arm.guard {
                 Some((_, guard)) if must_split(&guard, self.rules) => {
@@ -195,8 +250,8 @@ impl Lower<'_> {
                 }
                 guard => {
                     let (guard, found) = match guard {
-                        Some((_, mut guard)) => {
-                            let mut found = self.names.resolve_expr(&mut guard);
+                        Some((_, guard)) => {
+                            let mut found = self.names.resolve_expr(&guard);
                             found.uses.retain(|var| !binds.contains(var));
                             found.mentions.retain(|var| !binds.contains(var));
                             found.assigned.clear();
@@ -299,7 +354,7 @@ impl Lower<'_> {
             body,
             ..
         } = expr;
-        let mut iterable = self.value(*iterable);
+        let iterable = self.value(*iterable);
         let span = iterable.span();
         if !self.rules.auto && !must_split_block(&body, self.rules) {
             // Only what it goes over had to be taken apart.
@@ -310,10 +365,11 @@ impl Lower<'_> {
             self.emit_value(rest, dest);
             return;
         }
-        let found = self.names.resolve_expr(&mut iterable);
+        let found = self.names.resolve_expr(&iterable);
+        let (head, inside, after) = (self.block(None), self.block(None), self.block(Some(self.current)));
+        self.names.enter();
         let iterator = self.names.temporary(span);
         let ident = self.names.bindings[iterator].ident.clone();
-        let (head, inside, after) = (self.block(None), self.block(None), self.block(Some(self.current)));
         let next = if suspends(&body, self.rules) || self.rules.auto {
             let start = quote_spanned!(span=> ::kappa::__private::IntoResumable::into_resumable(#iterable));
             self.emit_let(quote!(let mut #ident = #start;), found, vec![iterator]);
@@ -336,8 +392,8 @@ impl Lower<'_> {
         };
         self.start(head);
         self.names.enter();
-        let mut pattern = *pat;
-        let binds = self.names.declare_pattern(&mut pattern, true);
+        let pattern = *pat;
+        let binds = self.names.declare_pattern(&pattern, true);
         let condition = quote!(let ::core::option::Option::Some(#pattern) = #next);
         self.end(End::Branch {
             condition,
@@ -353,6 +409,7 @@ impl Lower<'_> {
         self.targets.pop();
         self.names.leave();
         self.go_back(back, head);
+        self.names.leave();
         self.start(after);
         self.unit(dest);
     }
@@ -402,6 +459,49 @@ impl Lower<'_> {
             None => self.error(jump.span(), "`continue` outside of a loop"),
         }
         self.dead();
+    }
+}
+
+/// The pattern once for each choice of its alternatives, in the order in which Rust tries them.
+fn alternatives(pattern: &Pat) -> Vec<Pat> {
+    /// Replaces the first or-pattern by one of its cases; gives how many it has.
+    struct First {
+        case: usize,
+        found: Option<usize>,
+    }
+    impl syn::visit_mut::VisitMut for First {
+        fn visit_pat_mut(&mut self, pattern: &mut Pat) {
+            if self.found.is_some() {
+                return;
+            }
+            match pattern {
+                Pat::Or(or) => {
+                    self.found = Some(or.cases.len());
+                    if let Some(case) = or.cases.iter().nth(self.case) {
+                        *pattern = case.clone();
+                    }
+                }
+                Pat::Paren(inner) if matches!(*inner.pat, Pat::Or(_)) => {
+                    let mut inner = (*inner.pat).clone();
+                    self.visit_pat_mut(&mut inner);
+                    *pattern = inner;
+                }
+                other => syn::visit_mut::visit_pat_mut(self, other),
+            }
+        }
+    }
+    let mut patterns = Vec::new();
+    let mut case = 0;
+    loop {
+        let mut first = First { case, found: None };
+        let mut one = pattern.clone();
+        syn::visit_mut::VisitMut::visit_pat_mut(&mut first, &mut one);
+        match first.found {
+            None => return vec![one],
+            Some(count) if case < count => patterns.extend(alternatives(&one)),
+            Some(_) => return patterns,
+        }
+        case += 1;
     }
 }
 

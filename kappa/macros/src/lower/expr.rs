@@ -4,7 +4,7 @@ use super::operands::{Mode, is_settled};
 use super::{Dest, Lower};
 use crate::graph::End;
 use crate::names::Found;
-use crate::points::{KnownMacro, MacroUse, chain_arguments, must_split, operation};
+use crate::points::{KnownMacro, MacroUse, chain_arguments, is_assignment, must_split, operation};
 use proc_macro2::Span;
 use quote::{quote, quote_spanned};
 use syn::spanned::Spanned;
@@ -189,7 +189,7 @@ impl Lower<'_> {
     fn control_value(&mut self, expr: Expr, ty: Option<&Type>) -> Expr {
         let var = self.deferred(expr.span(), ty);
         self.into(expr, Dest::Temporary(var));
-        self.path(var)
+        self.once(var)
     }
 
     /// `cx.<operation>(..).await`
@@ -228,8 +228,8 @@ impl Lower<'_> {
 
     fn point(&mut self, awaited: ExprAwait, auto: bool) -> Expr {
         let span = awaited.span();
-        let mut operation = *awaited.base;
-        let found = self.names.resolve_expr(&mut operation);
+        let operation = *awaited.base;
+        let found = self.names.resolve_expr(&operation);
         let (point, next) = (self.block(None), self.block(None));
         self.end(End::Suspend {
             operation: quote!(#operation),
@@ -241,22 +241,6 @@ impl Lower<'_> {
         let result = self.names.temporary(span);
         self.end(End::Point { result, next, auto });
         self.start(next);
-        self.path(result)
+        self.once(result)
     }
-}
-
-pub(super) fn is_assignment(op: &BinOp) -> bool {
-    matches!(
-        op,
-        BinOp::AddAssign(_)
-            | BinOp::SubAssign(_)
-            | BinOp::MulAssign(_)
-            | BinOp::DivAssign(_)
-            | BinOp::RemAssign(_)
-            | BinOp::BitXorAssign(_)
-            | BinOp::BitAndAssign(_)
-            | BinOp::BitOrAssign(_)
-            | BinOp::ShlAssign(_)
-            | BinOp::ShrAssign(_)
-    )
 }

@@ -10,13 +10,12 @@ mod expr;
 mod operands;
 
 use crate::graph::{Atom, Block, BlockId, End};
-use crate::names::{Found, Names, Var, Vars};
-use crate::points::{Finder, Rules, must_split, never_returns};
+use crate::names::{Found, Names, Var, Vars, takes_whole};
+use crate::points::{Rules, must_split, never_returns};
 use proc_macro2::{Ident, Span, TokenStream, TokenTree};
 use quote::{ToTokens, quote, quote_spanned};
 use std::collections::HashMap;
 use syn::spanned::Spanned;
-use syn::visit::Visit;
 use syn::{Expr, Item, Lifetime, Local, Pat, Stmt, Type};
 
 /// Where the value of an expression goes.
@@ -49,6 +48,12 @@ pub(crate) struct Lower<'a> {
     pub(crate) points: Vec<BlockId>,
     pub(crate) errors: Vec<syn::Error>,
     started: usize,
+    /// What is asked of types as soon as they are known: in the block that is started next.
+    checks: Vec<TokenStream>,
+    /// How many blocks of the user are open.
+    depth: usize,
+    /// What is being taken apart will be evaluated more than once.
+    repeated: bool,
     /// How often each identifier occurs in the function.
     occurrences: HashMap<String, usize>,
 }
@@ -66,6 +71,9 @@ impl<'a> Lower<'a> {
             points: Vec::new(),
             errors: Vec::new(),
             started: 0,
+            checks: Vec::new(),
+            depth: 0,
+            repeated: false,
             occurrences: HashMap::new(),
         };
         let entry = lower.block(None);
@@ -126,6 +134,7 @@ impl<'a> Lower<'a> {
             end: End::Open,
             after,
             order: usize::MAX,
+            scope: 0,
         });
         self.blocks.len() - 1
     }
@@ -133,8 +142,12 @@ impl<'a> Lower<'a> {
     /// What follows goes into this block.
     fn start(&mut self, block: BlockId) {
         self.blocks[block].order = self.started;
+        self.blocks[block].scope = self.names.scope();
         self.started += 1;
         self.current = block;
+        for check in std::mem::take(&mut self.checks) {
+            self.emit(check, Found::default());
+        }
     }
 
     fn end(&mut self, end: End) {
@@ -181,12 +194,21 @@ impl<'a> Lower<'a> {
     }
 
     /// `let temporary = value;`
-    fn temporary(&mut self, mut value: Expr) -> Expr {
-        let found = self.names.resolve_expr(&mut value);
+    fn temporary(&mut self, value: Expr) -> Var {
+        let found = self.names.resolve_expr(&value);
         let var = self.names.temporary(value.span());
         let ident = self.names.bindings[var].ident.clone();
         self.emit_let(quote!(let mut #ident = #value;), found, vec![var]);
-        self.path(var)
+        var
+    }
+
+    /// A temporary where it is used, once: it moves, so that it is dropped at the end of the statement as the value itself would be.
+    fn once(&self, var: Var) -> Expr {
+        if self.repeated {
+            return self.path(var);
+        }
+        let ident = &self.names.bindings[var].ident;
+        syn::parse_quote!(({ #ident }))
     }
 
     fn path(&self, var: Var) -> Expr {
@@ -199,12 +221,9 @@ impl<'a> Lower<'a> {
     }
 
     /// A native expression, evaluated here.
-    fn emit_value(&mut self, mut value: Expr, dest: Dest) {
+    fn emit_value(&mut self, value: Expr, dest: Dest) {
         let stops = stops(&value);
-        if stops {
-            self.scope_ends(self.names.visible());
-        }
-        let mut found = self.names.resolve_expr(&mut value);
+        let mut found = self.names.resolve_expr(&value);
         match dest {
             Dest::Discard => self.emit(quote!(#value;), found),
             Dest::Temporary(var) => {
@@ -215,7 +234,6 @@ impl<'a> Lower<'a> {
                 self.emit(code, found);
             }
             Dest::Return => {
-                self.scope_ends(self.names.visible());
                 self.emit(quote!(return #value;), found);
                 self.end(End::Stop);
                 self.dead();
@@ -231,6 +249,7 @@ impl<'a> Lower<'a> {
     /// The statements of a block, its value going to `dest`.
     fn block_into(&mut self, block: syn::Block, dest: Dest) {
         self.names.enter();
+        self.depth += 1;
         self.refuse_hiding_items(&block);
         let mut stmts = block.stmts;
         // Items are visible in the whole block: they come first.
@@ -245,7 +264,6 @@ impl<'a> Lower<'a> {
         let mut has_value = false;
         for (at, stmt) in stmts.into_iter().enumerate() {
             let is_last = at + 1 == count;
-            self.refuse_conditional(&stmt);
             match stmt {
                 Stmt::Local(local) => self.local(local),
                 Stmt::Expr(expr, semi) => {
@@ -272,8 +290,8 @@ impl<'a> Lower<'a> {
                 Stmt::Item(_) => {}
             }
         }
-        let vars = self.names.leave();
-        self.scope_ends(vars);
+        self.names.leave();
+        self.depth -= 1;
         if !has_value {
             self.unit(dest);
         }
@@ -283,8 +301,25 @@ impl<'a> Lower<'a> {
     fn refuse_hiding_items(&mut self, block: &syn::Block) {
         let mut names = Vec::new();
         for stmt in &block.stmts {
-            if let Stmt::Item(item) = stmt {
-                item_names(item, &mut names);
+            let Stmt::Item(item) = stmt else { continue };
+            item_names(item, &mut names);
+            match item {
+                Item::Use(item) if self.depth > 1 && has_glob(&item.tree) => self.error(
+                    item.span(),
+                    "in a block that holds a suspension point, this would bring names into the whole function; name what you use, or write the `use` \
+                     outside of the function",
+                ),
+                Item::Macro(item) => {
+                    let inside = occurrences(item.mac.tokens.clone());
+                    if let Some(name) = inside.keys().find(|name| self.names.lookup(name).is_some()) {
+                        let message = format!(
+                            "this macro mentions the variable `{name}`, but it is put at the function's beginning, because the block holds a suspension \
+                             point; pass the variable as an argument, or use a closure"
+                        );
+                        self.error(item.span(), &message);
+                    }
+                }
+                _ => {}
             }
         }
         if names.is_empty() {
@@ -303,40 +338,6 @@ impl<'a> Lower<'a> {
         }
     }
 
-    /// What is taken apart must be there: `#[cfg]` on it would be forgotten.
-    fn refuse_conditional(&mut self, stmt: &Stmt) {
-        struct Search(Option<Span>);
-        impl<'ast> Visit<'ast> for Search {
-            fn visit_attribute(&mut self, attribute: &'ast syn::Attribute) {
-                if attribute.path().is_ident("cfg") || attribute.path().is_ident("cfg_attr") {
-                    self.0 = self.0.or(Some(attribute.span()));
-                }
-            }
-            // Its statements are looked at one by one.
-            fn visit_block(&mut self, _: &'ast syn::Block) {}
-        }
-        let mut finder = Finder::new(self.rules);
-        finder.visit_stmt(stmt);
-        if finder.point.is_some() || finder.escapes {
-            let mut search = Search(None);
-            search.visit_stmt(stmt);
-            if let Some(span) = search.0 {
-                self.error(span, "a statement with a suspension point cannot be conditional; put `#[cfg]` on a whole task, or use `if cfg!(..)`");
-            }
-        }
-    }
-
-    /// The scope of these variables ends here.
-    fn scope_ends(&mut self, vars: Vec<Var>) {
-        let held: Vec<Var> = vars.into_iter().filter(|&var| self.names.is_guard(var)).collect();
-        if !held.is_empty() {
-            self.blocks[self.current].atoms.push(Atom {
-                held,
-                ..Atom::new(TokenStream::new(), Found::default())
-            });
-        }
-    }
-
     /// The value `()`.
     fn unit(&mut self, dest: Dest) {
         if !matches!(self.blocks[self.current].end, End::Open) {
@@ -349,11 +350,9 @@ impl<'a> Lower<'a> {
     }
 
     fn local(&mut self, local: Local) {
-        let Local {
-            attrs, mut pat, init, ..
-        } = local;
+        let Local { attrs, pat, init, .. } = local;
         let Some(init) = init else {
-            let declares = self.names.declare_pattern(&mut pat, true);
+            let declares = self.names.declare_pattern(&pat, true);
             let code = quote!(#(#attrs)* let #pat;);
             let atom = Atom {
                 declares,
@@ -373,8 +372,12 @@ impl<'a> Lower<'a> {
             if must_split(&value, self.rules) {
                 value = self.value_of_type(value, ty.as_ref());
             }
-            let found = self.names.resolve_expr(&mut value);
-            let declares = self.names.declare_pattern(&mut pat, true);
+            let is_whole = takes_whole(&pat);
+            let found = match is_whole {
+                true => self.names.resolve_expr(&value),
+                false => self.names.resolve_scrutinee(&value),
+            };
+            let declares = self.names.declare_pattern(&pat, true);
             if let (Some(shared), [var]) = (shared, declares.as_slice()) {
                 self.names.bindings[*var].shared = Some(shared);
             }
@@ -382,21 +385,21 @@ impl<'a> Lower<'a> {
             return;
         };
         if !must_split(&value, self.rules) && !must_split(&diverge, self.rules) {
-            let mut diverge = *diverge;
-            let mut otherwise = self.names.resolve_expr(&mut diverge);
+            let diverge = *diverge;
+            let mut otherwise = self.names.resolve_expr(&diverge);
             otherwise.assigned.clear();
-            let found = self.names.resolve_expr(&mut value).and(otherwise);
-            let declares = self.names.declare_pattern(&mut pat, false);
+            let found = self.names.resolve_scrutinee(&value).and(otherwise);
+            let declares = self.names.declare_pattern(&pat, false);
             self.emit_let(quote!(#(#attrs)* let #pat = #value else #diverge;), found, declares);
             return;
         }
         value = self.value_of_type(value, ty.as_ref());
-        let found = self.names.resolve_expr(&mut value);
+        let found = self.names.resolve_scrutinee(&value);
         let (next, other) = (self.block(None), self.block(None));
         let from = self.current;
         self.start(other);
         self.into(*diverge, Dest::Discard);
-        let binds = self.names.declare_pattern(&mut pat, false);
+        let binds = self.names.declare_pattern(&pat, false);
         self.blocks[from].end = End::LetElse {
             pattern: quote!(#pat),
             value: quote!(#value),
@@ -417,8 +420,7 @@ impl<'a> Lower<'a> {
         if !receiver.path.is_ident(self.cx) || call.method != "shared" || call.args.len() != 1 {
             return None;
         }
-        let mut value = value.clone();
-        let found = self.names.resolve_expr(&mut value);
+        let found = self.names.resolve_expr(value);
         Some((quote!(#value), found.mentions))
     }
 }
@@ -463,6 +465,16 @@ fn item_names(item: &Item, into: &mut Vec<Ident>) {
         Item::Union(item) => into.push(item.ident.clone()),
         Item::Use(item) => in_use(&item.tree, into),
         _ => {}
+    }
+}
+
+/// Whether a `use` brings in names that are not written there.
+fn has_glob(tree: &syn::UseTree) -> bool {
+    match tree {
+        syn::UseTree::Glob(_) => true,
+        syn::UseTree::Path(path) => has_glob(&path.tree),
+        syn::UseTree::Group(group) => group.items.iter().any(has_glob),
+        syn::UseTree::Name(_) | syn::UseTree::Rename(_) => false,
     }
 }
 

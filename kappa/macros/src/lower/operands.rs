@@ -1,9 +1,11 @@
 //! Operands in Rust's order: those before the last suspension point are evaluated before it.
 
 use super::Lower;
+use crate::names::is_temporary;
 use crate::points::{KnownMacro, must_split};
-use proc_macro2::{TokenStream, TokenTree};
-use quote::ToTokens;
+use proc_macro2::{Delimiter, Ident, Span, TokenStream, TokenTree};
+use quote::{ToTokens, quote, quote_spanned};
+use syn::spanned::Spanned;
 use syn::visit::{self, Visit};
 use syn::{Expr, UnOp};
 
@@ -44,6 +46,7 @@ impl Lower<'_> {
     fn fix(&mut self, operand: Expr, mode: Mode, later: &[Expr]) -> Expr {
         match operand {
             Expr::Lit(_) => operand,
+            Expr::Paren(inner) if is_once(&inner.expr) => Expr::Paren(inner),
             Expr::Closure(closure) if !copies_what_changes(&closure, later) => Expr::Closure(closure),
             Expr::Paren(inner) => self.fix(*inner.expr, mode, later),
             Expr::Group(inner) => self.fix(*inner.expr, mode, later),
@@ -86,22 +89,71 @@ impl Lower<'_> {
                     Root::Computed => mode == Mode::Value,
                 };
                 let is_copy = mode == Mode::Value && matches!(place, Expr::Index(_) | Expr::Unary(_));
-                if changed || is_copy {
-                    self.temporary(place)
+                if mode == Mode::Borrow {
+                    self.fix_borrowed(place, changed, later)
+                } else if changed || is_copy {
+                    let var = self.temporary(place);
+                    self.once(var)
                 } else {
                     self.fix_place(place, later)
                 }
             }
-            value => self.temporary(value),
+            value => {
+                let var = self.temporary(value);
+                self.once(var)
+            }
         }
+    }
+
+    /// A place that is compared, or whose method is called. If it is of a type that is `Copy`, Rust may copy it before the later operands are evaluated;
+    /// if it is borrowed, they cannot change it. By its type, generated code decides: `kappa::__private::Operand`.
+    fn fix_borrowed(&mut self, place: Expr, changed: bool, later: &[Expr]) -> Expr {
+        let is_mutable = match self.root(&place) {
+            Root::Variable(name) => self
+                .names
+                .lookup(&name)
+                .is_some_and(|var| self.names.bindings[var].mutable),
+            Root::Fixed | Root::Computed => false,
+        };
+        let has_index = has_index(&place);
+        let place = self.fix_place(place, later);
+        let span = place.span().resolved_at(Span::call_site());
+        if changed {
+            let copied = quote_spanned!(span=> (&::kappa::__private::Operand(&#place)).copied());
+            let var = self.temporary(syn::Expr::Verbatim(copied.clone()));
+            // `Verbatim` is not looked into.
+            let found = self.names.resolve_expr(&place);
+            if let Some(atom) = self.blocks[self.current].atoms.last_mut() {
+                atom.found.uses.extend(found.uses);
+                atom.found.mentions.extend(found.mentions);
+            }
+            let copy = self.path(var);
+            let reference = is_mutable.then(|| quote!(mut));
+            let method = Ident::new(if is_mutable { "of_mut" } else { "of" }, span);
+            return syn::parse2(quote_spanned!(span=> (*#copy.#method(&#reference #place)))).unwrap_or(place);
+        }
+        if has_index {
+            // An index that is out of bounds panics before the later operands are evaluated.
+            let found = self.names.resolve_expr(&place);
+            self.emit(quote_spanned!(span=> _ = &#place;), found);
+        }
+        place
     }
 
     /// Takes the left side of an assignment or the scrutinee of a `match` as a place that can be evaluated more than once.
     pub(super) fn settle(&mut self, place: Expr, later: &[Expr]) -> Expr {
+        self.repeated = true;
+        let settled = self.fix_base_or(place, later);
+        self.repeated = false;
+        settled
+    }
+
+    fn fix_base_or(&mut self, place: Expr, later: &[Expr]) -> Expr {
         if is_place(&place) || is_projection(&place) {
             self.fix_place(place, later)
         } else {
-            self.temporary(place)
+            let var = self.temporary(place);
+            self.path(var)
         }
     }
 
@@ -201,11 +253,33 @@ fn is_constant(index: &Expr, other: &Expr) -> bool {
     }
 }
 
+/// Whether this is a temporary of the compiler where it is used: its value is there already.
+fn is_once(expr: &Expr) -> bool {
+    let Expr::Block(block) = expr else { return false };
+    let [syn::Stmt::Expr(Expr::Path(path), None)] = block.block.stmts.as_slice() else {
+        return false;
+    };
+    path.path.get_ident().is_some_and(is_temporary)
+}
+
 /// Whether a call is that of a tuple struct or variant, which does nothing but hold its arguments.
 fn is_constructor(function: &Expr) -> bool {
     let Expr::Path(path) = function else { return false };
     let last = path.path.segments.last();
-    last.is_some_and(|segment| segment.ident.to_string().starts_with(char::is_uppercase))
+    // `NOTE` may be a constant that is a function.
+    let is_type = |name: &str| name.starts_with(char::is_uppercase) && name.contains(char::is_lowercase);
+    last.is_some_and(|segment| is_type(&segment.ident.to_string()))
+}
+
+fn has_index(place: &Expr) -> bool {
+    match place {
+        Expr::Index(_) => true,
+        Expr::Field(field) => has_index(&field.base),
+        Expr::Unary(unary) => has_index(&unary.expr),
+        Expr::Paren(inner) => has_index(&inner.expr),
+        Expr::Group(inner) => has_index(&inner.expr),
+        _ => false,
+    }
 }
 
 /// Whether a closure copies a variable that is changed before the closure is used.
@@ -251,8 +325,8 @@ fn mentions(tokens: &TokenStream, name: &str) -> bool {
     })
 }
 
-/// Whether code may change a variable that is used as a place at the same time. Rust forbids it for anything borrowed, so only plain assignments and
-/// `&mut` of values that are copied are left.
+/// Whether code may change a variable that is used as a place at the same time: by an assignment, through `&mut`, or by a method, of which nobody
+/// knows here whether it takes `&mut self`.
 fn assigns(expr: &Expr, name: &str) -> bool {
     struct Search<'a> {
         name: &'a str,
@@ -272,13 +346,28 @@ fn assigns(expr: &Expr, name: &str) -> bool {
             };
         }
     }
+    impl Search<'_> {
+        /// The receiver of a method.
+        fn called(&mut self, receiver: &Expr) {
+            match receiver {
+                Expr::Path(path) => self.found |= path.path.is_ident(self.name),
+                Expr::Field(field) => self.called(&field.base),
+                Expr::Index(index) => self.called(&index.expr),
+                Expr::Unary(deref) => self.called(&deref.expr),
+                Expr::Paren(inner) => self.called(&inner.expr),
+                Expr::Group(inner) => self.called(&inner.expr),
+                // Others are visited on their own.
+                _ => {}
+            }
+        }
+    }
     impl<'ast> Visit<'ast> for Search<'_> {
         fn visit_expr_assign(&mut self, assign: &'ast syn::ExprAssign) {
             self.changed(&assign.left);
             visit::visit_expr_assign(self, assign);
         }
         fn visit_expr_binary(&mut self, binary: &'ast syn::ExprBinary) {
-            if super::expr::is_assignment(&binary.op) {
+            if crate::points::is_assignment(&binary.op) {
                 self.changed(&binary.left);
             }
             visit::visit_expr_binary(self, binary);
@@ -288,6 +377,10 @@ fn assigns(expr: &Expr, name: &str) -> bool {
                 self.changed(&reference.expr);
             }
             visit::visit_expr_reference(self, reference);
+        }
+        fn visit_expr_method_call(&mut self, call: &'ast syn::ExprMethodCall) {
+            self.called(&call.receiver);
+            visit::visit_expr_method_call(self, call);
         }
         fn visit_macro(&mut self, call: &'ast syn::Macro) {
             match KnownMacro::parse(call) {
@@ -305,7 +398,7 @@ fn assigns(expr: &Expr, name: &str) -> bool {
     search.found
 }
 
-/// Whether tokens that cannot be parsed seem to hold `name = ..`, `name.field += ..` or `&mut name`.
+/// Whether tokens that cannot be parsed seem to hold `name = ..`, `name.field += ..`, `&mut name` or `name.method()`.
 fn assigned_in_tokens(tokens: &TokenStream, name: &str) -> bool {
     let trees: Vec<TokenTree> = tokens.clone().into_iter().collect();
     let punct = |at: usize| match trees.get(at) {
@@ -323,6 +416,10 @@ fn assigned_in_tokens(tokens: &TokenStream, name: &str) -> bool {
             loop {
                 match trees.get(next) {
                     Some(TokenTree::Punct(dot)) if dot.as_char() == '.' => next += 2,
+                    // A method.
+                    Some(TokenTree::Group(group)) if group.delimiter() == Delimiter::Parenthesis && next > at + 1 => {
+                        return true;
+                    }
                     Some(TokenTree::Group(_)) => next += 1,
                     _ => break,
                 }

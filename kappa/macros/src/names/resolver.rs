@@ -1,13 +1,12 @@
-//! What code that is not taken apart does with the variables around it: its names are found, also in macros and in the texts of `format!`, and those that the
-//! generated code calls otherwise are renamed.
+//! What code that is not taken apart does with the variables around it: its names are found, also in macros and in the texts of `format!`.
 
-use super::{Found, Names, Var, collect_bindings};
-use crate::points::KnownMacro;
-use proc_macro2::{Ident, Literal, TokenStream, TokenTree};
+use super::{Found, Names, Var, collect_bindings, takes_whole};
+use crate::points::{KnownMacro, MacroUse};
+use proc_macro2::{Literal, TokenStream, TokenTree};
 use quote::ToTokens;
 use std::collections::HashSet;
-use syn::visit_mut::{self, VisitMut};
-use syn::{Block, Expr, ExprPath, FieldValue, LitStr, Macro, Pat};
+use syn::visit::{self, Visit};
+use syn::{Block, Expr, ExprPath, LitStr, Macro, Pat};
 
 /// Walks code that stays as it is, with the scopes that it opens itself.
 pub(super) struct Resolver<'a> {
@@ -15,26 +14,25 @@ pub(super) struct Resolver<'a> {
     inner: Vec<HashSet<String>>,
     /// Inside a closure or an `async` block: whatever is assigned there is captured, so it must be there already.
     captured: bool,
+    /// Inside something that may be evaluated never, or more than once.
+    conditional: bool,
     found: Found,
-    /// Every identifier seen, so that new names can avoid them.
-    all: HashSet<String>,
 }
 
 impl<'a> Resolver<'a> {
-    /// Around the code there are these parameters, and what `names` has.
-    pub(super) fn new(names: &'a Names, parameters: &[Ident]) -> Self {
+    pub(super) fn new(names: &'a Names) -> Self {
         Resolver {
             names,
-            inner: vec![parameters.iter().map(Ident::to_string).collect()],
+            inner: vec![HashSet::new()],
             captured: false,
+            conditional: false,
             found: Found::default(),
-            all: HashSet::new(),
         }
     }
 
-    /// What the code does with the variables around it, and every identifier in it.
-    pub(super) fn into_found(self) -> (Found, HashSet<String>) {
-        (self.found, self.all)
+    /// What the code does with the variables around it.
+    pub(super) fn into_found(self) -> Found {
+        self.found
     }
 
     fn scoped(&mut self, visit: impl FnOnce(&mut Self)) {
@@ -50,170 +48,164 @@ impl<'a> Resolver<'a> {
     fn declare(&mut self, pattern: &Pat, plain_let: bool) {
         let mut idents = Vec::new();
         collect_bindings(pattern, plain_let, &mut idents);
-        for (ident, _) in idents {
-            self.all.insert(ident.to_string());
-            if let Some(scope) = self.inner.last_mut() {
-                scope.insert(ident.to_string());
-            }
+        if let Some(scope) = self.inner.last_mut() {
+            scope.extend(idents.iter().map(|(ident, _)| ident.to_string()));
         }
     }
 
     /// The variable of the surrounding code that this name means here.
-    fn outer(&mut self, name: &str) -> Option<Var> {
-        self.all.insert(name.to_string());
+    fn mention(&mut self, name: &str) -> Option<Var> {
         if self.is_inner(name) {
             return None;
         }
-        let var = self.names.lookup(name);
-        match var {
-            Some(var) => {
-                self.found.mentions.insert(var);
-            }
-            None => {
-                self.found.free.insert(name.to_string());
-            }
-        }
-        var
-    }
-
-    fn mention(&mut self, ident: &mut Ident) -> Option<Var> {
-        let var = self.outer(&ident.to_string())?;
-        let span = ident.span();
-        *ident = self.names.bindings[var].ident.clone();
-        ident.set_span(span);
+        let var = self.names.lookup(name)?;
+        self.found.mentions.insert(var);
         Some(var)
     }
 
     fn uses(&mut self, var: Var) {
         self.found.uses.insert(var);
         if let Some((_, captured)) = &self.names.bindings[var].shared {
-            for &var in captured {
-                self.found.uses.insert(var);
+            self.found.uses.extend(captured);
+        }
+    }
+
+    fn conditionally(&mut self, visit: impl FnOnce(&mut Self)) {
+        let before = std::mem::replace(&mut self.conditional, true);
+        visit(self);
+        self.conditional = before;
+    }
+
+    /// The variable is moved or copied.
+    fn moves(&mut self, var: Var) {
+        if self.conditional {
+            self.found.unclear.insert(var);
+        } else {
+            self.found.moved.insert(var);
+        }
+    }
+
+    /// A place that is borrowed, compared or changed, but not moved.
+    fn place(&mut self, place: &Expr) {
+        match place {
+            Expr::Path(path) if plain_name(path).is_some() => {
+                if let Some(var) = plain_name(path).and_then(|name| self.mention(&name)) {
+                    self.uses(var);
+                }
             }
+            Expr::Field(field) => self.place(&field.base),
+            Expr::Index(index) => {
+                self.place(&index.expr);
+                self.visit_expr(&index.index);
+            }
+            Expr::Unary(unary) if matches!(unary.op, syn::UnOp::Deref(_)) => self.place(&unary.expr),
+            Expr::Paren(inner) => self.place(&inner.expr),
+            Expr::Group(inner) => self.place(&inner.expr),
+            other => self.visit_expr(other),
+        }
+    }
+
+    /// A place of which a part may be moved, or the whole.
+    fn perhaps_moved(&mut self, place: &Expr) {
+        if let Some(var) = root(place).and_then(|name| self.mention(&name)) {
+            self.found.unclear.insert(var);
+        }
+        self.place(place);
+    }
+
+    /// What a pattern is matched with.
+    pub(super) fn scrutinee(&mut self, expr: &Expr) {
+        match root(expr) {
+            Some(_) => self.perhaps_moved(expr),
+            None => self.visit_expr(expr),
         }
     }
 
     /// The left side of an assignment: what a variable held before is not needed if it is assigned as a whole.
-    fn assign(&mut self, place: &mut Expr) {
+    fn assign(&mut self, place: &Expr) {
         match place {
             Expr::Path(path) if path.qself.is_none() && path.path.get_ident().is_some() => {
-                if let Some(var) = self.mention(&mut path.path.segments[0].ident) {
+                if let Some(var) = self.mention(&path.path.segments[0].ident.to_string()) {
                     self.found.changed.insert(var);
                     if self.captured {
                         self.uses(var);
                     }
                 }
             }
-            Expr::Paren(inner) => self.assign(&mut inner.expr),
-            Expr::Group(inner) => self.assign(&mut inner.expr),
-            Expr::Tuple(tuple) => tuple.elems.iter_mut().for_each(|part| self.assign(part)),
-            Expr::Array(array) => array.elems.iter_mut().for_each(|part| self.assign(part)),
-            Expr::Call(call) => call.args.iter_mut().for_each(|part| self.assign(part)),
-            Expr::Struct(literal) => literal.fields.iter_mut().for_each(|field| {
-                Self::without_shorthand(field, |place| self.assign(place));
-            }),
+            Expr::Paren(inner) => self.assign(&inner.expr),
+            Expr::Group(inner) => self.assign(&inner.expr),
+            Expr::Tuple(tuple) => tuple.elems.iter().for_each(|part| self.assign(part)),
+            Expr::Array(array) => array.elems.iter().for_each(|part| self.assign(part)),
+            Expr::Call(call) => call.args.iter().for_each(|part| self.assign(part)),
+            Expr::Struct(literal) => literal.fields.iter().for_each(|field| self.assign(&field.expr)),
             Expr::Range(_) | Expr::Infer(_) => {}
-            other => self.visit_expr_mut(other),
-        }
-    }
-
-    /// `Point { x }` becomes `Point { x: x_2 }` if the variable gets another name.
-    fn without_shorthand(field: &mut FieldValue, visit: impl FnOnce(&mut Expr)) {
-        let before = match &field.expr {
-            Expr::Path(path) => path.path.get_ident().cloned(),
-            _ => None,
-        };
-        visit(&mut field.expr);
-        if field.colon_token.is_none()
-            && let (Some(before), Expr::Path(path)) = (before, &field.expr)
-            && !path.path.is_ident(&before)
-        {
-            field.colon_token = Some(Default::default());
+            other => self.visit_expr(other),
         }
     }
 
     /// A macro whose arguments are expressions.
-    fn known_macro(&mut self, known: &mut KnownMacro) {
+    fn known_macro(&mut self, known: &KnownMacro) {
         let name_of = |value: &Expr| match value {
             Expr::Assign(named) => named.left.to_token_stream().to_string(),
             _ => String::new(),
         };
         let own_names: Vec<String> = known.values.iter().map(name_of).collect();
-        for (at, value) in known.values.iter_mut().enumerate() {
+        for (at, value) in known.values.iter().enumerate() {
             match value {
                 Expr::Lit(literal) if known.format == Some(at) => {
-                    if let syn::Lit::Str(text) = &literal.lit
-                        && let Some(renamed) = self.format_string(&text.value(), &own_names)
-                    {
-                        literal.lit = syn::Lit::Str(LitStr::new(&renamed, text.span()));
+                    if let syn::Lit::Str(text) = &literal.lit {
+                        self.format_string(&text.value(), &own_names);
                     }
                 }
                 // `name = value` in a format macro.
-                Expr::Assign(named) if known.format.is_some() => self.visit_expr_mut(&mut named.right),
-                value => self.visit_expr_mut(value),
+                Expr::Assign(named) if known.format.is_some() => self.place(&named.right),
+                value if known.mode == MacroUse::Borrow => self.place(value),
+                value => self.visit_expr(value),
             }
         }
     }
 
     /// What a macro makes of its tokens is not known: everything that can be a variable counts as one.
-    fn tokens(&mut self, tokens: TokenStream) -> TokenStream {
+    fn tokens(&mut self, tokens: TokenStream) {
         let trees: Vec<TokenTree> = tokens.into_iter().collect();
-        let mut result = Vec::with_capacity(trees.len());
         for at in 0..trees.len() {
             let is = |c: char, at: Option<usize>| matches!(at.and_then(|at| trees.get(at)), Some(TokenTree::Punct(punct)) if punct.as_char() == c);
-            let tree = match trees[at].clone() {
-                TokenTree::Ident(mut ident) => {
+            match &trees[at] {
+                TokenTree::Ident(ident) => {
                     let (before, twice_before) = (at.checked_sub(1), at.checked_sub(2));
                     let is_field = is('.', before) && !is('.', twice_before);
                     let is_in_path =
                         (is(':', before) && is(':', twice_before)) || (is(':', Some(at + 1)) && is(':', Some(at + 2)));
                     let is_label = is('\'', before);
                     if !(is_field || is_in_path || is_label)
-                        && let Some(var) = self.mention(&mut ident)
+                        && let Some(var) = self.mention(&ident.to_string())
                     {
                         self.uses(var);
+                        self.found.unclear.insert(var);
                     }
-                    TokenTree::Ident(ident)
                 }
-                TokenTree::Group(group) => {
-                    let mut inner = proc_macro2::Group::new(group.delimiter(), self.tokens(group.stream()));
-                    inner.set_span(group.span());
-                    TokenTree::Group(inner)
-                }
-                TokenTree::Literal(literal) => TokenTree::Literal(self.literal(literal)),
-                other => other,
-            };
-            result.push(tree);
+                TokenTree::Group(group) => self.tokens(group.stream()),
+                TokenTree::Literal(literal) => self.literal(literal),
+                TokenTree::Punct(_) => {}
+            }
         }
-        result.into_iter().collect()
     }
 
     /// A string literal in a macro that is not known: it may be a format string.
-    fn literal(&mut self, literal: Literal) -> Literal {
-        let Ok(text) = syn::parse_str::<LitStr>(&literal.to_string()) else {
-            return literal;
-        };
-        match self.format_string(&text.value(), &[]) {
-            Some(renamed) => {
-                let mut replaced = Literal::string(&renamed);
-                replaced.set_span(literal.span());
-                replaced
-            }
-            None => literal,
+    fn literal(&mut self, literal: &Literal) {
+        if let Ok(text) = syn::parse_str::<LitStr>(&literal.to_string()) {
+            self.format_string(&text.value(), &[]);
         }
     }
 
-    /// A format string: the variables inside count as used. Gives the string with their new names if they have others; `own_names` are arguments.
-    fn format_string(&mut self, text: &str, own_names: &[String]) -> Option<String> {
-        let mut renamed = String::with_capacity(text.len());
-        let mut changed = false;
+    /// A format string: the variables inside count as used; `own_names` are arguments.
+    fn format_string(&mut self, text: &str, own_names: &[String]) {
         let mut in_argument = false;
         // Right behind `{`.
         let mut at_start = false;
         let mut rest = text;
         while let Some(c) = rest.chars().next() {
             if !in_argument && (rest.starts_with("{{") || rest.starts_with("}}")) {
-                renamed.push_str(&rest[..2]);
                 rest = &rest[2..];
                 continue;
             }
@@ -225,19 +217,11 @@ impl<'a> Resolver<'a> {
                 let next = rest[end..].trim_start().chars().next();
                 // `{name}`, `{name:..}`, and `name$` as width or precision.
                 let is_variable = (at_start && matches!(next, Some('}' | ':'))) || rest[end..].starts_with('$');
-                let var = match is_variable && !own_names.iter().any(|own| own == name) {
-                    true => self.outer(name).or_else(|| self.outer(&format!("r#{name}"))),
-                    false => None,
-                };
-                match var {
-                    Some(var) => {
-                        self.uses(var);
-                        let ident = self.names.bindings[var].ident.to_string();
-                        let ident = ident.trim_start_matches("r#");
-                        changed |= ident != name;
-                        renamed.push_str(ident);
-                    }
-                    None => renamed.push_str(name),
+                if is_variable
+                    && !own_names.iter().any(|own| own == name)
+                    && let Some(var) = self.mention(name).or_else(|| self.mention(&format!("r#{name}")))
+                {
+                    self.uses(var);
                 }
                 rest = &rest[end..];
                 at_start = false;
@@ -249,131 +233,293 @@ impl<'a> Resolver<'a> {
                 '}' => false,
                 _ => in_argument,
             };
-            renamed.push(c);
             rest = &rest[c.len_utf8()..];
         }
-        changed.then_some(renamed)
     }
 }
 
-impl VisitMut for Resolver<'_> {
-    fn visit_expr_path_mut(&mut self, path: &mut ExprPath) {
-        if path.qself.is_none() && path.path.leading_colon.is_none() && path.path.segments.len() == 1 {
-            let segment = &mut path.path.segments[0];
-            if segment.arguments.is_none() {
-                if let Some(var) = self.mention(&mut segment.ident) {
+impl<'ast> Visit<'ast> for Resolver<'_> {
+    fn visit_expr_path(&mut self, path: &'ast ExprPath) {
+        match plain_name(path) {
+            Some(name) => {
+                if let Some(var) = self.mention(&name) {
                     self.uses(var);
+                    self.moves(var);
                 }
-                return;
+            }
+            None => visit::visit_expr_path(self, path),
+        }
+    }
+
+    fn visit_expr_reference(&mut self, reference: &'ast syn::ExprReference) {
+        self.place(&reference.expr);
+    }
+
+    fn visit_expr_field(&mut self, field: &'ast syn::ExprField) {
+        match root(&field.base) {
+            Some(_) => self.perhaps_moved(&field.base),
+            None => self.visit_expr(&field.base),
+        }
+    }
+
+    fn visit_expr_index(&mut self, index: &'ast syn::ExprIndex) {
+        self.place(&index.expr);
+        self.visit_expr(&index.index);
+    }
+
+    fn visit_expr_unary(&mut self, unary: &'ast syn::ExprUnary) {
+        match unary.op {
+            syn::UnOp::Deref(_) if root(&unary.expr).is_some() => self.perhaps_moved(&unary.expr),
+            _ => self.visit_expr(&unary.expr),
+        }
+    }
+
+    fn visit_expr_method_call(&mut self, call: &'ast syn::ExprMethodCall) {
+        if root(&call.receiver).is_none() {
+            self.visit_expr(&call.receiver);
+        } else if borrows(&call.method.to_string()) {
+            self.place(&call.receiver);
+        } else {
+            self.perhaps_moved(&call.receiver);
+        }
+        call.args.iter().for_each(|argument| self.visit_expr(argument));
+    }
+
+    fn visit_expr_binary(&mut self, binary: &'ast syn::ExprBinary) {
+        use syn::BinOp;
+        match binary.op {
+            BinOp::Eq(_) | BinOp::Ne(_) | BinOp::Lt(_) | BinOp::Le(_) | BinOp::Gt(_) | BinOp::Ge(_) => {
+                self.place(&binary.left);
+                self.place(&binary.right);
+            }
+            BinOp::And(_) | BinOp::Or(_) => {
+                self.visit_expr(&binary.left);
+                self.conditionally(|this| this.visit_expr(&binary.right));
+            }
+            _ if crate::points::is_assignment(&binary.op) => {
+                self.visit_expr(&binary.right);
+                self.place(&binary.left);
+            }
+            _ => {
+                self.visit_expr(&binary.left);
+                self.visit_expr(&binary.right);
             }
         }
-        if let Some(segment) = path.path.segments.first() {
-            let name = segment.ident.to_string();
-            self.found.free.insert(name);
-        }
-        visit_mut::visit_expr_path_mut(self, path);
     }
 
-    fn visit_expr_assign_mut(&mut self, assign: &mut syn::ExprAssign) {
-        self.visit_expr_mut(&mut assign.right);
-        self.assign(&mut assign.left);
+    fn visit_expr_match(&mut self, choice: &'ast syn::ExprMatch) {
+        self.scrutinee(&choice.expr);
+        self.conditionally(|this| choice.arms.iter().for_each(|arm| this.visit_arm(arm)));
     }
 
-    fn visit_field_value_mut(&mut self, field: &mut FieldValue) {
-        Self::without_shorthand(field, |value| self.visit_expr_mut(value));
+    fn visit_expr_loop(&mut self, expr: &'ast syn::ExprLoop) {
+        self.conditionally(|this| this.visit_block(&expr.body));
     }
 
-    fn visit_block_mut(&mut self, block: &mut Block) {
+    fn visit_expr_try(&mut self, expr: &'ast syn::ExprTry) {
+        self.visit_expr(&expr.expr);
+    }
+
+    fn visit_expr_assign(&mut self, assign: &'ast syn::ExprAssign) {
+        self.visit_expr(&assign.right);
+        self.assign(&assign.left);
+    }
+
+    fn visit_block(&mut self, block: &'ast Block) {
         self.scoped(|this| {
-            for stmt in &mut block.stmts {
-                this.visit_stmt_mut(stmt);
+            for stmt in &block.stmts {
+                this.visit_stmt(stmt);
             }
         });
     }
 
-    fn visit_local_mut(&mut self, local: &mut syn::Local) {
+    fn visit_local(&mut self, local: &'ast syn::Local) {
         let mut plain_let = true;
-        if let Some(init) = &mut local.init {
-            self.visit_expr_mut(&mut init.expr);
-            if let Some((_, diverge)) = &mut init.diverge {
+        if let Some(init) = &local.init {
+            match &local.pat {
+                Pat::Wild(_) => self.place(&init.expr),
+                whole if takes_whole(whole) && init.diverge.is_none() => self.visit_expr(&init.expr),
+                _ => self.scrutinee(&init.expr),
+            }
+            if let Some((_, diverge)) = &init.diverge {
                 plain_let = false;
-                self.visit_expr_mut(diverge);
+                self.conditionally(|this| this.visit_expr(diverge));
             }
         }
         self.declare(&local.pat, plain_let);
     }
 
-    fn visit_expr_closure_mut(&mut self, closure: &mut syn::ExprClosure) {
+    fn visit_expr_closure(&mut self, closure: &'ast syn::ExprClosure) {
         self.scoped(|this| {
             for input in &closure.inputs {
                 this.declare(input, true);
             }
             let captured = std::mem::replace(&mut this.captured, true);
-            this.visit_expr_mut(&mut closure.body);
+            this.conditionally(|this| this.visit_expr(&closure.body));
             this.captured = captured;
         });
     }
 
-    fn visit_expr_async_mut(&mut self, block: &mut syn::ExprAsync) {
+    fn visit_expr_async(&mut self, block: &'ast syn::ExprAsync) {
         let captured = std::mem::replace(&mut self.captured, true);
-        self.visit_block_mut(&mut block.block);
+        self.conditionally(|this| this.visit_block(&block.block));
         self.captured = captured;
     }
 
-    fn visit_arm_mut(&mut self, arm: &mut syn::Arm) {
+    fn visit_arm(&mut self, arm: &'ast syn::Arm) {
         self.scoped(|this| {
             this.declare(&arm.pat, false);
-            if let Some((_, guard)) = &mut arm.guard {
-                this.visit_expr_mut(guard);
+            if let Some((_, guard)) = &arm.guard {
+                this.visit_expr(guard);
             }
-            this.visit_expr_mut(&mut arm.body);
+            this.visit_expr(&arm.body);
         });
     }
 
-    fn visit_expr_for_loop_mut(&mut self, expr: &mut syn::ExprForLoop) {
-        self.visit_expr_mut(&mut expr.expr);
+    fn visit_expr_for_loop(&mut self, expr: &'ast syn::ExprForLoop) {
+        self.visit_expr(&expr.expr);
         self.scoped(|this| {
             this.declare(&expr.pat, true);
-            this.visit_block_mut(&mut expr.body);
+            this.conditionally(|this| this.visit_block(&expr.body));
         });
     }
 
-    fn visit_expr_if_mut(&mut self, expr: &mut syn::ExprIf) {
+    fn visit_expr_if(&mut self, expr: &'ast syn::ExprIf) {
         self.scoped(|this| {
-            this.visit_expr_mut(&mut expr.cond);
-            this.visit_block_mut(&mut expr.then_branch);
+            this.visit_expr(&expr.cond);
+            this.conditionally(|this| this.visit_block(&expr.then_branch));
         });
-        if let Some((_, other)) = &mut expr.else_branch {
-            self.visit_expr_mut(other);
+        if let Some((_, other)) = &expr.else_branch {
+            self.conditionally(|this| this.visit_expr(other));
         }
     }
 
-    fn visit_expr_while_mut(&mut self, expr: &mut syn::ExprWhile) {
+    fn visit_expr_while(&mut self, expr: &'ast syn::ExprWhile) {
         self.scoped(|this| {
-            this.visit_expr_mut(&mut expr.cond);
-            this.visit_block_mut(&mut expr.body);
+            this.conditionally(|this| {
+                this.visit_expr(&expr.cond);
+                this.visit_block(&expr.body);
+            });
         });
     }
 
-    fn visit_expr_let_mut(&mut self, expr: &mut syn::ExprLet) {
-        self.visit_expr_mut(&mut expr.expr);
+    fn visit_expr_let(&mut self, expr: &'ast syn::ExprLet) {
+        self.scrutinee(&expr.expr);
         self.declare(&expr.pat, false);
     }
 
-    fn visit_macro_mut(&mut self, call: &mut Macro) {
+    fn visit_macro(&mut self, call: &'ast Macro) {
         match KnownMacro::parse(call) {
-            Some(mut known) => {
-                self.known_macro(&mut known);
-                call.tokens = known.tokens(&known.values);
-            }
+            Some(known) => self.known_macro(&known),
             // `matches!(x, Some(x) if ..)` and the like cannot be told from expressions.
-            None => call.tokens = self.tokens(std::mem::take(&mut call.tokens)),
+            None => self.tokens(call.tokens.clone()),
         }
     }
 
-    fn visit_item_mut(&mut self, _: &mut syn::Item) {}
+    fn visit_item(&mut self, _: &'ast syn::Item) {}
 
-    fn visit_type_mut(&mut self, _: &mut syn::Type) {}
+    fn visit_type(&mut self, _: &'ast syn::Type) {}
 
-    fn visit_pat_mut(&mut self, _: &mut Pat) {}
+    fn visit_pat(&mut self, _: &'ast Pat) {}
+}
+
+/// The name of a path that can be a variable.
+fn plain_name(path: &ExprPath) -> Option<String> {
+    let is_plain = path.qself.is_none() && path.path.leading_colon.is_none() && path.path.segments.len() == 1;
+    let segment = path.path.segments.first().filter(|_| is_plain)?;
+    segment.arguments.is_none().then(|| segment.ident.to_string())
+}
+
+/// The variable that a place is or belongs to.
+pub(crate) fn root(place: &Expr) -> Option<String> {
+    match place {
+        Expr::Path(path) => plain_name(path),
+        Expr::Field(field) => root(&field.base),
+        Expr::Index(index) => root(&index.expr),
+        Expr::Unary(unary) if matches!(unary.op, syn::UnOp::Deref(_)) => root(&unary.expr),
+        Expr::Paren(inner) => root(&inner.expr),
+        Expr::Group(inner) => root(&inner.expr),
+        _ => None,
+    }
+}
+
+/// Whether a method by its name takes its receiver by reference. A wrong guess is not a wrong answer: what has been moved does not compile if it is held.
+pub(crate) fn borrows(method: &str) -> bool {
+    const NAMES: [&str; 62] = [
+        "abs",
+        "all",
+        "any",
+        "append",
+        "borrow",
+        "borrow_mut",
+        "clear",
+        "clone",
+        "clone_from",
+        "cmp",
+        "contains",
+        "contains_key",
+        "deref",
+        "drain",
+        "ends_with",
+        "entry",
+        "eq",
+        "extend",
+        "fetch_add",
+        "fetch_sub",
+        "find",
+        "first",
+        "flush",
+        "get",
+        "get_mut",
+        "get_or_insert_with",
+        "id",
+        "insert",
+        "is_empty",
+        "iter",
+        "iter_mut",
+        "keys",
+        "last",
+        "len",
+        "load",
+        "lock",
+        "name",
+        "partial_cmp",
+        "path",
+        "peek",
+        "pop",
+        "push",
+        "push_str",
+        "read",
+        "recv",
+        "remove",
+        "replace",
+        "resize",
+        "retain",
+        "send",
+        "set",
+        "sort",
+        "sort_by",
+        "sort_by_key",
+        "split_at",
+        "starts_with",
+        "store",
+        "swap",
+        "take",
+        "truncate",
+        "values",
+        "write",
+    ];
+    [
+        "as_",
+        "is_",
+        "to_",
+        "try_lock",
+        "try_read",
+        "try_recv",
+        "try_send",
+        "try_write",
+    ]
+    .iter()
+    .any(|start| method.starts_with(start))
+        || NAMES.contains(&method)
 }

@@ -83,11 +83,13 @@ impl Cancel {
 
 async fn take_over(records: &dyn Records, run: RunId) -> Result<(), End> {
     let about = records.about(run).map_err(End::failed)?;
-    let store = open_store(&about)
+    let store = open_store(&*records, &about)
         .map_err(|cause| End::failed(format!("run {run} cannot be cancelled without its store: {cause}")))?;
     let kappa = Kappa::builder()
         .platform(Arc::new(Idle))
         .store(store)
+        // Nothing of the run is read here but who it is.
+        .same_program(true)
         .state(records.place());
     let kappa = kappa.build().await.map_err(End::failed)?;
     let handle = kappa.resume_erased(run).await.map_err(End::failed)?;

@@ -4,6 +4,7 @@ use super::table::{self, plain, table, time};
 use super::{End, State, open_store, print, print_json, runtime, say};
 use crate::cli::parse;
 use crate::cli::progress::plural;
+use crate::record::Records;
 use crate::record::about::About;
 use crate::record::folder::{FolderError, Standing};
 use crate::record::recorder::now;
@@ -118,7 +119,7 @@ impl Gc {
             };
             if !self.dry_run {
                 match records
-                    .remove(run, &mut || forget_objects(about.as_ref(), run))
+                    .remove(run, &mut || forget_objects(&*records, about.as_ref(), run))
                     .map_err(|error| error.to_string())
                 {
                     Ok(()) => {}
@@ -182,10 +183,10 @@ impl Gc {
 }
 
 /// Deletes the objects of a run: of one that has ended those that it left as its result.
-fn forget_objects(about: Option<&About>, run: crate::ids::RunId) -> Result<(), String> {
+fn forget_objects(records: &dyn Records, about: Option<&About>, run: crate::ids::RunId) -> Result<(), String> {
     let Some(about) = about else { return Ok(()) };
     let deleted = runtime().map_err(|end| end.message)?.block_on(async {
-        let store = open_store(about)?;
+        let store = open_store(records, about)?;
         store.delete_prefix(&run.objects()).await?;
         store.delete_prefix(&run.results()).await
     });

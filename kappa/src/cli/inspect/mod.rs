@@ -11,17 +11,56 @@ mod show;
 pub(super) mod table;
 mod timeline;
 
-use super::run::{End, say};
+use super::parse;
+use super::run::{End, end, say};
 use crate::ids::RunId;
 use crate::record::about::About;
 use crate::record::{Records, records};
+use crate::replicas::address;
 use crate::store::{self, Store, StoreError};
-use clap::{Args, Subcommand};
+use clap::{ArgMatches, Args, FromArgMatches, Subcommand};
 use std::io::{self, Write};
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::sync::Arc;
 
 pub(super) use resume::Resume;
+
+/// The commands `runs`, `show`, `timeline`, `cancel`, `gc` and `cost`, for programs with a command line of their own: to be flattened into the
+/// subcommands of a [`clap::Parser`].
+#[derive(Debug)]
+pub struct Inspection(Inspect);
+
+impl Inspection {
+    /// Does what was asked, and prints it. What is wrong is said on stderr.
+    pub fn answer(self) -> ExitCode {
+        end(answer(self.0))
+    }
+}
+
+impl FromArgMatches for Inspection {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        Inspect::from_arg_matches(matches).map(Inspection)
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        self.0.update_from_arg_matches(matches)
+    }
+}
+
+impl Subcommand for Inspection {
+    fn augment_subcommands(command: clap::Command) -> clap::Command {
+        Inspect::augment_subcommands(command)
+    }
+
+    fn augment_subcommands_for_update(command: clap::Command) -> clap::Command {
+        Inspect::augment_subcommands_for_update(command)
+    }
+
+    fn has_subcommand(name: &str) -> bool {
+        Inspect::has_subcommand(name)
+    }
+}
 
 /// What can be asked about runs.
 #[derive(Debug, Subcommand)]
@@ -54,7 +93,7 @@ pub(super) enum Inspect {
 #[derive(Debug, Args)]
 pub(super) struct State {
     /// Where the runs are recorded: the folder, or the URL of Redis servers, that was given to `run --state`
-    #[arg(long, value_name = "DIR|URL")]
+    #[arg(long, value_name = "DIR|URL", value_parser = parse::state)]
     state: PathBuf,
 }
 
@@ -91,9 +130,14 @@ impl Which {
     }
 }
 
-/// The store that a run uses, for somebody who is none of its workers.
-fn open_store(about: &About) -> Result<Arc<dyn Store>, StoreError> {
-    store::open(&about.store)
+/// The store that a run of these records uses, for somebody who is none of its workers.
+fn open_store(records: &dyn Records, about: &About) -> Result<Arc<dyn Store>, StoreError> {
+    let (state, url) = (records.place(), about.store_in(&records.place()));
+    // The password that was given for the state is not written down with the run.
+    match state.to_str().filter(|state| address::are_the_same(state, &url)) {
+        Some(state) => store::open(state),
+        None => store::open(&url),
+    }
 }
 
 /// Does what was asked, and prints it.

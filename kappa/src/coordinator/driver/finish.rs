@@ -14,6 +14,9 @@ use std::time::Duration;
 /// whoever waits for it.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// A longer result is not copied into the journal: each snapshot of it would take as long, and no journal takes everything.
+const LONGEST_RECORDED_RESULT: usize = 4 << 20;
+
 /// How often the store is asked at the end of a run, and the first delay; it doubles, up to the longest: half a minute in all.
 const TRIES: u32 = 20;
 const FIRST_DELAY: Duration = Duration::from_millis(50);
@@ -47,7 +50,15 @@ impl Shared {
         // Nothing is deleted while the result is nowhere else.
         let is_safe = matches!(outcome, Ok(_) | Err(RunError::Failed(_)));
         let prefix = run.objects();
-        if is_safe && let Err(cause) = self.patiently(|| self.setup.store.delete_prefix(&prefix)).await {
+        let is_recorded = match &self.setup.journal {
+            // Of a result the last snapshot is on the disk; a failure must be there too, or a resume would look for what is deleted here.
+            Some(journal) if is_safe => journal.sync().await.is_ok(),
+            _ => true,
+        };
+        if is_safe
+            && is_recorded
+            && let Err(cause) = self.patiently(|| self.setup.store.delete_prefix(&prefix)).await
+        {
             tracing::warn!(%run, %cause, "the run has ended, but its objects cannot be deleted; resume it to try again");
         }
         outcome
@@ -56,20 +67,49 @@ impl Shared {
     /// The result's bytes; in the journal too, so that the run can be asked again.
     async fn collect(&self, result: Option<TaskResult>) -> Result<Bytes, RunError> {
         let run = self.setup.run;
-        let bytes = match result {
-            Some(Ok(Payload::Inline(bytes))) => bytes,
-            Some(Ok(Payload::Stored { key, .. })) => self
-                .patiently(|| self.setup.store.get(&key))
-                .await
-                .map_err(|cause| RunError::Store { run, cause })?,
+        let (bytes, collected) = match result {
+            Some(Ok(Payload::Inline(bytes))) => (bytes.clone(), Payload::Inline(bytes)),
+            Some(Ok(Payload::Stored { key, length })) => {
+                let read = self.patiently(|| self.setup.store.get(&key)).await;
+                let bytes = read.map_err(|cause| RunError::Store { run, cause })?;
+                let kept = self.keep(key, length, &bytes).await;
+                (bytes, kept.map_err(|cause| RunError::Store { run, cause })?)
+            }
             Some(Err(error)) => return Err(RunError::Failed(error)),
             None => return Err(self.interrupted()),
         };
-        let collected = Event::ResultCollected(Payload::Inline(bytes.clone()));
+        let collected = Event::ResultCollected(collected);
         match self.pass(Milestone::Last, collected).await {
             true => Ok(bytes),
             false => Err(self.interrupted()),
         }
+    }
+
+    /// Where a stored result stays when everything else of the run goes: in the journal, or, if it is long, in the store, among what is removed with the run.
+    async fn keep(&self, key: String, length: u64, bytes: &Bytes) -> Result<Payload, StoreError> {
+        let most = self.setup.journal.as_ref().map_or(usize::MAX, |journal| {
+            LONGEST_RECORDED_RESULT.min(journal.longest_snapshot() / 2)
+        });
+        if bytes.len() <= most {
+            return Ok(Payload::Inline(bytes.clone()));
+        }
+        let results = self.setup.run.results();
+        if key.starts_with(&format!("{results}/")) {
+            return Ok(Payload::Stored { key, length });
+        }
+        let key = format!("{results}/value");
+        match self.patiently(|| self.setup.store.put(&key, bytes.clone())).await {
+            Ok(()) => {}
+            // By a coordinator that was killed before it had recorded that.
+            Err(taken @ StoreError::AlreadyExists { .. }) => {
+                let there = self.patiently(|| self.setup.store.get(&key)).await?;
+                if there != *bytes {
+                    return Err(taken);
+                }
+            }
+            Err(cause) => return Err(cause),
+        }
+        Ok(Payload::Stored { key, length })
     }
 
     /// Asks the store again if it says that this may help: the run has done its work, and nobody else would do this for it.
@@ -92,12 +132,12 @@ impl Shared {
 
     /// Tells those who wait, unless the run was stopped meanwhile: then they have been told why.
     fn settle(&self, outcome: Result<Bytes, RunError>) {
-        let mut core = self.core.lock();
-        let stats = self.stats(&core);
-        self.tell(outcome, &stats);
-        core.stopped = true;
-        core.inputs = None;
-        self.gate.close();
-        self.earlier_timer.notify_one();
+        self.with_core(|core| {
+            self.is_over(core, outcome);
+            core.stopped = true;
+            core.inputs = None;
+            self.gate.close();
+            self.earlier_timer.notify_one();
+        });
     }
 }

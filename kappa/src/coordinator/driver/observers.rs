@@ -1,7 +1,8 @@
 //! Who is told everything that happens in a run: its record, metrics, traces.
 //!
-//! Other than the events of [`Coordinator::events`](super::Coordinator::events), which a slow watcher may miss, these are told without a gap and in order: after
-//! the decision is durable, and before it is carried out.
+//! Other than the events of [`Coordinator::events`](super::Coordinator::events), which a slow watcher may miss, these are told without a gap and in order, once
+//! the decision is durable. They are told by whichever thread has just decided something, one at a time and never under the coordinator's lock: an observer
+//! may ask the run for its numbers, or cancel it; one that panics is told nothing more, and nobody else notices.
 
 use super::{Core, Setup, Shared};
 use crate::coordinator::state::{Action, Observation, RunEvent, RunStats, Timestamp};
@@ -9,10 +10,16 @@ use crate::ids::{RunId, TaskId};
 use crate::protocol::Invocation;
 use crate::runtime::RunError;
 use bytes::Bytes;
-use std::collections::HashMap;
+use parking_lot::{Condvar, Mutex, MutexGuard};
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::thread::{self, ThreadId};
 use tracing::Span;
 
-/// Is told everything that happens. It is called while the coordinator waits, so it must be quick: note it, and do the rest elsewhere.
+/// So many decisions may wait to be told. Then who decides has to wait for the observers.
+const MOST_WAITING: usize = 4096;
+
+/// Is told everything that happens. The coordinator waits for one that is slow, sooner or later, so it must be quick: note it, and do the rest elsewhere.
 pub trait Observer: Send + Sync {
     /// This has happened; the numbers are those up to now.
     fn observe(&self, run: RunId, happened: &[Observation], stats: &RunStats);
@@ -59,9 +66,93 @@ impl Shared {
             return;
         }
         core.spans.follow(&happened);
-        for observer in &self.setup.observers {
-            observer.observe(self.setup.run, &happened, core.state.stats());
+        if !self.setup.observers.is_empty() {
+            let stats = core.state.stats().clone();
+            self.outbox.add(Told::Happened(happened, stats));
         }
+    }
+
+    /// The run is over, at least here. Only the first outcome counts.
+    pub(super) fn is_over(&self, core: &mut Core, outcome: Result<Bytes, RunError>) {
+        if !std::mem::replace(&mut core.is_over, true) {
+            let stats = self.stats(core);
+            self.outbox.add(Told::Over(outcome, Box::new(stats)));
+        }
+    }
+
+    /// Tells what has not been told yet, unless somebody else is doing that; then it waits only if there is too much of it. The lock must not be held.
+    pub(super) fn tell_observers(&self) {
+        let mut waiting = self.outbox.waiting.lock();
+        let me = thread::current().id();
+        loop {
+            match waiting.teller {
+                None => break,
+                // It is an observer who has asked for something.
+                Some(teller) if teller == me => return,
+                Some(_) if waiting.told.len() <= MOST_WAITING => return,
+                Some(_) => self.outbox.fewer.wait(&mut waiting),
+            }
+        }
+        waiting.teller = Some(me);
+        while let Some(told) = waiting.told.pop_front() {
+            MutexGuard::unlocked(&mut waiting, || self.tell(told));
+            self.outbox.fewer.notify_all();
+        }
+        waiting.teller = None;
+        self.outbox.fewer.notify_all();
+    }
+
+    fn tell(&self, told: Told) {
+        let run = self.setup.run;
+        match told {
+            Told::Happened(happened, stats) => self.each(|observer| observer.observe(run, &happened, &stats)),
+            Told::Over(outcome, stats) => {
+                let end = RunEnd::of(&outcome);
+                self.each(|observer| observer.over(run, &end, &stats));
+                // Whoever waits for the run finds that everybody has been told.
+                self.outcome.send_replace(Some(outcome));
+            }
+        }
+    }
+
+    fn each(&self, tell: impl Fn(&dyn Observer)) {
+        for (index, observer) in self.setup.observers.iter().enumerate() {
+            if self.outbox.broken.lock().contains(&index) {
+                continue;
+            }
+            if catch_unwind(AssertUnwindSafe(|| tell(&**observer))).is_err() {
+                self.outbox.broken.lock().insert(index);
+                tracing::error!(run = %self.setup.run, "an observer of the run has panicked, and is told nothing more; the run goes on");
+            }
+        }
+    }
+}
+
+/// What is to be told, in order.
+#[derive(Default)]
+pub(super) struct Outbox {
+    waiting: Mutex<Waiting>,
+    fewer: Condvar,
+    /// Observers that have panicked, by their places.
+    broken: Mutex<BTreeSet<usize>>,
+}
+
+#[derive(Default)]
+struct Waiting {
+    told: VecDeque<Told>,
+    /// Who tells.
+    teller: Option<ThreadId>,
+}
+
+enum Told {
+    Happened(Vec<Observation>, RunStats),
+    Over(Result<Bytes, RunError>, Box<RunStats>),
+}
+
+impl Outbox {
+    /// Added under the coordinator's lock, so that it is told in the order in which it was decided.
+    fn add(&self, told: Told) {
+        self.waiting.lock().told.push_back(told);
     }
 }
 

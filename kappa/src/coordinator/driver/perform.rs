@@ -1,8 +1,9 @@
 //! Actions, once the events that led to them are recorded.
 
+use super::garbage::Superfluous;
 use super::measured::Measured;
 use super::{Core, Shared};
-use crate::coordinator::state::{Action, Event};
+use crate::coordinator::state::{Action, Event, Halt};
 use crate::ids::{Incarnation, Sequence, TaskId};
 use crate::platform::Platform;
 use crate::protocol::{Invocation, InvocationOutcome, Reply};
@@ -47,13 +48,14 @@ impl Shared {
                     sequence,
                     url,
                     content,
-                } => self.publish(core, task, sequence, &url, content),
+                } => self.publish(core, task, sequence, &url, Some(content)),
+                Action::Forget { task, sequence, url } => self.publish(core, task, sequence, &url, None),
                 Action::Kill { task, incarnation } => {
                     if let Some(handle) = core.invocations.get(&(task, incarnation)) {
                         handle.abort();
                     }
                 }
-                Action::Delete(key) => garbage.push(key),
+                Action::Delete { key, length } => garbage.push(Superfluous { key, length }),
                 Action::Observed(event) => {
                     if self.events.receiver_count() > 0 {
                         // Nobody listening is fine.
@@ -63,16 +65,21 @@ impl Shared {
                 Action::Halt { task, cause } => {
                     let run = self.setup.run;
                     let resumable = self.setup.journal.is_some();
-                    self.stop_locked(
-                        core,
-                        RunError::WrongProgram {
+                    let reason = match cause {
+                        Halt::WrongProgram(cause) => RunError::WrongProgram {
                             run,
                             task,
                             cause,
                             resumable,
                         },
-                    );
+                        Halt::NeedsRepair(cause) => self.needs_repair(format!("{task} cannot go on: {cause}")),
+                    };
+                    self.stop_locked(core, reason);
                     return; // Whatever else was to be done is for whoever resumes the run.
+                }
+                Action::Broken(cause) => {
+                    self.stop_locked(core, super::broken(&self.setup, &cause));
+                    return;
                 }
                 Action::Ended => self.finish(),
             }
@@ -137,20 +144,6 @@ impl Shared {
             core.waiting.remove(&key);
         }
         self.invocation_gone.notify_waiters();
-    }
-
-    fn delete(&self, keys: Vec<String>) {
-        // Counted now: the run may end before they are done.
-        self.count_deletions(keys.len());
-        let store = self.doings.uncounted.clone();
-        self.setup.runtime.spawn(async move {
-            for key in keys {
-                if let Err(cause) = store.delete(&key).await {
-                    // It is deleted with everything else at the run's end.
-                    tracing::warn!(%cause, "an object that is not needed any more stays for now");
-                }
-            }
-        });
     }
 }
 

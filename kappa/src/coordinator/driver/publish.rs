@@ -12,7 +12,9 @@ mod s3;
 #[cfg(test)]
 mod tests;
 
+use super::record::Milestone;
 use super::{Core, Shared};
+use crate::coordinator::sabotage::{self, Sabotage};
 use crate::coordinator::state::Event;
 use crate::ids::{Sequence, TaskId};
 use crate::protocol::Payload;
@@ -28,20 +30,41 @@ const PIECE: u64 = 8 << 20;
 const FIRST_DELAY: Duration = Duration::from_millis(50);
 const LONGEST_DELAY: Duration = Duration::from_secs(2);
 
+/// Why an object is not at its place.
+#[derive(Debug)]
+enum NotThere {
+    /// It cannot be there.
+    Refused(String),
+    /// It can be there when somebody has mended something.
+    NeedsRepair(String),
+}
+
 /// What is to be where.
 struct Object {
     url: String,
     /// Made of the task and its call.
     name: String,
-    content: Payload,
+    /// Which life of the coordinator this is: how many were before.
+    life: u64,
+    /// None if nobody wants it any more.
+    content: Option<Payload>,
 }
 
 impl Shared {
-    pub(super) fn publish(&self, core: &mut Core, task: TaskId, sequence: Sequence, url: &str, content: Payload) {
+    /// Brings the object to its place; without content it takes away what was begun of it.
+    pub(super) fn publish(
+        &self,
+        core: &mut Core,
+        task: TaskId,
+        sequence: Sequence,
+        url: &str,
+        content: Option<Payload>,
+    ) {
         let Some(me) = self.me.upgrade() else { return };
         let object = Object {
             url: url.to_string(),
             name: format!("{}-{sequence}", task.0),
+            life: core.state.stats().recoveries,
             content,
         };
         core.publishing += 1;
@@ -70,7 +93,13 @@ impl Shared {
         });
     }
 
-    /// A store that is away is waited for, until the run is stopped: the task must not fail because of it.
+    /// Whether nobody else goes on with the run: only its coordinator can record something in the journal.
+    async fn is_still_ours(&self) -> bool {
+        sabotage::is(Sabotage::DoesNotAsk) || self.pass(Milestone::Recorded, Event::Confirmed).await
+    }
+
+    /// A store that is away is waited for, until the run is stopped: the task must not fail because of it. If what was stored is lost or damaged, the
+    /// run stops.
     async fn read(&self, key: &str, start: u64, end: u64) -> Result<Bytes, StoreError> {
         let piece = start..end;
         let ranges = std::slice::from_ref(&piece);
@@ -80,9 +109,18 @@ impl Shared {
                 Err(cause) if cause.is_retryable() && !self.is_stopped() => {
                     self.setup.clock.sleep(delay).await;
                 }
-                read => return read.map(|pieces| pieces.into_iter().next().unwrap_or_default()),
+                Err(cause) => return Err(self.unread(cause)),
+                Ok(pieces) => return Ok(pieces.into_iter().next().unwrap_or_default()),
             }
             delay = (delay * 2).min(LONGEST_DELAY);
         }
+    }
+
+    /// Stops the run if it is the store that has to be mended.
+    fn unread(&self, cause: StoreError) -> StoreError {
+        if cause.needs_repair() || matches!(cause, StoreError::NotFound { .. }) {
+            self.stop(self.needs_repair(format!("an object cannot be put to its place: {cause}")));
+        }
+        cause
     }
 }

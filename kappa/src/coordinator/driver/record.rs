@@ -116,6 +116,10 @@ impl Shared {
         let record = encode_record(at, &event);
         core.compaction.appended(record.len());
         core.state.apply(at, event, &mut actions);
+        if core.state.broken().is_some() {
+            // What led to it is not recorded: whoever resumes the run goes on from before it.
+            return actions;
+        }
         if sabotage::is(Sabotage::DoesBeforeRecording) {
             self.perform(core, actions.clone());
         }
@@ -161,35 +165,32 @@ impl Shared {
 
     /// Applies and records an event, and returns when it is durable. False if the run was stopped before.
     pub(super) async fn pass(&self, milestone: Milestone, event: Event) -> bool {
-        let acknowledged = {
-            let mut core = self.core.lock();
+        let acknowledged = self.with_core(|core| {
             if core.stopped {
-                return false;
+                return Ok(false);
             }
             if let Some(inputs) = &core.inputs {
                 let (sender, receiver) = oneshot::channel();
                 // If the recorder is gone, the receiver says so.
                 let _ = inputs.send(Input::Milestone(event, milestone, sender));
-                receiver
-            } else {
-                let actions = self.apply_now(&mut core, event);
-                self.perform(&mut core, actions);
-                if let Some(journal) = &self.setup.journal
-                    && milestone == Milestone::Last
-                    && let Err(cause) = self.compact_now(&mut core, &**journal)
-                {
-                    self.stop_locked(
-                        &mut core,
-                        RunError::Journal {
-                            run: self.setup.run,
-                            cause,
-                        },
-                    );
-                }
-                return !core.stopped;
+                return Err(receiver);
             }
-        };
-        acknowledged.await.is_ok()
+            let actions = self.apply_now(core, event);
+            self.perform(core, actions);
+            if let Some(journal) = &self.setup.journal
+                && milestone == Milestone::Last
+                && !core.stopped
+                && let Err(cause) = self.compact_now(core, &**journal)
+            {
+                let run = self.setup.run;
+                self.stop_locked(core, RunError::Journal { run, cause });
+            }
+            Ok(!core.stopped)
+        });
+        match acknowledged {
+            Ok(is_recorded) => is_recorded,
+            Err(receiver) => receiver.await.is_ok(),
+        }
     }
 
     /// The recorder: takes what has arrived, applies it, has it recorded as one batch, and only then lets the actions happen.
@@ -239,23 +240,34 @@ impl Shared {
                 core.compaction.appended(record.len());
                 records.push(record);
                 core.state.apply(at, event, &mut actions);
+                if let Some(cause) = core.state.broken() {
+                    // Nothing of the batch is recorded, or done: whoever resumes the run goes on from before it.
+                    let reason = super::broken(&self.setup, cause);
+                    self.stop_locked(&mut core, reason);
+                }
+                if core.stopped {
+                    break;
+                }
             }
         }
+        self.tell_observers();
+        if self.is_stopped() {
+            return Ok(());
+        }
         if sabotage::is(Sabotage::DoesBeforeRecording) {
-            self.perform(&mut self.core.lock(), std::mem::take(&mut actions));
+            self.with_core(|core| self.perform(core, std::mem::take(&mut actions)));
         }
         for piece in pieces(records) {
             self.writes_journal();
             journal.append(piece).await?;
         }
-        let snapshot = {
-            let mut core = self.core.lock();
+        let snapshot = self.with_core(|core| {
             if !core.stopped {
-                self.perform(&mut core, actions);
+                self.perform(core, actions);
             }
             let is_due = core.compaction.is_due(journal) || is_last;
             is_due.then(|| core.take_snapshot())
-        };
+        });
         if let Some(snapshot) = snapshot
             && self.fits(&snapshot, journal)
         {

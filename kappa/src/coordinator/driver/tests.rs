@@ -81,15 +81,18 @@ pub(super) fn setup(platform: Arc<dyn Platform>, journal: Option<Arc<dyn Journal
     };
     Setup {
         run: RunId::generate(),
+        life: rand::random::<u64>() >> 24,
         here: platform.clone(),
         platform,
         store: Arc::new(MemoryStore::new()),
-        files: Arc::new(LocalFiles),
+        files: Arc::new(LocalFiles::default()),
         journal,
         runtime: Handle::current(),
         clock: Arc::new(clock::SystemClock::start()),
         tuning,
         time_limit: None,
+        program: String::new(),
+        same_program: false,
         observers: Vec::new(),
     }
 }
@@ -503,6 +506,18 @@ impl Journal for FullDisk {
     fn is_immediate(&self) -> bool {
         self.immediate
     }
+
+    async fn sync(&self) -> Result<(), JournalError> {
+        Ok(())
+    }
+
+    fn may_lose_its_end(&self) -> bool {
+        false
+    }
+
+    fn longest_snapshot(&self) -> usize {
+        usize::MAX
+    }
 }
 
 #[tokio::test]
@@ -544,6 +559,195 @@ async fn what_cannot_be_recorded_does_not_happen_and_the_run_stops_with_advice()
     }
 }
 
+/// Is told numbers in order; then panics, or asks the run for more.
+struct Nosy {
+    shared: std::sync::OnceLock<Weak<Shared>>,
+    told: Mutex<Vec<u64>>,
+    is_over: AtomicUsize,
+    panics: bool,
+}
+
+impl Nosy {
+    fn new(panics: bool) -> Arc<Self> {
+        Arc::new(Nosy {
+            shared: std::sync::OnceLock::new(),
+            told: Mutex::default(),
+            is_over: AtomicUsize::new(0),
+            panics,
+        })
+    }
+}
+
+impl Observer for Nosy {
+    fn observe(&self, _: RunId, happened: &[crate::coordinator::state::Observation], _: &RunStats) {
+        self.told
+            .lock()
+            .extend(happened.iter().map(|observation| observation.number));
+        assert!(!self.panics, "as it should");
+        if let Some(shared) = self.shared.get().and_then(Weak::upgrade) {
+            let stats = shared.stats(&shared.core.lock());
+            assert!(stats.tasks > 0);
+            // What it does is told as well, later.
+            shared.happened(Event::Ticked);
+        }
+    }
+
+    fn over(&self, _: RunId, end: &RunEnd, _: &RunStats) {
+        assert_eq!(*end, RunEnd::Ended);
+        self.is_over.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r27_an_observer_that_panics_or_asks_the_run_for_more_harms_nobody() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let slow = FileJournal::create(&folder.path().join("journal"), Durability::Machine).expect("a journal");
+    let journals: [Option<Arc<dyn Journal>>; 3] = [None, Some(Arc::new(MemoryJournal::new())), Some(Arc::new(slow))];
+    for journal in journals {
+        let platform = Scripted::new(4, |invocation, link| async move {
+            for sequence in 1..=50 {
+                assert!(matches!(
+                    link.send(request(&invocation, sequence, Call::Checkpoint)).await,
+                    Reply::Answer(_)
+                ));
+            }
+            link.send(request(&invocation, 51, exit(b"done"))).await;
+            InvocationOutcome::Returned
+        });
+        let (panicking, asking) = (Nosy::new(true), Nosy::new(false));
+        let mut setup = setup(platform, journal);
+        setup.observers = vec![panicking.clone(), asking.clone()];
+        let coordinator = Coordinator::start(setup, root(vec![])).await.expect("start");
+        asking.shared.set(coordinator.shared.me.clone()).expect("once");
+        assert_eq!(soon(coordinator.wait()).await.expect("a result"), "done");
+        assert_eq!(
+            asking.is_over.load(Ordering::SeqCst),
+            1,
+            "it was told before the result was given"
+        );
+        assert_eq!(panicking.is_over.load(Ordering::SeqCst), 0);
+        let told = asking.told.lock().clone();
+        assert!(
+            told.len() > 50 && told.iter().copied().eq(1..=told.len() as u64),
+            "{told:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn r28_a_run_whose_state_cannot_be_stops_and_says_so_and_records_nothing_of_it() {
+    let journal = MemoryJournal::new();
+    let snapshot = crate::coordinator::state::tests::impossible_snapshot();
+    journal.snapshot(snapshot.clone()).await.expect("snapshot");
+    let platform = Scripted::new(1, |_, _| async { panic!("nothing is started") });
+    match Coordinator::resume(setup(platform, Some(Arc::new(journal.clone())))).await {
+        Err(error @ RunError::Broken { .. }) => {
+            let message = error.to_string();
+            assert!(
+                message.contains("task 99 is to be started, and is not there") && message.contains("resume"),
+                "{message}"
+            );
+        }
+        _ => panic!("it goes on"),
+    }
+    assert_eq!(journal.load().await.expect("load"), (Some(snapshot), vec![]));
+}
+
+/// A journal that takes nothing long.
+struct Narrow(MemoryJournal);
+
+const NARROW: usize = 2000;
+
+#[async_trait]
+impl Journal for Narrow {
+    async fn append(&self, records: Vec<Vec<u8>>) -> Result<(), JournalError> {
+        assert!(records.iter().all(|record| record.len() <= NARROW), "a long record");
+        self.0.append(records).await
+    }
+
+    async fn snapshot(&self, snapshot: Vec<u8>) -> Result<(), JournalError> {
+        assert!(snapshot.len() <= NARROW, "a long snapshot");
+        self.0.snapshot(snapshot).await
+    }
+
+    async fn load(&self) -> Result<(Option<Vec<u8>>, Vec<Vec<u8>>), JournalError> {
+        self.0.load().await
+    }
+
+    async fn sync(&self) -> Result<(), JournalError> {
+        Ok(())
+    }
+
+    fn may_lose_its_end(&self) -> bool {
+        false
+    }
+
+    fn longest_snapshot(&self) -> usize {
+        NARROW
+    }
+}
+
+#[tokio::test]
+async fn r25_a_result_that_no_journal_takes_stays_in_the_store_until_the_run_is_removed() {
+    const LONG: usize = 5000;
+    let store = Arc::new(MemoryStore::new());
+    let place = store.clone();
+    let platform = Scripted::new(1, move |invocation, link| {
+        let place = place.clone();
+        async move {
+            let key = format!("{}/result/0-x", invocation.run.objects());
+            place.put(&key, vec![7; LONG].into()).await.expect("put");
+            let value = Payload::Stored {
+                key,
+                length: LONG as u64,
+            };
+            link.send(request(&invocation, 1, Call::Exit(Ok(value)))).await;
+            InvocationOutcome::Returned
+        }
+    });
+    let mut setup = setup(platform, Some(Arc::new(Narrow(MemoryJournal::new()))));
+    setup.store = store.clone();
+    let coordinator = Coordinator::start(setup.clone(), root(vec![])).await.expect("start");
+    assert_eq!(soon(coordinator.wait()).await.expect("a result"), vec![7; LONG]);
+    drop(coordinator);
+    for _ in 0..2 {
+        let again = Coordinator::resume(setup.clone()).await.expect("resume");
+        assert_eq!(soon(again.wait()).await.expect("a result"), vec![7; LONG]);
+    }
+    assert_eq!(store.usage(), (1, LONG as u64));
+    let key = format!("{}/value", setup.run.results());
+    assert_eq!(store.get(&key).await.expect("it stays"), vec![7; LONG]);
+}
+
+#[tokio::test]
+async fn another_build_goes_on_with_a_run_only_if_it_is_asked_to() {
+    let journal = MemoryJournal::new();
+    let platform = Scripted::new(1, |_, _| async { std::future::pending().await });
+    let mut setup = setup(platform, Some(Arc::new(journal)));
+    setup.program = "aa11 words".to_string();
+    drop(Coordinator::start(setup.clone(), root(vec![])).await.expect("start"));
+    setup.program = "bb22 words".to_string();
+    match Coordinator::resume(setup.clone()).await {
+        Err(error @ RunError::OtherProgram { .. }) => {
+            let message = error.to_string();
+            for part in ["build aa11 of `words`", "build bb22 of `words`", "--same-program"] {
+                assert!(message.contains(part), "{message}");
+            }
+        }
+        _ => panic!("another build goes on with it"),
+    }
+    setup.same_program = true;
+    drop(Coordinator::resume(setup.clone()).await.expect("it was asked to"));
+    // From now on the run is this build's.
+    setup.same_program = false;
+    drop(Coordinator::resume(setup.clone()).await.expect("the same build"));
+    setup.program = "aa11 words".to_string();
+    assert!(matches!(
+        Coordinator::resume(setup).await,
+        Err(RunError::OtherProgram { .. })
+    ));
+}
+
 #[tokio::test]
 async fn nothing_to_resume_is_said_by_name() {
     let platform = Scripted::new(1, |_, _| async { InvocationOutcome::Returned });
@@ -560,7 +764,7 @@ async fn nothing_to_resume_is_said_by_name() {
 #[tokio::test]
 async fn a_damaged_journal_is_an_error_that_says_so() {
     let journal = MemoryJournal::new();
-    journal.append(vec![vec![3, 255, 255, 255]]).await.expect("append");
+    journal.append(vec![vec![4, 255, 255, 255]]).await.expect("append");
     let platform = Scripted::new(1, |_, _| async { InvocationOutcome::Returned });
     match Coordinator::resume(setup(platform, Some(Arc::new(journal)))).await {
         Err(error @ RunError::Journal { .. }) => assert!(error.to_string().contains("damaged"), "{error}"),

@@ -6,7 +6,7 @@
 
 use super::observe::name_of;
 use super::task::{Attempts, Phase, Position, Recorded, Task, Wait};
-use super::{Action, RunEvent, State};
+use super::{Action, RunEvent, State, impossible};
 use crate::coordinator::sabotage::{self, Sabotage};
 use crate::error::Failure;
 use crate::ids::{Incarnation, Sequence, TaskId};
@@ -57,7 +57,11 @@ impl State {
     /// A checkpoint in the background that a later call stands for.
     fn come_too_late(&mut self, request: Request, actions: &mut Vec<Action>) {
         let Some(task) = self.tasks.get(&request.task) else {
-            return;
+            impossible!(
+                self,
+                "{} makes a call that comes too late, and is not there",
+                request.task
+            );
         };
         let is_needed = matches!(&task.position, Position::Checkpoint { continuation, .. } if *continuation == request.continuation);
         let heard = match task.is_current(request.incarnation) {
@@ -74,7 +78,7 @@ impl State {
     /// The request takes effect: from now on the task goes on after it, whatever happens to the invocation.
     fn commit(&mut self, request: Request, actions: &mut Vec<Action>) {
         let Some(task) = self.tasks.get(&request.task) else {
-            return;
+            impossible!(self, "{} makes a call, and is not there", request.task);
         };
         let checked = self.check(task, &request);
         let last = task.last;
@@ -96,7 +100,9 @@ impl State {
             call: name_of(&call),
         }));
 
-        let Some(task) = self.tasks.get_mut(&id) else { return };
+        let Some(task) = self.tasks.get_mut(&id) else {
+            impossible!(self, "{id} makes a call, and is not there");
+        };
         task.last = sequence;
         task.last_by = incarnation;
         if !sabotage::is(Sabotage::NeverForgives) {
@@ -121,9 +127,10 @@ impl State {
         for (_, call) in deferred.into_iter().filter(|(number, _)| *number > last) {
             self.stats.deferred += 1;
             match call {
+                _ if sabotage::is(Sabotage::HalvesGroups) => {}
                 Call::Close(queue) => self.close(queue, actions),
                 Call::Cancel(target) => self.cancel(target, id, actions),
-                _ => {} // Checked before.
+                other => impossible!(self, "{id} has deferred a {}, which was not refused", name_of(&other)),
             }
         }
         let outcome = match call {
@@ -166,7 +173,9 @@ impl State {
             self.discard(payload, actions);
         }
         if is_exit {
-            let Some(task) = self.tasks.get(&id) else { return };
+            let Some(task) = self.tasks.get(&id) else {
+                impossible!(self, "{id} is refused its end, and is not there");
+            };
             reply(id, incarnation, task.last, Reply::Answer(Answer::Done), actions);
             let error = self.error_of(id, Failure::Refused(reason));
             self.exit(id, incarnation, Err(error), actions);
@@ -186,7 +195,9 @@ impl State {
             false => self.tuning.grace,
         };
         let until = self.now.after(grace);
-        let Some(task) = self.tasks.get_mut(&id) else { return };
+        let Some(task) = self.tasks.get_mut(&id) else {
+            impossible!(self, "{id} is to wait, and is not there");
+        };
         // Who knows that it will be long need not wait for the end of the grace.
         let is_long = matches!(&wait, Wait::Sleep { until: end } if *end > until);
         task.phase = Phase::Blocked {
@@ -204,9 +215,11 @@ impl State {
 
     /// Gives a blocked task its answer: to the invocation that holds on, or else to the next one.
     pub(super) fn unblock(&mut self, id: TaskId, answer: Recorded, actions: &mut Vec<Action>) {
-        let Some(task) = self.tasks.get_mut(&id) else { return };
+        let Some(task) = self.tasks.get_mut(&id) else {
+            impossible!(self, "{id} is answered, and is not there");
+        };
         let Phase::Blocked { holding, .. } = &task.phase else {
-            return;
+            impossible!(self, "{id} is answered, and does not wait");
         };
         self.active += 1;
         actions.push(Action::Observed(RunEvent::Unblocked { task: id }));
@@ -226,19 +239,24 @@ impl State {
     }
 
     fn record(&mut self, id: TaskId, recorded: Recorded) {
-        if let Some(Position::Checkpoint { answer, .. }) = self.tasks.get_mut(&id).map(|task| &mut task.position) {
-            *answer = Some(recorded);
+        match self.tasks.get_mut(&id).map(|task| &mut task.position) {
+            Some(Position::Checkpoint { answer, .. }) => *answer = Some(recorded),
+            _ => impossible!(self, "{id} is answered, and has made no call"),
         }
     }
 
     fn reply_recorded(&self, id: TaskId, incarnation: Incarnation, actions: &mut Vec<Action>) {
-        let Some(task) = self.tasks.get(&id) else { return };
+        let Some(task) = self.tasks.get(&id) else {
+            impossible!(self, "{id} is told its answer, and is not there");
+        };
         let answer = match &task.position {
             Position::Checkpoint {
                 answer: Some(recorded), ..
             } => self.answer(recorded),
             Position::Over => Answer::Done,
-            Position::Checkpoint { answer: None, .. } | Position::Beginning(_) => return,
+            Position::Checkpoint { answer: None, .. } | Position::Beginning(_) => {
+                impossible!(self, "{id} is told an answer that there is not")
+            }
         };
         reply(id, incarnation, task.last, Reply::Answer(answer), actions);
     }
@@ -250,11 +268,11 @@ impl State {
             Recorded::Spawned(first, count) => Answer::Spawned((first.0..first.0 + count).map(TaskId).collect()),
             Recorded::Results(tasks) => match tasks.iter().map(|id| self.result(*id)).collect() {
                 Some(results) => Answer::Results(results),
-                None => Answer::Refused("a result is gone".to_string()),
+                None => impossible!(self => Answer::Done, "a result is gone that was given as an answer"),
             },
             Recorded::First(index, id) => match self.result(*id) {
                 Some(result) => Answer::First(*index, result),
-                None => Answer::Refused(format!("the result of {id} is gone")),
+                None => impossible!(self => Answer::Done, "the result of {id} is gone, which was given as an answer"),
             },
             Recorded::Queue(queue) => Answer::Queue(*queue),
             Recorded::Item(item) => Answer::Item(item.clone()),
@@ -268,8 +286,9 @@ impl State {
         for spec in specs {
             self.create_task(spec, Some(parent), actions);
         }
-        if let Some(task) = self.tasks.get_mut(&parent) {
-            task.adopt(first.0, first.0 + count);
+        match self.tasks.get_mut(&parent) {
+            Some(task) => task.adopt(first.0, first.0 + count),
+            None => self.break_off(format!("{parent} spawns, and is not there")),
         }
         Outcome::Answered(Recorded::Spawned(first, count))
     }
@@ -285,7 +304,7 @@ impl State {
             name: spec.options.name.clone(),
         }));
         let after = std::mem::take(&mut spec.options.after);
-        self.tasks.insert(id, Task::new(spec, parent));
+        self.tasks.insert(id, Task::new(spec, parent, self.first_incarnation));
         self.active += 1;
         if after.is_empty() {
             self.ready.push_back(id);

@@ -6,7 +6,7 @@
 
 use super::checks::{bounded, bounded_trace};
 use super::task::{Phase, Position, Wait};
-use super::{Action, RunEvent, State};
+use super::{Action, RunEvent, State, impossible};
 use crate::coordinator::sabotage::{self, Sabotage};
 use crate::error::{Failure, TaskError};
 use crate::ids::{Incarnation, TaskId};
@@ -84,8 +84,10 @@ impl State {
 
     fn end_task(&mut self, ending: Ending, endings: &mut VecDeque<Ending>, actions: &mut Vec<Action>) {
         let Ending { id, result, leaving } = ending;
-        if self.tasks.get(&id).is_none_or(|task| task.result().is_some()) {
-            return; // It was to end for two reasons.
+        match self.tasks.get(&id) {
+            None => impossible!(self, "{id} is to end, and is not there"),
+            Some(task) if task.result().is_some() => return, // It was to end for two reasons.
+            Some(_) => {}
         }
         let error = result.as_ref().err().cloned();
         if let Some(error) = &error
@@ -93,7 +95,9 @@ impl State {
         {
             return;
         }
-        let Some(task) = self.tasks.get_mut(&id) else { return };
+        let Some(task) = self.tasks.get_mut(&id) else {
+            impossible!(self, "{id} is gone while it ends");
+        };
         let retrying = task.special.as_mut().and_then(|special| special.retrying.take());
         let at_beginning = matches!(task.position, Position::Beginning(_));
         let position = task.move_to(Position::Over);
@@ -152,8 +156,12 @@ impl State {
                     Wait::Sleep { until } => {
                         self.sleeping.remove(&(until, id));
                     }
-                    Wait::Publish { content, .. } => {
+                    Wait::Publish { url, content } => {
                         self.publishing.remove(&id);
+                        match self.tasks.get(&id) {
+                            Some(task) => self.withdrawn.insert((id, task.last), url),
+                            None => impossible!(self, "{id} is withdrawn, and is not there"),
+                        };
                         self.discard(content, actions);
                     }
                 }
@@ -176,6 +184,13 @@ impl State {
         for (id, task) in std::mem::take(&mut self.tasks) {
             if task.result().is_some() {
                 continue;
+            }
+            if let Phase::Blocked {
+                wait: Wait::Publish { url, .. },
+                ..
+            } = task.phase
+            {
+                self.withdrawn.insert((id, task.last), url);
             }
             let error = match &result {
                 outcome if id == TaskId::ROOT => outcome.as_ref().err().cloned(),

@@ -2,7 +2,7 @@
 
 use super::ending::Ending;
 use super::task::{Attempts, Phase, Position};
-use super::{Action, BackOff, RunEvent, State};
+use super::{Action, BackOff, RunEvent, State, impossible};
 use crate::error::{Failure, TaskError};
 use crate::ids::{Incarnation, TaskId};
 use std::collections::VecDeque;
@@ -32,7 +32,9 @@ impl State {
     fn cancel_family(&mut self, ids: impl IntoIterator<Item = TaskId>, endings: &mut VecDeque<Ending>) {
         let mut family: Vec<TaskId> = ids.into_iter().collect();
         while let Some(id) = family.pop() {
-            let Some(task) = self.tasks.get_mut(&id) else { continue };
+            let Some(task) = self.tasks.get_mut(&id) else {
+                impossible!(self, "{id} is to be cancelled, and is not there");
+            };
             // Nobody will ask for them again: who is cancelled spawns no more, and neither does who has ended.
             for (first, end) in std::mem::take(&mut task.children) {
                 family.extend((first..end).rev().map(TaskId));
@@ -62,7 +64,7 @@ impl State {
             return false;
         }
         let Some(task) = self.tasks.get_mut(&id) else {
-            return false;
+            impossible!(self => false, "{id} is to be begun again, and is not there");
         };
         let retrying = task.special.as_mut().and_then(|special| special.retrying.as_mut());
         let Some(retrying) = retrying.filter(|retrying| retrying.failed + 1 < retrying.policy.attempts) else {

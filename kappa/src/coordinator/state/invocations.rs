@@ -2,7 +2,7 @@
 
 use super::calls::reply;
 use super::task::{Phase, Position};
-use super::{Action, RunEvent, Slot, State};
+use super::{Action, Halt, RunEvent, Slot, State, impossible};
 use crate::coordinator::sabotage::{self, Sabotage};
 use crate::error::Failure;
 use crate::ids::{Incarnation, TaskId};
@@ -29,13 +29,19 @@ impl State {
     }
 
     fn invoke(&mut self, id: TaskId, actions: &mut Vec<Action>) {
-        let Some(task) = self.tasks.get_mut(&id) else { return };
+        let Some(task) = self.tasks.get_mut(&id) else {
+            impossible!(self, "{id} is to be started, and is not there");
+        };
         if !matches!(task.phase, Phase::Ready) {
-            self.stale -= 1; // It ended while it queued.
+            let Some(stale) = self.stale.checked_sub(1) else {
+                impossible!(self, "{id} is to be started, and is not ready");
+            };
+            self.stale = stale; // It ended while it queued.
             return;
         }
         let incarnation = task.next_incarnation;
         task.next_incarnation += 1;
+        let is_first = !std::mem::replace(&mut task.was_invoked, true);
         task.phase = Phase::Running(incarnation);
         let slot = Slot {
             started: self.now,
@@ -43,10 +49,12 @@ impl State {
         };
         self.slots.insert((id, incarnation), slot);
         self.stats.invocations += 1;
-        if incarnation > 0 {
+        if !is_first {
             self.stats.resumed += 1;
         }
-        let Some(task) = self.tasks.get(&id) else { return };
+        let Some(task) = self.tasks.get(&id) else {
+            impossible!(self, "{id} is gone while it is started");
+        };
         let start = match &task.position {
             Position::Beginning(arguments) => Start::Begin(arguments.clone()),
             Position::Checkpoint { continuation, answer } => Start::Resume {
@@ -56,7 +64,7 @@ impl State {
                     .filter(|_| !sabotage::is(Sabotage::ForgetsAnswers))
                     .map_or(Answer::Done, |recorded| self.answer(recorded)),
             },
-            Position::Over => return,
+            Position::Over => impossible!(self, "{id} is to be started, and has ended"),
         };
         let special = task.special.as_deref();
         let own_limit = special.and_then(|special| special.time_limit);
@@ -79,11 +87,15 @@ impl State {
 
     /// Sends the invocation of a blocked task away. The caller has taken it out of `holding`.
     pub(super) fn suspend(&mut self, id: TaskId, actions: &mut Vec<Action>) {
-        let Some(task) = self.tasks.get_mut(&id) else { return };
-        let Phase::Blocked { holding, .. } = &mut task.phase else {
-            return;
+        let Some(task) = self.tasks.get_mut(&id) else {
+            impossible!(self, "{id} is to be sent away, and is not there");
         };
-        let Some((incarnation, _)) = holding.take() else { return };
+        let Phase::Blocked { holding, .. } = &mut task.phase else {
+            impossible!(self, "{id} is to be sent away, and does not wait");
+        };
+        let Some((incarnation, _)) = holding.take() else {
+            impossible!(self, "{id} is to be sent away, and nobody is there");
+        };
         let last = task.last;
         self.stats.suspended += 1;
         self.mark_leaving(id, incarnation, false);
@@ -114,9 +126,12 @@ impl State {
             && at <= self.now
         {
             self.backing_off.pop_first();
-            if let Some(task) = self.tasks.get_mut(&id) {
-                task.phase = Phase::Ready;
-                self.ready.push_back(id);
+            match self.tasks.get_mut(&id) {
+                Some(task) if matches!(task.phase, Phase::BackOff(_)) => {
+                    task.phase = Phase::Ready;
+                    self.ready.push_back(id);
+                }
+                _ => impossible!(self, "{id} is to be tried again, and does not wait for that"),
             }
         }
     }
@@ -208,7 +223,9 @@ impl State {
 
     /// The current invocation of a task that has not ended is gone.
     fn try_again(&mut self, id: TaskId, outcome: InvocationOutcome, actions: &mut Vec<Action>) {
-        let Some(task) = self.tasks.get_mut(&id) else { return };
+        let Some(task) = self.tasks.get_mut(&id) else {
+            impossible!(self, "{id} has lost its invocation, and is not there");
+        };
         let own_limit = task.special.as_ref().and_then(|special| special.time_limit);
         let time_limit = [own_limit, self.environment.time_limit].into_iter().flatten().min();
         let attempts = &mut task.attempts;
@@ -230,7 +247,11 @@ impl State {
                 false => (&mut attempts.store_away, u32::MAX, tuning.after_throttling),
             },
             InvocationOutcome::WrongProgram(cause) => {
-                self.halt(id, cause.clone(), actions);
+                self.halt(id, Halt::WrongProgram(cause.clone()), actions);
+                return;
+            }
+            InvocationOutcome::NeedsRepair(cause) => {
+                self.halt(id, Halt::NeedsRepair(cause.clone()), actions);
                 return;
             }
             InvocationOutcome::Unstartable(message) => {
@@ -267,6 +288,7 @@ impl State {
             | InvocationOutcome::Throttled(_)
             | InvocationOutcome::StoreAway(_)
             | InvocationOutcome::WrongProgram(_)
+            | InvocationOutcome::NeedsRepair(_)
             | InvocationOutcome::Unstartable(_) => {
                 let last = "the worker left without ending the task, or lost its turn by a call out of order";
                 Failure::Crashed {
@@ -278,18 +300,21 @@ impl State {
         self.fail_task(id, failure, actions);
     }
 
-    /// Nothing is started any more until somebody resumes the run with a program that can go on with this task.
-    fn halt(&mut self, id: TaskId, cause: String, actions: &mut Vec<Action>) {
-        if let Some(task) = self.tasks.get_mut(&id) {
-            task.phase = Phase::Ready;
-            self.ready.push_back(id);
-        }
+    /// Nothing is started any more until somebody resumes the run who can go on with this task.
+    fn halt(&mut self, id: TaskId, cause: Halt, actions: &mut Vec<Action>) {
+        let Some(task) = self.tasks.get_mut(&id) else {
+            impossible!(self, "{id} stops the run, and is not there");
+        };
+        task.phase = Phase::Ready;
+        self.ready.push_back(id);
         self.halted = true;
         actions.push(Action::Halt { task: id, cause });
     }
 
     fn retry_after(&mut self, id: TaskId, delay: Duration, actions: &mut Vec<Action>) {
-        let Some(task) = self.tasks.get_mut(&id) else { return };
+        let Some(task) = self.tasks.get_mut(&id) else {
+            impossible!(self, "{id} is to be tried again, and is not there");
+        };
         actions.push(Action::Observed(RunEvent::Retried { task: id, delay }));
         if delay.is_zero() {
             task.phase = Phase::Ready;

@@ -31,6 +31,11 @@ pub struct Environment {
     pub concurrency: u64,
     /// How long an invocation may run; `None` is without limit.
     pub time_limit: Option<Duration>,
+    /// So far above those that the journal knows of, numbers of invocations begin after a recovery. What the journal knows may be less than what was: without
+    /// `--sync` a loss of power takes its end, and other lives of the coordinator with it.
+    pub incarnations_ahead: Incarnation,
+    /// What identifies the build of the coordinator's program; empty if that is not known.
+    pub program: String,
 }
 
 impl Default for Environment {
@@ -38,6 +43,8 @@ impl Default for Environment {
         Environment {
             concurrency: 1,
             time_limit: None,
+            incarnations_ahead: 0,
+            program: String::new(),
         }
     }
 }
@@ -82,8 +89,19 @@ pub enum Event {
         /// Why there is no object at that place, if there is none.
         outcome: Result<(), String>,
     },
-    /// The run's result has been read from the store, and is given here inline.
+    /// The run's result has been brought where it stays: it is given here inline, or under a key of the run's results.
     ResultCollected(Payload),
+    /// The coordinator asks the journal whether the run is still its own. If this is recorded, it is; nothing changes.
+    Confirmed,
+}
+
+/// Why nothing can be done for a run before somebody resumes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Halt {
+    /// This program is not the one that can go on with it: what does not fit.
+    WrongProgram(String),
+    /// Something outside of the program has to be mended before: what.
+    NeedsRepair(String),
 }
 
 /// What is to be done, once the event that led to it is recorded.
@@ -107,6 +125,15 @@ pub enum Action {
         /// The object.
         content: Payload,
     },
+    /// Take away what earlier lives of the coordinator have begun of an object that nobody wants any more, and then report [`Event::Published`].
+    Forget {
+        /// The task that has put it.
+        task: TaskId,
+        /// Its call.
+        sequence: Sequence,
+        /// The place.
+        url: String,
+    },
     /// Answer a request.
     Reply {
         /// Who asked.
@@ -126,16 +153,23 @@ pub enum Action {
         incarnation: Incarnation,
     },
     /// Delete this object of the store.
-    Delete(String),
+    Delete {
+        /// Its key.
+        key: String,
+        /// Its length in bytes.
+        length: u64,
+    },
     /// Tell whoever watches.
     Observed(RunEvent),
-    /// Stop working on the run, which has not ended: this program is not the one that can go on with it.
+    /// Stop working on the run, which has not ended.
     Halt {
-        /// The task that it cannot go on with.
+        /// The task that nobody can go on with here and now.
         task: TaskId,
-        /// What does not fit.
-        cause: String,
+        /// Why.
+        cause: Halt,
     },
+    /// Stop working on the run, because its state cannot be: a fault of Kappa's own, which is said here. The event that led to it must not be recorded.
+    Broken(String),
     /// The run has ended: collect its result, then delete all its objects.
     Ended,
 }

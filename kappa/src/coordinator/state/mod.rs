@@ -8,7 +8,8 @@
 //! 4. Queues are first in, first out, also among waiting producers and among waiting consumers; nothing is lost or doubled.
 //! 5. A blocked task costs nothing: after a short grace its invocation is sent away, and a new one starts when the answer is there.
 //! 6. What breaks is retried with back-off, the count restarts after progress, and what cannot go on fails with a typed error. What is nobody's
-//!    fault (no room, no store) is retried for ever; what only another program can go on with halts the run, and nothing of it fails. When
+//!    fault (no room, no store) is retried for ever; what only another program can go on with, or only after somebody has mended something (a full disk, a
+//!    damaged store), halts the run, and nothing of it fails. When
 //!    everybody waits, the run fails as a deadlock that names who waits for what. A sleeper's time, and an object on its way, are not lost with the
 //!    coordinator.
 //! 7. What nobody can need any more is deleted while the run goes on: superseded checkpoints, arguments once a checkpoint stands for them,
@@ -31,6 +32,7 @@
 //! | `outside` | tasks that wait for the clock, or for an object to be at its place |
 //! | `invocations` | who runs, who gives way, who is tried again |
 //! | `ending` | ends of tasks and of the run; deadlock |
+//! | `invariants` | what is true of every state |
 //! | `family` | what descends from a task: cancelling it, beginning again |
 //! | `snapshot` | the state and the events as bytes |
 
@@ -38,6 +40,7 @@ mod calls;
 mod checks;
 mod ending;
 mod family;
+mod invariants;
 mod invocations;
 mod message;
 mod observe;
@@ -50,19 +53,32 @@ pub(super) mod tests;
 mod tuning;
 mod waits;
 
-pub use message::{Action, Environment, Event, Timestamp};
+pub use message::{Action, Environment, Event, Halt, Timestamp};
 pub use observe::{Observation, RunEvent, RunStats, WaitsFor};
 pub use snapshot::{RestoreError, decode_record, encode_record};
 pub use tuning::{BackOff, Tuning};
 
 use super::sabotage::{self, Sabotage};
-use crate::ids::{Incarnation, QueueId, RunId, TaskId};
+use crate::ids::{Incarnation, QueueId, RunId, Sequence, TaskId};
 use crate::protocol::{InvocationOutcome, Payload, Request, TaskResult, TaskSpec};
 use crate::usage::Spent;
 use queues::Queue;
 use serde::{Deserialize, Serialize};
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use task::{Phase, Task};
+
+/// Stops the run at a state that cannot be, and says so: going on would be a hang, or a wrong answer, that nobody can explain.
+macro_rules! impossible {
+    ($state:expr => $value:expr, $($message:tt)+) => {{
+        $state.break_off(format!($($message)+));
+        return $value;
+    }};
+    ($state:expr, $($message:tt)+) => {
+        impossible!($state => (), $($message)+)
+    };
+}
+use impossible;
 
 /// What killed an invocation that was running when the coordinator was gone.
 pub(crate) const WITH_ITS_COORDINATOR: &str = "with its coordinator";
@@ -95,14 +111,21 @@ pub struct State {
     sleeping: BTreeSet<(Timestamp, TaskId)>,
     /// Tasks with [`task::Wait::Publish`].
     publishing: BTreeSet<TaskId>,
+    /// The places of objects that were on their way when their tasks were cancelled or failed, by task and call, until the driver says that they are not any more.
+    withdrawn: BTreeMap<(TaskId, Sequence), String>,
     /// Tasks that can go on by themselves: ready, running or backing off. None of them, and nobody who waits for the world outside, is a deadlock.
     active: usize,
     ended: Option<TaskResult>,
-    /// This program cannot go on with the run: nothing is started before the next recovery.
+    /// Nobody can go on with the run here and now: nothing is started before the next recovery.
     halted: bool,
     stats: RunStats,
+    /// The number of a new task's first invocation.
+    first_incarnation: Incarnation,
     /// How many events those who watch have been told.
     observed: u64,
+    /// What cannot be, and is: nothing more is decided.
+    #[serde(skip)]
+    broken: OnceCell<String>,
 }
 
 /// One invocation that occupies the platform.
@@ -136,11 +159,14 @@ impl State {
             backing_off: BTreeSet::new(),
             sleeping: BTreeSet::new(),
             publishing: BTreeSet::new(),
+            withdrawn: BTreeMap::new(),
             active: 0,
             ended: None,
             halted: false,
             stats: RunStats::default(),
+            first_incarnation: 0,
             observed: 0,
+            broken: OnceCell::new(),
         }
     }
 
@@ -175,10 +201,17 @@ impl State {
                 outcome,
             } => self.published(task, sequence, outcome, actions),
             Event::ResultCollected(result) => self.collect(result),
+            Event::Confirmed => {}
         }
         if self.is_going_on() && !self.halted {
             self.detect_deadlock(actions);
             self.schedule(actions);
+        }
+        if let Some(cause) = self.broken() {
+            let cause = cause.to_string();
+            actions.truncate(before);
+            actions.push(Action::Broken(cause));
+            return;
         }
         let added = actions.iter().skip(before);
         self.observed += added.filter(|action| matches!(action, Action::Observed(_))).count() as u64;
@@ -192,6 +225,11 @@ impl State {
     /// The latest time it has heard of.
     pub fn now(&self) -> Timestamp {
         self.now
+    }
+
+    /// The build of the program that has worked on the run most lately.
+    pub fn program(&self) -> &str {
+        &self.environment.program
     }
 
     /// When the next [`Event::Ticked`] is due, if nothing else happens before.
@@ -232,13 +270,23 @@ impl State {
         self.observed
     }
 
+    /// What cannot be, and is: then nothing that the last event led to may be done, or recorded.
+    pub fn broken(&self) -> Option<&str> {
+        self.broken.get().map(String::as_str)
+    }
+
+    /// Only the first counts: the others may follow from it.
+    fn break_off(&self, what: String) {
+        let _ = self.broken.set(what);
+    }
+
     fn is_going_on(&self) -> bool {
         self.next_task > 0 && self.ended.is_none()
     }
 
     fn start(&mut self, root: TaskSpec, tuning: Tuning, environment: Environment, actions: &mut Vec<Action>) {
         if self.next_task > 0 {
-            return; // A run starts once.
+            impossible!(self, "the run is started a second time");
         }
         self.tuning = tuning;
         self.environment = environment;
@@ -248,6 +296,8 @@ impl State {
     /// Brings every phase to what is true after the coordinator's process was gone: no invocation of before counts any more. Of its end is known only that it
     /// came after `earlier`, the latest moment before.
     fn recover(&mut self, environment: Environment, earlier: Timestamp, actions: &mut Vec<Action>) {
+        let ahead = environment.incarnations_ahead;
+        self.first_incarnation = self.first_incarnation.saturating_add(ahead);
         self.environment = environment;
         self.halted = false;
         let gone = InvocationOutcome::Killed(WITH_ITS_COORDINATOR.to_string());
@@ -260,6 +310,7 @@ impl State {
         self.stats.recoveries += 1;
         actions.push(Action::Observed(RunEvent::Recovered));
         for (&id, task) in &mut self.tasks {
+            task.next_incarnation = task.next_incarnation.saturating_add(ahead);
             match &mut task.phase {
                 Phase::Running(_) => {
                     task.phase = Phase::Ready;
@@ -286,11 +337,11 @@ impl State {
     /// Deletes an object that nobody can need any more. Only what lies under the run's own prefix: a worker names keys, and must not be able to
     /// have anything else deleted.
     fn discard(&self, payload: Payload, actions: &mut Vec<Action>) {
-        if let Payload::Stored { key, .. } = payload
+        if let Payload::Stored { key, length } = payload
             && !sabotage::is(Sabotage::KeepsGarbage)
             && key.starts_with(&format!("{}/", self.run.objects()))
         {
-            actions.push(Action::Delete(key));
+            actions.push(Action::Delete { key, length });
         }
     }
 }

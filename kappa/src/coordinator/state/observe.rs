@@ -279,7 +279,10 @@ pub struct RunStats {
 impl RunStats {
     pub(super) fn count(&mut self, outcome: &InvocationOutcome) {
         match outcome {
-            InvocationOutcome::Returned | InvocationOutcome::Unstartable(_) | InvocationOutcome::WrongProgram(_) => {}
+            InvocationOutcome::Returned
+            | InvocationOutcome::Unstartable(_)
+            | InvocationOutcome::WrongProgram(_)
+            | InvocationOutcome::NeedsRepair(_) => {}
             InvocationOutcome::Crashed(_) => self.crashed += 1,
             InvocationOutcome::Killed(_) => self.killed += 1,
             InvocationOutcome::TimedOut => self.timed_out += 1,

@@ -6,7 +6,7 @@
 use super::calls::Outcome;
 use super::checks::shortened;
 use super::task::{Phase, Recorded, Wait};
-use super::{Action, RunEvent, State};
+use super::{Action, RunEvent, State, impossible};
 use crate::ids::{Sequence, TaskId};
 use crate::protocol::Payload;
 use std::time::Duration;
@@ -51,22 +51,32 @@ impl State {
         Outcome::Blocked(Wait::Publish { url, content })
     }
 
-    /// The coordinator is back: what was not reported may not have been done.
+    /// The coordinator is back: what was not reported may not have been done. And what is not wanted any more may still be done, by one that was only paused.
     pub(super) fn publish_again(&self, actions: &mut Vec<Action>) {
+        for ((task, sequence), url) in &self.withdrawn {
+            actions.push(Action::Forget {
+                task: *task,
+                sequence: *sequence,
+                url: url.clone(),
+            });
+        }
         for id in &self.publishing {
-            if let Some(task) = self.tasks.get(id)
-                && let Phase::Blocked {
-                    wait: Wait::Publish { url, content },
-                    ..
-                } = &task.phase
-            {
-                actions.push(Action::Publish {
-                    task: *id,
-                    sequence: task.last,
-                    url: url.clone(),
-                    content: content.clone(),
-                });
-            }
+            let Some(task) = self.tasks.get(id) else {
+                impossible!(self, "{id} puts an object, and is not there");
+            };
+            let Phase::Blocked {
+                wait: Wait::Publish { url, content },
+                ..
+            } = &task.phase
+            else {
+                impossible!(self, "{id} puts an object, and does not wait for it");
+            };
+            actions.push(Action::Publish {
+                task: *id,
+                sequence: task.last,
+                url: url.clone(),
+                content: content.clone(),
+            });
         }
     }
 
@@ -77,6 +87,7 @@ impl State {
         outcome: Result<(), String>,
         actions: &mut Vec<Action>,
     ) {
+        self.withdrawn.remove(&(id, sequence));
         let Some(task) = self.tasks.get_mut(&id).filter(|task| task.last == sequence) else {
             return;
         };

@@ -6,7 +6,7 @@
 
 use super::calls::Outcome;
 use super::task::{Phase, Recorded, Wait};
-use super::{Action, State};
+use super::{Action, State, impossible};
 use crate::coordinator::sabotage::{self, Sabotage};
 use crate::ids::{QueueId, TaskId};
 use crate::protocol::Payload;
@@ -30,6 +30,32 @@ pub(super) struct Queue {
 impl Queue {
     fn has_room(&self) -> bool {
         (self.items.len() as u64) < self.capacity
+    }
+
+    /// Whether nobody waits for what is there.
+    pub(super) fn check(&self, id: QueueId) -> Result<(), String> {
+        let consumers_wait = !self.consumers.is_empty();
+        let producers_wait = !self.producers.is_empty();
+        if consumers_wait && (!self.items.is_empty() || producers_wait) {
+            return Err(format!("somebody waits for an item of {id}, which has one"));
+        }
+        if producers_wait && self.has_room() {
+            return Err(format!("somebody waits for room in {id}, which has some"));
+        }
+        if consumers_wait && self.closed {
+            return Err(format!("somebody waits for an item of {id}, which is closed"));
+        }
+        Ok(())
+    }
+
+    /// Who waits for room, by places.
+    pub(super) fn producers(&self) -> impl Iterator<Item = (u64, TaskId)> {
+        self.producers.iter().map(|(place, task)| (*place, *task))
+    }
+
+    /// Who waits for an item, by places.
+    pub(super) fn consumers(&self) -> impl Iterator<Item = (u64, TaskId)> {
+        self.consumers.iter().map(|(place, task)| (*place, *task))
     }
 
     fn take_place(&mut self) -> u64 {
@@ -72,11 +98,11 @@ impl State {
         if rest.is_empty() {
             return Outcome::done();
         }
-        let place = self.queues.get_mut(&id).map_or(0, |queue| {
-            let place = queue.take_place();
-            queue.producers.insert(place, producer);
-            place
-        });
+        let Some(queue) = self.queues.get_mut(&id) else {
+            impossible!(self => Outcome::done(), "{producer} puts into {id}, which is not there");
+        };
+        let place = queue.take_place();
+        queue.producers.insert(place, producer);
         Outcome::Blocked(Wait::Enqueue { queue: id, place, rest })
     }
 
@@ -100,7 +126,7 @@ impl State {
 
     pub(super) fn dequeue(&mut self, consumer: TaskId, id: QueueId, actions: &mut Vec<Action>) -> Outcome {
         let Some(queue) = self.queues.get_mut(&id) else {
-            return Outcome::Answered(Recorded::Item(None));
+            impossible!(self => Outcome::done(), "{consumer} takes from {id}, which is not there");
         };
         let first = match sabotage::is(Sabotage::LastInFirstOut) {
             true => queue.items.pop_back(),
@@ -132,7 +158,7 @@ impl State {
                     wait: Wait::Enqueue { rest, .. },
                     ..
                 }) => std::mem::take(rest),
-                _ => VecDeque::new(),
+                _ => impossible!(self, "{producer} has a place at {id}, and does not wait there"),
             };
             self.admit(id, &mut rest, actions);
             if sabotage::is(Sabotage::LosesWaiting) && rest.len() > 1 {
@@ -149,12 +175,16 @@ impl State {
             }) = self.tasks.get_mut(&producer).map(|task| &mut task.phase)
             {
                 *place = rest;
+            } else {
+                impossible!(self, "{producer} has a place at {id}, and does not wait there any more");
             }
         }
     }
 
     pub(super) fn close(&mut self, id: QueueId, actions: &mut Vec<Action>) {
-        let Some(queue) = self.queues.get_mut(&id) else { return };
+        let Some(queue) = self.queues.get_mut(&id) else {
+            impossible!(self, "{id} is to be closed, and is not there");
+        };
         queue.closed = true;
         // Whoever waits for an item waits in vain: there is none, and so no producer waits either.
         for consumer in std::mem::take(&mut queue.consumers).into_values() {
@@ -164,10 +194,11 @@ impl State {
 
     /// A blocked task will not need its place any more.
     pub(super) fn leave_queue(&mut self, id: QueueId, place: u64, actions: &mut Vec<Action>) {
-        if let Some(queue) = self.queues.get_mut(&id) {
-            queue.producers.remove(&place);
-            queue.consumers.remove(&place);
-            self.let_producers_in(id, actions);
-        }
+        let Some(queue) = self.queues.get_mut(&id) else {
+            impossible!(self, "{id} is left, and is not there");
+        };
+        queue.producers.remove(&place);
+        queue.consumers.remove(&place);
+        self.let_producers_in(id, actions);
     }
 }

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 /// Goes up with every change of what is written.
-const VERSION: u8 = 3;
+const VERSION: u8 = 4;
 
 /// Why bytes of a journal could not be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

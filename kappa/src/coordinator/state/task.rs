@@ -24,6 +24,8 @@ pub(super) struct Task {
     pub(super) last_by: Incarnation,
     /// The number that its next invocation will have.
     pub(super) next_incarnation: Incarnation,
+    /// Whether it has had an invocation.
+    pub(super) was_invoked: bool,
     pub(super) attempts: Attempts,
     /// The tasks that wait for this one's end.
     pub(super) waiters: BTreeSet<TaskId>,
@@ -155,7 +157,7 @@ impl Phase {
 }
 
 impl Task {
-    pub(super) fn new(spec: TaskSpec, parent: Option<TaskId>) -> Self {
+    pub(super) fn new(spec: TaskSpec, parent: Option<TaskId>, first: Incarnation) -> Self {
         let options = spec.options;
         let retrying = options.retry.filter(|retry| retry.attempts > 1).map(|policy| Retrying {
             policy,
@@ -181,7 +183,8 @@ impl Task {
             phase: Phase::Ready,
             last: 0,
             last_by: 0,
-            next_incarnation: 0,
+            next_incarnation: first,
+            was_invoked: false,
             attempts: Attempts::default(),
             waiters: BTreeSet::new(),
         }

@@ -6,7 +6,7 @@ use super::calls::Outcome;
 use super::checks::shortened;
 use super::ending::Ending;
 use super::task::{Phase, Recorded, Task, Wait};
-use super::{Action, RunEvent, State};
+use super::{Action, RunEvent, State, impossible};
 use crate::error::{Failure, TaskError};
 use crate::ids::TaskId;
 use crate::protocol::TaskResult;
@@ -26,8 +26,11 @@ impl State {
             return Outcome::Answered(Recorded::First(index as u64, *id));
         }
         for id in &tasks {
-            if let Some(task) = self.tasks.get_mut(id) {
-                task.waiters.insert(waiter);
+            match self.tasks.get_mut(id) {
+                Some(task) => {
+                    task.waiters.insert(waiter);
+                }
+                None => self.break_off(format!("{waiter} waits for {id}, which is not there")),
             }
         }
         Outcome::Blocked(Wait::Any { tasks })
@@ -37,10 +40,10 @@ impl State {
     fn wait_for_each(&mut self, waiter: TaskId, tasks: &[TaskId]) -> usize {
         let mut remaining = 0;
         for id in tasks {
-            if let Some(task) = self.tasks.get_mut(id)
-                && task.result().is_none()
-                && task.waiters.insert(waiter)
-            {
+            let Some(task) = self.tasks.get_mut(id) else {
+                impossible!(self => remaining, "{waiter} waits for {id}, which is not there");
+            };
+            if task.result().is_none() && task.waiters.insert(waiter) {
                 remaining += 1;
             }
         }
@@ -94,12 +97,18 @@ impl State {
             _ => None,
         };
         let Some(task) = self.tasks.get_mut(&waiter) else {
-            return;
+            impossible!(self, "{waiter} waits for {target}, and is not there");
         };
         let Phase::Blocked { wait, .. } = &mut task.phase else {
-            return;
+            impossible!(self, "{waiter} is told of the end of {target}, and does not wait");
         };
         match wait {
+            Wait::All { remaining, .. } | Wait::After { remaining, .. } if *remaining == 0 => {
+                impossible!(
+                    self,
+                    "{waiter} is told of the end of {target}, and has been told of all"
+                );
+            }
             Wait::All { tasks, remaining } => {
                 *remaining -= 1;
                 if *remaining == 0 {
@@ -110,7 +119,12 @@ impl State {
             Wait::Any { tasks } => {
                 let tasks = std::mem::take(tasks);
                 self.forget_waiter(waiter, &tasks);
-                let index = tasks.iter().position(|id| *id == target).unwrap_or_default();
+                let Some(index) = tasks.iter().position(|id| *id == target) else {
+                    impossible!(
+                        self,
+                        "{waiter} is told of the end of {target}, for which it does not wait"
+                    );
+                };
                 self.unblock(waiter, Recorded::First(index as u64, target), actions);
             }
             Wait::After { remaining, .. } => {
@@ -128,7 +142,9 @@ impl State {
                     actions.push(Action::Observed(RunEvent::Unblocked { task: waiter }));
                 }
             }
-            Wait::Enqueue { .. } | Wait::Dequeue { .. } | Wait::Sleep { .. } | Wait::Publish { .. } => {}
+            Wait::Enqueue { .. } | Wait::Dequeue { .. } | Wait::Sleep { .. } | Wait::Publish { .. } => {
+                impossible!(self, "{waiter} is told of the end of {target}, and waits for no task")
+            }
         }
     }
 

@@ -13,8 +13,9 @@
 
 use super::super::records::join;
 use super::Durability;
+use crate::disk;
 use std::fs::{self, File};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 const MAGIC: &[u8; 8] = b"kappa-j1";
@@ -57,12 +58,10 @@ impl Log {
     pub(super) fn create(path: &Path, durability: Durability) -> io::Result<Self> {
         let salt: [u8; SALT] = rand::random();
         let new = path.with_extension(UNFINISHED);
-        let mut file = File::create(&new)?;
-        file.write_all(&[&MAGIC[..], &salt].concat())?;
-        if durability == Durability::Machine {
-            file.sync_all()?;
-        }
-        fs::rename(&new, path)?;
+        let file = disk::create(&new)?;
+        disk::append(&file, &new, &[&MAGIC[..], &salt].concat())?;
+        disk::sync(&file, &new, durability)?;
+        disk::rename(&new, path)?;
         Ok(Self::with(path, file, salt, 0, durability))
     }
 
@@ -79,9 +78,9 @@ impl Log {
         let mut file = File::options().write(true).open(path)?;
         file.set_len(scanned.end as u64)?;
         file.seek(SeekFrom::End(0))?;
-        if durability == Durability::Machine {
-            file.sync_all()?;
-        }
+        #[cfg(test)]
+        disk::lossy::note(|| disk::lossy::Step::Truncate(path.to_path_buf(), scanned.end as u64));
+        disk::sync(&file, path, durability)?;
         Ok(Self::with(path, file, salt, scanned.batches.len() as u32, durability))
     }
 
@@ -96,6 +95,16 @@ impl Log {
         }
     }
 
+    /// Waits until everything is on the disk.
+    pub(super) fn sync(&self) -> io::Result<()> {
+        disk::sync(&self.file, &self.path, Durability::Machine)
+    }
+
+    /// The same file once more.
+    pub(super) fn another_handle(&self) -> io::Result<File> {
+        self.file.try_clone()
+    }
+
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
@@ -108,14 +117,12 @@ impl Log {
             self.buffer.clear();
             self.buffer.extend_from_slice(&header);
             self.buffer.extend_from_slice(&content);
-            self.file.write_all(&self.buffer)?;
+            disk::append(&self.file, &self.path, &self.buffer)?;
         } else {
-            self.file.write_all(&header)?;
-            self.file.write_all(&content)?;
+            disk::append(&self.file, &self.path, &header)?;
+            disk::append(&self.file, &self.path, &content)?;
         }
-        if self.durability == Durability::Machine {
-            self.file.sync_data()?;
-        }
+        disk::sync(&self.file, &self.path, self.durability)?;
         self.next += 1;
         Ok(())
     }
@@ -140,12 +147,23 @@ impl Log {
 /// Writes a file with one batch of this number.
 pub(super) fn write_whole(path: &Path, number: u64, content: &[u8], durability: Durability) -> io::Result<()> {
     let salt: [u8; SALT] = number.to_be_bytes();
-    let mut file = File::create(path)?;
-    file.write_all(&[&MAGIC[..], &salt, &header(&salt, 0, content)?].concat())?;
-    file.write_all(content)?;
-    match durability {
-        Durability::Process => Ok(()),
-        Durability::Machine => file.sync_all(),
+    let file = disk::create(path)?;
+    disk::append(&file, path, &[&MAGIC[..], &salt, &header(&salt, 0, content)?].concat())?;
+    disk::append(&file, path, content)?;
+    disk::sync(&file, path, durability)
+}
+
+/// Whether a file of batches is there whose beginning was written.
+pub(super) fn has_beginning(path: &Path) -> io::Result<bool> {
+    let mut file = match File::open(path) {
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(false),
+        file => file?,
+    };
+    let mut beginning = [0; FILE_HEADER];
+    match file.read_exact(&mut beginning) {
+        Ok(()) => Ok(beginning != [0; FILE_HEADER]),
+        Err(cause) if cause.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
+        Err(cause) => Err(cause),
     }
 }
 

@@ -1,5 +1,6 @@
 use super::super::conformance::{self, Place};
 use super::*;
+use crate::disk::lossy;
 use rand::rngs::SmallRng;
 use rand::{RngCore, SeedableRng};
 use std::io::{BufRead, BufReader};
@@ -367,4 +368,84 @@ async fn r17_what_a_snapshot_stands_for_leaves_the_disk_while_writing_goes_on() 
         most = most.max(disk_use(&folder.path));
     }
     assert!(most < 1 << 20, "{} MiB on the disk", most >> 20);
+}
+
+/// A journal's life until the machine dies: batches, snapshots, and an owner after the first. Each step that is acknowledged is noted.
+fn a_life(path: &Path) {
+    let write = |journal: &FileJournal, records: std::ops::Range<usize>| {
+        for record in records {
+            let batch = vec![record.to_be_bytes().to_vec(), vec![record as u8; 700]];
+            futures::executor::block_on(journal.append(batch)).expect("append");
+            lossy::note(|| lossy::Step::Acknowledged(record + 1));
+        }
+    };
+    let journal = FileJournal::create(path, Durability::Machine).expect("create");
+    write(&journal, 0..5);
+    for end in [10, 15] {
+        let snapshot = (end - 5usize).to_be_bytes().to_vec();
+        futures::executor::block_on(journal.snapshot(snapshot)).expect("snapshot");
+        write(&journal, end - 5..end);
+    }
+    drop(journal);
+    let journal = FileJournal::open(path, Durability::Machine).expect("open");
+    write(&journal, 15..20);
+}
+
+/// How many records a journal holds that lies in this folder, counting those that its snapshot stands for; and that they are the first ones.
+fn records_left(path: &Path) -> Result<usize, String> {
+    let journal = match FileJournal::open(path, Durability::Process) {
+        Err(JournalError::NotFound { .. }) => return Ok(0),
+        opened => opened.map_err(|error| error.to_string())?,
+    };
+    let (snapshot, records) = futures::executor::block_on(journal.load()).map_err(|error| error.to_string())?;
+    let number = |bytes: &[u8]| usize::from_be_bytes(bytes.try_into().expect("a number"));
+    let mut next = snapshot.map_or(0, |bytes| number(&bytes));
+    for pair in records.chunks(2) {
+        if pair.len() < 2 || number(&pair[0]) != next || pair[1] != vec![next as u8; 700] {
+            return Err(format!("record {next} is not what was written"));
+        }
+        next += 1;
+    }
+    Ok(next)
+}
+
+/// Loses power after each step in many ways; what is wrong with what is left.
+fn refuted_by_losses_of_power() -> Option<String> {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("state/runs/7/journal");
+    let steps = lossy::steps_of(|| a_life(&path));
+    for end in 0..=steps.len() {
+        let acknowledged = steps[..end].iter().rev().find_map(|step| match step {
+            lossy::Step::Acknowledged(count) => Some(*count),
+            _ => None,
+        });
+        for seed in 0..8 {
+            let left = tempfile::tempdir().expect("a folder");
+            lossy::Lossy::after(&steps[..end]).lose_power(seed, folder.path(), left.path());
+            let known = acknowledged.unwrap_or(0);
+            match records_left(&left.path().join("state/runs/7/journal")) {
+                Ok(count) if count >= known => {}
+                other => {
+                    let last = end.checked_sub(1).map(|last| &steps[last]);
+                    return Some(format!(
+                        "step {end} ({last:?}), seed {seed}: {known} were safe, {other:?} is left"
+                    ));
+                }
+            }
+        }
+    }
+    None
+}
+
+#[test]
+fn a_disk_that_drops_reorders_and_tears_what_was_not_waited_for_loses_nothing_that_was_acknowledged() {
+    assert_eq!(refuted_by_losses_of_power(), None);
+}
+
+#[test]
+fn a_journal_that_does_not_wait_for_the_disk_is_noticed() {
+    crate::coordinator::sabotage::set(Some(crate::coordinator::sabotage::Sabotage::SkipsSync));
+    let refuted = refuted_by_losses_of_power();
+    crate::coordinator::sabotage::set(None);
+    assert!(refuted.is_some());
 }

@@ -5,6 +5,7 @@ use servers::{Server, Servers, wait_until};
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 #[path = "../../../tests/redis/servers.rs"]
 mod servers;
@@ -294,6 +295,57 @@ async fn a_server_that_has_forgotten_what_it_acknowledged_is_not_built_upon() {
     );
     // It stays refused: nobody knows what is there.
     assert!(journal.append(vec![vec![2]]).await.is_err());
+}
+
+#[tokio::test]
+async fn a_run_that_has_lost_its_lease_is_listed_and_says_so() {
+    let servers = Servers::start(1);
+    let run = Run::new(&servers);
+    let journal = run.create().await;
+    journal.append(vec![vec![1]]).await.expect("append");
+    let _: u64 = servers.0[0].ask(&["DEL", &lease_key(run.run)]);
+    let lost = journal.append(vec![vec![2]]).await.expect_err("an error");
+    assert!(lost.to_string().contains("its lease is gone"), "{lost}");
+    let replicas = journal.replicas.clone();
+    assert_eq!(runs(&replicas).await.expect("runs"), [run.run]);
+    let lost = run.open().await.err().expect("an error");
+    assert!(
+        lost.to_string().contains("its lease is gone") && lost.to_string().contains(&servers.0[0].address()),
+        "{lost}"
+    );
+}
+
+#[tokio::test]
+async fn a_snapshot_that_is_damaged_is_not_taken_for_none() {
+    let servers = Servers::start(1);
+    let run = Run::new(&servers);
+    let journal = run.create().await;
+    journal.append(vec![vec![1]]).await.expect("append");
+    journal.snapshot(vec![11]).await.expect("snapshot");
+    journal.append(vec![vec![2]]).await.expect("append");
+    drop(journal);
+    let _: String = servers.0[0].ask(&["SET", &snapshot_key(run.run, 1), "short"]);
+    let refused = run.open().await.err().expect("an error");
+    assert!(refused.to_string().contains("snapshot is damaged"), "{refused}");
+}
+
+#[tokio::test]
+async fn what_is_left_of_a_deletion_that_was_cut_short_goes_with_the_run() {
+    let servers = Servers::start(2);
+    let run = Run::new(&servers);
+    let journal = run.create().await;
+    journal.append(vec![vec![1]]).await.expect("append");
+    // On the server that is not asked first only, wherever that is.
+    for server in &servers.0 {
+        let key = format!("{JOURNALS}{}/batch/{:020}", run.run, server.address().len());
+        redis_set(redis_client(server), &key, &[7; 20]);
+        let _: u64 = servers.0[0].ask(&["DEL", &key]);
+    }
+    journal.delete().await.expect("deleted");
+    journal.replicas.until_quiet().await;
+    for server in &servers.0 {
+        assert_eq!(server.values(), Vec::<String>::new());
+    }
 }
 
 #[tokio::test]

@@ -53,7 +53,7 @@ pub(super) fn of_function(payload: &[u8], log: &Log) -> InvocationOutcome {
              x86_64-unknown-linux-musl, and deploy that"
         ));
     }
-    if exited && message.contains("signal: killed") {
+    if (exited && message.contains("signal: killed")) || is_of_sigkill(message) {
         return InvocationOutcome::Killed(log.after("the lambda was killed"));
     }
     // Lambda says with which status or signal it ended; what says neither and dies without a word was not the program.
@@ -68,6 +68,14 @@ pub(super) fn of_function(payload: &[u8], log: &Log) -> InvocationOutcome {
         (kind, message) => format!("the lambda failed ({kind}: {message})"),
     };
     InvocationOutcome::Crashed(log.after(&sentence))
+}
+
+/// Whether it says that SIGKILL has ended the function, by the number that its runtime gives such an end: -9, or 128 and 9 as shells have it.
+fn is_of_sigkill(message: &str) -> bool {
+    let code = message
+        .rsplit_once("exited")
+        .and_then(|(_, how)| how.rsplit_once("code "));
+    code.is_some_and(|(_, code)| matches!(code.trim_end_matches('.').trim(), "-9" | "137"))
 }
 
 /// What says that memory was short, if it was: the allocator, Lambda, or the kernel's signal together with Lambda's own measurement.
@@ -205,6 +213,26 @@ mod tests {
             OUT_OF_TIME,
         );
         assert_eq!(by_itself, InvocationOutcome::TimedOut);
+    }
+
+    #[test]
+    fn a_kill_is_no_crash_whoever_tells_it_and_whenever_it_happens() {
+        for message in [
+            "RequestId: 5f Error: Runtime exited with error: signal: killed",
+            "function exited during init with code -9",
+            "Worker process exited with code 137",
+        ] {
+            let outcome = ended("Runtime.ExitError", message, "");
+            assert!(
+                matches!(outcome, InvocationOutcome::Killed(_)),
+                "{message}: {outcome:?}"
+            );
+        }
+        crash(
+            "Runtime.ExitError",
+            "function exited during init with code 9",
+            "it said why",
+        );
     }
 
     #[test]

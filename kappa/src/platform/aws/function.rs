@@ -19,6 +19,9 @@ const PATIENCE: Duration = Duration::from_secs(180);
 /// How long a full function is asked which program it is: each order asks it again.
 const PATIENCE_IF_FULL: Duration = Duration::from_secs(5);
 
+/// How often a function is asked that ends before it has answered: a lambda may be killed at any moment.
+const QUESTIONS: u32 = 5;
+
 /// The pause between two questions.
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -72,7 +75,7 @@ impl Function {
         let event =
             serde_json::to_vec(&Event::hello()).map_err(|cause| PlatformError::Unavailable(cause.to_string()))?;
         let begin = Instant::now();
-        loop {
+        for question in 1.. {
             let request = client.invoke().function_name(&self.name).log_type(LogType::Tail);
             let outcome = match request.payload(Blob::new(event.clone())).send().await {
                 Err(error) => failure::of_service(&error, &self.name),
@@ -92,11 +95,22 @@ impl Function {
                 }
             };
             match outcome {
-                InvocationOutcome::Throttled(cause) | InvocationOutcome::Killed(cause)
-                    if begin.elapsed() < PATIENCE_IF_FULL =>
-                {
+                InvocationOutcome::Throttled(cause) if begin.elapsed() < PATIENCE_IF_FULL => {
                     tracing::debug!(cause, "the function is asked again");
-                    tokio::time::sleep(PAUSE).await;
+                }
+                InvocationOutcome::Killed(cause)
+                | InvocationOutcome::Crashed(cause)
+                | InvocationOutcome::OutOfMemory(cause)
+                    if question < QUESTIONS =>
+                {
+                    tracing::debug!(
+                        cause,
+                        question,
+                        "the function ended before it had answered, and is asked again"
+                    );
+                }
+                InvocationOutcome::TimedOut if question < QUESTIONS => {
+                    tracing::debug!(question, "the function did not answer in time, and is asked again");
                 }
                 InvocationOutcome::Throttled(cause) => {
                     tracing::warn!(
@@ -110,15 +124,22 @@ impl Function {
                 }
                 InvocationOutcome::Crashed(cause)
                 | InvocationOutcome::Killed(cause)
-                | InvocationOutcome::OutOfMemory(cause)
-                | InvocationOutcome::StoreAway(cause)
+                | InvocationOutcome::OutOfMemory(cause) => {
+                    return cannot(&format!(
+                        "it was asked {QUESTIONS} times which program it is, and ended each time: {cause}"
+                    ));
+                }
+                InvocationOutcome::StoreAway(cause)
                 | InvocationOutcome::WrongProgram(cause)
+                | InvocationOutcome::NeedsRepair(cause)
                 | InvocationOutcome::Unstartable(cause) => return cannot(&cause),
                 InvocationOutcome::Returned | InvocationOutcome::Unlinked(_) => {
                     return cannot("it answered a greeting by a report");
                 }
             }
+            tokio::time::sleep(PAUSE).await;
         }
+        Ok(())
     }
 }
 
@@ -164,6 +185,85 @@ async fn usable(client: &Client, name: &str) -> Result<Configuration, PlatformEr
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, TcpStream};
+
+    /// Answers as Lambda does of a function whose first lambdas end so before they have answered; gives its address and how often it was invoked.
+    async fn lambda(ends: &'static [&'static str]) -> (String, Arc<AtomicU32>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        let invoked = Arc::new(AtomicU32::new(0));
+        let count = invoked.clone();
+        tokio::spawn(async move {
+            while let Ok((connection, _)) = listener.accept().await {
+                tokio::spawn(answer_all(connection, ends, count.clone()));
+            }
+        });
+        (address, invoked)
+    }
+
+    async fn answer_all(mut connection: TcpStream, ends: &'static [&'static str], invoked: Arc<AtomicU32>) {
+        loop {
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                match connection.read_u8().await {
+                    Ok(byte) => head.push(byte),
+                    Err(_) => return,
+                }
+            }
+            let head = String::from_utf8(head).unwrap().to_lowercase();
+            let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+            let mut body = vec![0; length.map_or(0, |length| length.parse().unwrap())];
+            connection.read_exact(&mut body).await.unwrap();
+            let (more, body) = match head.starts_with("get ") {
+                true => (
+                    "",
+                    r#"{"State": "Active", "Timeout": 3, "MemorySize": 128}"#.to_string(),
+                ),
+                false => match ends.get(invoked.fetch_add(1, Ordering::SeqCst) as usize) {
+                    Some(end) => {
+                        let end = serde_json::json!({"errorType": "Runtime.ExitError", "errorMessage": end});
+                        ("x-amz-function-error: Unhandled\r\n", end.to_string())
+                    }
+                    None => ("", serde_json::to_string(&Answered::hello().response()).unwrap()),
+                },
+            };
+            let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n{more}\r\n{body}", body.len());
+            connection.write_all(answer.as_bytes()).await.unwrap();
+        }
+    }
+
+    async fn found(address: &str) -> Result<Function, PlatformError> {
+        let config = crate::aws::config_of(address, "test", "test");
+        Function::find(&Client::new(&config), "words").await
+    }
+
+    #[tokio::test]
+    async fn a_lambda_that_is_killed_while_it_is_asked_which_program_it_is_is_asked_again() {
+        let ends = &[
+            "function exited during init with code -9",
+            "RequestId: 5f Error: Runtime exited with error: signal: killed",
+            "RequestId: 5f Error: Runtime exited with error: exit status 1",
+            "Task timed out after 3.00 seconds",
+        ];
+        let (address, invoked) = lambda(ends).await;
+        let function = found(&address).await.unwrap();
+        assert_eq!((function.name.as_str(), function.timeout.as_secs()), ("words", 3));
+        assert_eq!(invoked.load(Ordering::SeqCst), 5);
+    }
+
+    #[tokio::test]
+    async fn a_function_that_never_answers_is_refused_with_how_it_ended() {
+        let (address, invoked) = lambda(&["RequestId: 5f Error: Runtime exited with error: exit status 7"; 100]).await;
+        let said = found(&address).await.unwrap_err().to_string();
+        assert!(
+            said.contains("`words`") && said.contains("5 times") && said.contains("exit status 7"),
+            "{said}"
+        );
+        assert_eq!(invoked.load(Ordering::SeqCst), QUESTIONS);
+    }
 
     #[test]
     fn an_invocation_ends_before_lambda_ends_it() {

@@ -47,7 +47,15 @@ impl Death {
         }
     }
 
-    fn describe(&self, what: &str) -> String {
+    /// Whether nobody has killed it: it broke, or left.
+    pub(super) fn is_its_own(&self) -> bool {
+        let killed = [Signal::SIGKILL, Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP];
+        let signal = self.status.and_then(|status| status.signal());
+        self.status.is_some() && !killed.iter().any(|killed| signal == Some(*killed as i32))
+    }
+
+    /// What happened, and what it said last.
+    pub(super) fn describe(&self, what: &str) -> String {
         let words = self.lines.join(" | ");
         if words.is_empty() {
             what.to_string()

@@ -7,17 +7,19 @@ use crate::ids::Sequence;
 use crate::link::http::Access;
 use crate::platform::remote::{Order, Report};
 use crate::protocol::{Invocation, Reply, Request};
+use crate::replicas::address;
 use crate::usage::Operations;
 use crate::worker::WorkerEnd;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use std::fmt;
 use std::io::{self, ErrorKind};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 /// To the worker.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum ToWorker {
-    /// The first message. Answered by `Ready`, `Unusable` or `NotNow`.
+    /// The first message. Answered by `Ready`, `Unusable`, `NotNow` or `NeedsRepair`.
     Configure(Configuration),
     /// Run this to its end. One at a time. Answered by `Ended` or `Unlinked`, after any number of requests. With an access, requests go by HTTP.
     Invoke(Invocation, Option<Access>),
@@ -36,6 +38,8 @@ pub(super) enum FromWorker {
     Unusable(String),
     /// It cannot take any at present.
     NotNow(String),
+    /// Neither it nor another can take any before something is mended: what.
+    NeedsRepair(String),
     /// A call of the running invocation, and what that has done in the store so far.
     Request(Request, Operations),
     /// The invocation is over. What it has done in the store.
@@ -46,10 +50,10 @@ pub(super) enum FromWorker {
     Report(Box<Report>),
 }
 
-/// How a worker is to work.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+/// How a worker is to work. Holds a secret if the URL of the store does.
+#[derive(Clone, Serialize, Deserialize)]
 pub(super) struct Configuration {
-    /// URL of the store.
+    /// URL of the store, perhaps with a password.
     pub(super) store: String,
     /// Limit of its memory in bytes.
     pub(super) memory_limit: Option<u64>,
@@ -57,6 +61,23 @@ pub(super) struct Configuration {
     pub(super) threads: usize,
     /// Largest frame in bytes.
     pub(super) message_limit: usize,
+}
+
+impl fmt::Debug for Configuration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Configuration {
+            store,
+            memory_limit,
+            threads,
+            message_limit,
+        } = self;
+        f.debug_struct("Configuration")
+            .field("store", &address::shown(store))
+            .field("memory_limit", memory_limit)
+            .field("threads", threads)
+            .field("message_limit", message_limit)
+            .finish()
+    }
 }
 
 /// Largest first frame: the configuration.
@@ -70,8 +91,8 @@ pub(super) struct TooLong {
     limit: usize,
 }
 
-impl std::fmt::Display for TooLong {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for TooLong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
             "a message of {} bytes is longer than the {} bytes that the process platform sends at once; pass less at once, or put it into the store",

@@ -54,6 +54,7 @@ impl OrderPool {
             Err(InvocationOutcome::TimedOut) => End::OutOfTime,
             Err(InvocationOutcome::StoreAway(cause)) => End::StoreAway(cause),
             Err(InvocationOutcome::WrongProgram(cause)) => End::WrongProgram(cause),
+            Err(InvocationOutcome::NeedsRepair(cause)) => End::NeedsRepair(cause),
             // Only a report says so.
             Err(InvocationOutcome::Returned | InvocationOutcome::Unlinked(_)) => End::Broken("no report".into()),
         };
@@ -70,7 +71,12 @@ impl OrderPool {
             match tokio::time::timeout(START_LIMIT, configure(&mut socket, configuration)).await {
                 Ok(Ok(Some(FromWorker::Ready))) => busy.is_new = false,
                 Ok(Ok(Some(FromWorker::Unusable(cause)))) => return Err(InvocationOutcome::Unstartable(cause)),
-                Ok(_) => return Err(busy.autopsy().await.outcome()),
+                Ok(Ok(Some(FromWorker::NeedsRepair(cause)))) => return Err(InvocationOutcome::NeedsRepair(cause)),
+                Ok(_) => {
+                    let death = busy.autopsy().await;
+                    let too_little = self.pool.too_little_memory(&death);
+                    return Err(too_little.unwrap_or_else(|| death.outcome()));
+                }
                 Err(_) => return Err(InvocationOutcome::Killed("it did not serve within a minute".into())),
             }
         }

@@ -2,7 +2,8 @@
 //!
 //! Guarantees that there are never more processes than the bound, and that none outlives the pool or this process: a worker is killed
 //! when its [`Busy`] is dropped and when the pool is closed; if this process dies without a word, the kernel kills its workers (a
-//! parent-death signal) and their socket closes. A worker's temporary files go with it.
+//! parent-death signal) and their socket closes. A worker's temporary files go with it, and so do the processes that its tasks have started: a worker is
+//! the leader of a process group, which is killed as a whole before its number can be another's, or by a shell that waits for the end of this process.
 //!
 //! The kernel sends a parent-death signal when the *thread* that started the child ends. So all workers are started, and waited for, by one thread
 //! of the pool's own: the keeper.
@@ -14,6 +15,11 @@ use super::worker::WORKER_VARIABLE;
 use super::{ProcessOptions, exit};
 use crate::platform::http::SECRET_VARIABLE;
 use crate::protocol::InvocationOutcome;
+use crate::replicas::address::PASSWORD_VARIABLE;
+use nix::errno::Errno;
+use nix::sys::signal::{Signal, killpg};
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
+use nix::unistd::Pid;
 use parking_lot::Mutex;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -47,7 +53,7 @@ struct Shared {
     idle: Mutex<Vec<Worker>>,
     keeper: Sender<Errand>,
     alive: Arc<Alive>,
-    scratch: Scratch,
+    scratch: Arc<Scratch>,
 }
 
 #[derive(Default)]
@@ -66,6 +72,37 @@ enum Errand {
 struct Remains {
     child: Child,
     folder: Option<TempDir>,
+    /// Its status has been taken: from then on its number may be another's.
+    is_reaped: bool,
+}
+
+impl Remains {
+    /// Whether the process has ended. Its number stays its own.
+    fn has_ended(&self) -> bool {
+        let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+        self.is_reaped || !matches!(waitid(Id::Pid(self.group()), flags), Ok(WaitStatus::StillAlive))
+    }
+
+    fn group(&self) -> Pid {
+        // A process's number is positive, and fits.
+        Pid::from_raw(self.child.id() as i32)
+    }
+
+    /// SIGKILL to the process and to all that it has started.
+    fn kill(&self) {
+        if !self.is_reaped {
+            // Fails only if nobody is left.
+            let _ = killpg(self.group(), Signal::SIGKILL);
+        }
+    }
+
+    /// How the process has ended, which it has; what it has started is killed before.
+    fn reap(&mut self) -> Option<ExitStatus> {
+        self.kill();
+        let status = self.child.wait().ok();
+        self.is_reaped = true;
+        status
+    }
 }
 
 /// A process that has just been started. Whoever asked for it may be gone by now; then it is buried.
@@ -77,7 +114,12 @@ struct Newborn {
 impl Drop for Newborn {
     fn drop(&mut self) {
         if let Some(child) = self.child.take() {
-            let _ = self.keeper.send(Errand::Bury(Remains { child, folder: None }, None));
+            let remains = Remains {
+                child,
+                folder: None,
+                is_reaped: false,
+            };
+            let _ = self.keeper.send(Errand::Bury(remains, None));
         }
     }
 }
@@ -105,13 +147,13 @@ impl Pool {
             Some(program) => program.clone(),
             None => this_program()?,
         };
-        let scratch = Scratch::new()?;
+        let scratch = Arc::new(Scratch::new()?);
         let (keeper, errands) = channel();
         let alive = Arc::new(Alive::default());
-        let counting = alive.clone();
+        let (counting, groups) = (alive.clone(), scratch.clone());
         std::thread::Builder::new()
             .name("kappa-keeper".into())
-            .spawn(move || keep(errands, &counting))?;
+            .spawn(move || keep(errands, &counting, &groups))?;
         let shared = Shared {
             program,
             arguments: options.arguments.clone(),
@@ -135,6 +177,14 @@ impl Pool {
         &self.shared.program
     }
 
+    /// What it means that a worker has ended like this before it was ready, if that is the memory limit's doing: no other one will start either.
+    pub(super) fn too_little_memory(&self, death: &exit::Death) -> Option<InvocationOutcome> {
+        let limit = self.shared.configuration.memory_limit.filter(|_| death.is_its_own())?;
+        Some(InvocationOutcome::NeedsRepair(death.describe(&format!(
+            "no worker process can start within the memory limit of {limit} bytes; raise --memory-limit"
+        ))))
+    }
+
     /// A worker process, warm if there is one; or why there is none.
     pub(super) async fn take(&self) -> Result<Busy, InvocationOutcome> {
         let room = self.shared.room.clone();
@@ -151,7 +201,7 @@ impl Pool {
         };
         loop {
             let idle = self.shared.idle.lock().pop();
-            let Some(mut worker) = idle else { break };
+            let Some(worker) = idle else { break };
             if worker.is_alive() {
                 busy.worker = Some(worker);
                 return Ok(busy);
@@ -171,11 +221,22 @@ impl Pool {
                     program.display()
                 ))
             }
-            _ => InvocationOutcome::Throttled(format!("cannot start a worker process at present: {cause}")),
+            _ => InvocationOutcome::Throttled(format!(
+                "cannot start a worker process at present: {}",
+                with_advice(&cause)
+            )),
         };
         let (ours, theirs) = UnixStream::pair().map_err(failed)?;
         ours.set_nonblocking(true).map_err(failed)?;
-        let folder = self.shared.scratch.worker().map_err(failed)?;
+        let folder = self.shared.scratch.worker().map_err(|cause| match cause.kind() {
+            // It is full, or not to be written, or somebody has removed it.
+            io::ErrorKind::StorageFull
+            | io::ErrorKind::QuotaExceeded
+            | io::ErrorKind::ReadOnlyFilesystem
+            | io::ErrorKind::PermissionDenied
+            | io::ErrorKind::NotFound => InvocationOutcome::NeedsRepair(cause.to_string()),
+            _ => failed(cause),
+        })?;
         let (said, saying) = io::pipe().map_err(failed)?;
         let mut command = Command::new(program);
         command
@@ -187,6 +248,8 @@ impl Pool {
             .env("TMPDIR", folder.path())
             // What lets others in is not for tasks to see.
             .env_remove(SECRET_VARIABLE)
+            // It is told by a message what it needs.
+            .env_remove(PASSWORD_VARIABLE)
             // Ctrl-C on the terminal is for the coordinator.
             .process_group(0);
         if let Some(name) = std::env::args_os().next() {
@@ -210,6 +273,7 @@ impl Pool {
         let body = Remains {
             child,
             folder: Some(folder),
+            is_reaped: false,
         };
         let mut worker = Worker {
             body: Some(body),
@@ -298,10 +362,8 @@ impl Drop for Busy {
 }
 
 impl Worker {
-    fn is_alive(&mut self) -> bool {
-        self.body
-            .as_mut()
-            .is_some_and(|body| matches!(body.child.try_wait(), Ok(None)))
+    fn is_alive(&self) -> bool {
+        self.body.as_ref().is_some_and(|body| !body.has_ended())
     }
 
     /// What counts against the memory limit, in bytes; 0 if the system does not tell.
@@ -321,19 +383,19 @@ impl Worker {
     async fn wait_a_moment(&mut self) -> Option<ExitStatus> {
         let deadline = Instant::now() + LAST_BREATH;
         loop {
-            match self.body.as_mut()?.child.try_wait() {
-                Ok(Some(status)) => return Some(status),
-                Ok(None) if Instant::now() < deadline => tokio::time::sleep(Duration::from_millis(1)).await,
-                _ => return None,
+            let body = self.body.as_mut()?;
+            match body.has_ended() {
+                true => return body.reap(),
+                false if Instant::now() < deadline => tokio::time::sleep(Duration::from_millis(1)).await,
+                false => return None,
             }
         }
     }
 
     /// SIGKILL, now; the room is free again when the process is buried.
     fn kill(&mut self, permit: Option<OwnedSemaphorePermit>) {
-        if let Some(mut body) = self.body.take() {
-            // Fails only if it is dead already.
-            let _ = body.child.kill();
+        if let Some(body) = self.body.take() {
+            body.kill();
             let _ = self.keeper.send(Errand::Bury(body, permit));
         }
     }
@@ -346,14 +408,15 @@ impl Drop for Worker {
 }
 
 /// The keeper: lives as long as anybody may still have an errand for it, that is as long as any worker does.
-fn keep(errands: Receiver<Errand>, alive: &Alive) {
+fn keep(errands: Receiver<Errand>, alive: &Alive, scratch: &Scratch) {
     for errand in errands {
         match errand {
             Errand::Start(mut command, keeper, started) => {
                 let child = command.spawn();
                 // The command holds the worker's end of the socket: close it, so that the worker's death is seen.
                 drop(command);
-                if child.is_ok() {
+                if let Ok(child) = &child {
+                    scratch.begin_group(child.id());
                     alive.count.fetch_add(1, Ordering::SeqCst);
                 }
                 let newborn = child.map(|child| Newborn {
@@ -363,18 +426,37 @@ fn keep(errands: Receiver<Errand>, alive: &Alive) {
                 // Whoever has gone meanwhile leaves it to be buried.
                 let _ = started.send(newborn);
             }
-            Errand::Bury(body, permit) => bury(body, permit, alive),
+            Errand::Bury(body, permit) => {
+                let group = body.child.id();
+                bury(body);
+                scratch.end_group(group);
+                drop(permit);
+                alive.count.fetch_sub(1, Ordering::SeqCst);
+                alive.fewer.notify_waiters();
+            }
         }
     }
 }
 
-fn bury(mut body: Remains, permit: Option<OwnedSemaphorePermit>, alive: &Alive) {
-    let _ = body.child.kill();
-    let _ = body.child.wait();
-    drop(permit);
+/// Ends what is left of it, and removes its folder.
+fn bury(mut body: Remains) {
+    if !body.is_reaped {
+        body.reap();
+    }
     drop(body.folder);
-    alive.count.fetch_sub(1, Ordering::SeqCst);
-    alive.fewer.notify_waiters();
+}
+
+/// What the system said, and what can be done about it.
+fn with_advice(cause: &io::Error) -> String {
+    match cause.raw_os_error() {
+        Some(code) if code == Errno::EMFILE as i32 || code == Errno::ENFILE as i32 => {
+            format!("{cause}; raise the limit of open files (`ulimit -n`), or use fewer --workers")
+        }
+        Some(code) if code == Errno::EAGAIN as i32 => {
+            format!("{cause}; raise the limit of processes (`ulimit -u`), or use fewer --workers")
+        }
+        _ => cause.to_string(),
+    }
 }
 
 /// This very program, even if its file has been replaced since it was started.

@@ -55,8 +55,28 @@ impl Scratch {
     /// A folder for one worker; dropping it removes it with everything inside.
     pub(super) fn worker(&self) -> io::Result<TempDir> {
         match &*self.folder.lock() {
-            Some(folder) => tempfile::tempdir_in(folder.path()),
+            Some(folder) => tempfile::tempdir_in(folder.path()).map_err(|cause| {
+                let message = format!(
+                    "no folder for a worker's temporary files can be made in {}: {cause}; make room there, or name another place with TMPDIR",
+                    folder.path().display()
+                );
+                io::Error::new(cause.kind(), message)
+            }),
             None => Err(io::Error::other("the platform has been shut down")),
+        }
+    }
+
+    /// The processes of this group, those that a worker has started too, end with this process at the latest, however that ends.
+    pub(super) fn begin_group(&self, group: u32) {
+        if let Some(folder) = &mut *self.folder.lock() {
+            folder.begin_group(group);
+        }
+    }
+
+    /// They have ended.
+    pub(super) fn end_group(&self, group: u32) {
+        if let Some(folder) = &mut *self.folder.lock() {
+            folder.end_group(group);
         }
     }
 

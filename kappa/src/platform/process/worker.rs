@@ -96,7 +96,17 @@ fn serve() -> io::Result<()> {
         Some(_) => return Err(io::Error::other("the first message is not a configuration")),
         None => return Ok(()),
     };
-    let prepared = prepare(&configuration);
+    let store = match prepare(&configuration) {
+        Ok(store) => store,
+        Err(instead) => {
+            // There may be no memory for more threads than this one.
+            let telling = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            return telling.block_on(async {
+                let (_read, write) = tokio::net::UnixStream::from_std(socket)?.into_split();
+                Line::new(write, configuration.message_limit).say(&instead).await
+            });
+        }
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(configuration.threads)
         .max_blocking_threads(BLOCKING_THREADS)
@@ -111,13 +121,8 @@ fn serve() -> io::Result<()> {
     runtime.block_on(async {
         let (read, write) = tokio::net::UnixStream::from_std(socket)?.into_split();
         let line = Line::new(write, configuration.message_limit);
-        match prepared {
-            Ok(store) => {
-                line.say(&FromWorker::Ready).await?;
-                listen(read, Arc::new(line), store).await
-            }
-            Err(instead) => line.say(&instead).await,
-        }
+        line.say(&FromWorker::Ready).await?;
+        listen(read, Arc::new(line), store).await
     })
 }
 
@@ -135,14 +140,47 @@ fn die_with_parent() -> io::Result<()> {
 /// The store; or what is said instead of `Ready`.
 fn prepare(configuration: &Configuration) -> Result<Arc<dyn Store>, Box<FromWorker>> {
     if let Some(limit) = configuration.memory_limit {
-        limit_memory(limit)
-            .map_err(|cause| FromWorker::Unusable(format!("cannot limit the memory to {limit} bytes: {cause}")))?;
+        let limited = limit_memory(limit).map_err(io::Error::from);
+        limited.and_then(|()| try_threads(configuration.threads)).map_err(|cause| {
+            FromWorker::NeedsRepair(format!(
+                "no worker process can start within the memory limit of {limit} bytes; raise --memory-limit; it said last: {cause}"
+            ))
+        })?;
     }
     let opened = crate::store::open(&configuration.store);
-    opened.map_err(|cause| match cause.is_retryable() {
-        true => Box::new(FromWorker::NotNow(cause.to_string())),
-        false => Box::new(FromWorker::Unusable(cause.to_string())),
+    opened.map_err(|cause| {
+        Box::new(match () {
+            () if cause.is_retryable() => FromWorker::NotNow(cause.to_string()),
+            () if cause.needs_repair() => FromWorker::NeedsRepair(cause.to_string()),
+            () => FromWorker::Unusable(cause.to_string()),
+        })
     })
+}
+
+/// Whether there is memory for the stacks of so many threads, which are there at once, and of one for blocking calls: a runtime that finds none breaks
+/// in the middle of its start.
+fn try_threads(count: usize) -> io::Result<()> {
+    let (end, until_end) = std::sync::mpsc::channel::<()>();
+    let until_end = Arc::new(Mutex::new(until_end));
+    let threads: Vec<_> = (0..=count)
+        .map(|_| {
+            let until_end = until_end.clone();
+            let thread = std::thread::Builder::new().stack_size(STACK_WITHIN_LIMIT);
+            // Fails when the other end is dropped.
+            thread.spawn(move || {
+                let _ = until_end.lock().recv();
+            })
+        })
+        .collect();
+    drop(end);
+    let mut failed = Ok(());
+    for thread in threads {
+        match thread.map(JoinHandle::join) {
+            Ok(_) => {}
+            Err(cause) => failed = Err(cause),
+        }
+    }
+    failed
 }
 
 /// Limits what this process may write to (`RLIMIT_DATA`), not its address space: allocators and stacks reserve far more of that than they use, and a

@@ -14,7 +14,7 @@ use std::fmt;
 use std::time::Duration;
 
 /// The version of orders, reports and all that they hold. It grows with every change.
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 
 /// Longest part of a message in bytes that goes through the store.
 pub(super) const LONGEST_STORED: u64 = 256 << 20;
@@ -84,6 +84,8 @@ pub(crate) enum End {
     StoreAway(String),
     /// This program cannot go on with the task: what does not fit.
     WrongProgram(String),
+    /// Nobody can go on with the task before something is mended: what.
+    NeedsRepair(String),
     /// The coordinator cannot be reached; this is what it should have been told.
     Unlinked(Box<Request>),
     /// This worker cannot run such an order, and never will.
@@ -112,17 +114,17 @@ pub(crate) enum Part<T> {
 
 impl<T: Serialize + DeserializeOwned> Part<T> {
     /// Puts it into the store, under a key of its own below `folder`.
-    pub(super) async fn store(value: &T, folder: &str, store: &dyn Store) -> Result<Self, String> {
-        let bytes = postcard::to_stdvec(value).map_err(|cause| cause.to_string())?;
+    pub(super) async fn store(value: &T, folder: &str, store: &dyn Store) -> Result<Self, Unopened> {
+        let bytes = postcard::to_stdvec(value).map_err(|cause| Unopened::Nonsense(cause.to_string()))?;
         let length = bytes.len() as u64;
         if length > LONGEST_STORED {
-            return Err(format!(
+            return Err(Unopened::Nonsense(format!(
                 "{length} bytes are more than the {LONGEST_STORED} bytes that are passed on at once"
-            ));
+            )));
         }
         let key = format!("{folder}/{}", uuid::Uuid::new_v4().as_simple());
         let put = store.put(&key, Bytes::from(bytes)).await;
-        put.map_err(|cause| format!("it is too long for the platform and cannot be stored: {cause}"))?;
+        put?;
         Ok(Part::Stored { key, length })
     }
 
@@ -153,7 +155,7 @@ impl<T: Serialize + DeserializeOwned> Part<T> {
     }
 }
 
-/// Why a part cannot be had.
+/// Why a part cannot be had, or not be stored.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Unopened {
     /// The store does not give it.
@@ -168,6 +170,11 @@ impl Unopened {
     /// Whether it may be there when the store can be reached again.
     pub(super) fn is_store_away(&self) -> bool {
         matches!(self, Unopened::Store(cause) if cause.is_retryable())
+    }
+
+    /// Whether it cannot be there before somebody has mended the store.
+    pub(super) fn needs_repair(&self) -> bool {
+        matches!(self, Unopened::Store(cause) if cause.needs_repair())
     }
 }
 

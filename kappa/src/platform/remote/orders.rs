@@ -66,8 +66,11 @@ impl Orders {
             && let Part::Here(invocation) = &order.invocation
         {
             let stored = Part::store(invocation, &folder(run), &*self.store).await;
-            // The store may be well again at the next attempt.
-            order.invocation = stored.map_err(|cause| InvocationOutcome::StoreAway(format!("its order: {cause}")))?;
+            order.invocation = stored.map_err(|cause| match cause.needs_repair() {
+                true => InvocationOutcome::NeedsRepair(format!("its order cannot be stored: {cause}")),
+                // The store may be well again at the next attempt.
+                false => InvocationOutcome::StoreAway(format!("its order cannot be stored: {cause}")),
+            })?;
             bytes = encode(&order).map_err(unsendable)?;
         }
         if bytes.len() > self.order_limit {
@@ -111,9 +114,10 @@ impl Orders {
             }
             Err(cause) => {
                 let reason = format!("the worker's report is lost: {cause}");
-                match cause.is_store_away() {
-                    true => InvocationOutcome::StoreAway(reason),
-                    false => InvocationOutcome::Killed(reason),
+                match () {
+                    () if cause.is_store_away() => InvocationOutcome::StoreAway(reason),
+                    () if cause.needs_repair() => InvocationOutcome::NeedsRepair(reason),
+                    () => InvocationOutcome::Killed(reason),
                 }
             }
         }
@@ -153,6 +157,7 @@ fn outcome(end: End, invoked: (TaskId, Incarnation)) -> InvocationOutcome {
         End::Killed(message) => InvocationOutcome::Killed(message),
         End::StoreAway(cause) => InvocationOutcome::StoreAway(cause),
         End::WrongProgram(cause) => InvocationOutcome::WrongProgram(cause),
+        End::NeedsRepair(cause) => InvocationOutcome::NeedsRepair(cause),
         End::Unlinked(request) if is_own(&request) => InvocationOutcome::Unlinked(request),
         End::Unlinked(_) => InvocationOutcome::Crashed("the worker left with a request in another task's name".into()),
         End::Unusable(message) => InvocationOutcome::Unstartable(message),
@@ -174,13 +179,20 @@ pub(super) async fn fitting(whole: Report, run: RunId, limit: u64, store: &dyn S
     let end = match end {
         End::Unlinked(_) => match Part::store(&end, &folder(run), store).await {
             Ok(stored) => return report(stored),
-            Err(cause) => End::Killed(cut(format!("the request that it left with: {cause}"))),
+            Err(cause) => {
+                let reason = cut(format!("the request that it left with cannot be stored: {cause}"));
+                match cause.needs_repair() {
+                    true => End::NeedsRepair(reason),
+                    false => End::Killed(reason),
+                }
+            }
         },
         End::Broken(message) => End::Broken(cut(message)),
         End::OutOfMemory(message) => End::OutOfMemory(cut(message)),
         End::Killed(message) => End::Killed(cut(message)),
         End::StoreAway(cause) => End::StoreAway(cut(cause)),
         End::WrongProgram(cause) => End::WrongProgram(cut(cause)),
+        End::NeedsRepair(cause) => End::NeedsRepair(cut(cause)),
         End::Unusable(message) => End::Unusable(cut(message)),
         End::Returned | End::OutOfTime => end,
     };

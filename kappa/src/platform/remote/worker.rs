@@ -108,9 +108,10 @@ impl OrderWorker {
             Ok(invocation) => invocation,
             Err(cause) => {
                 let reason = format!("the order cannot be read: {cause}");
-                let end = match cause.is_store_away() {
-                    true => End::StoreAway(reason),
-                    false => End::Killed(reason),
+                let end = match () {
+                    () if cause.is_store_away() => End::StoreAway(reason),
+                    () if cause.needs_repair() => End::NeedsRepair(reason),
+                    () => End::Killed(reason),
                 };
                 return Ok(report(end, counts.total()));
             }
@@ -152,9 +153,10 @@ impl OrderWorker {
             stores.push(known);
             return Ok(store);
         }
-        let store = crate::store::open(url).map_err(|cause| match cause.is_retryable() {
-            true => End::StoreAway(cause.to_string()),
-            false => End::Unusable(cause.to_string()),
+        let store = crate::store::open(url).map_err(|cause| match () {
+            () if cause.is_retryable() => End::StoreAway(cause.to_string()),
+            () if cause.needs_repair() => End::NeedsRepair(cause.to_string()),
+            () => End::Unusable(cause.to_string()),
         })?;
         if !store.is_shared() {
             let cause = format!("a worker elsewhere cannot reach the store `{}`", store.url());
@@ -217,6 +219,7 @@ fn ended(end: Result<WorkerEnd, JoinError>) -> End {
         Ok(WorkerEnd::Panicked(message)) => End::Broken(message),
         Ok(WorkerEnd::StoreAway(cause)) => End::StoreAway(cause),
         Ok(WorkerEnd::WrongProgram(cause)) => End::WrongProgram(cause),
+        Ok(WorkerEnd::NeedsRepair(cause)) => End::NeedsRepair(cause),
         Err(cause) => End::Broken(cause.to_string()),
     }
 }

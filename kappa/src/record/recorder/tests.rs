@@ -179,3 +179,88 @@ fn telling_the_record_costs_the_coordinator_next_to_nothing() {
     assert!(each < 5000, "{each} ns");
     assert!(length < 40_000, "{length} bytes");
 }
+
+/// A folder on a disk that hangs until it is let go.
+struct Hanging {
+    inner: InFolder,
+    go: Arc<(Mutex<bool>, Condvar)>,
+}
+
+impl Place for Hanging {
+    fn name(&self) -> String {
+        self.inner.name()
+    }
+
+    fn about(&self) -> io::Result<About> {
+        self.inner.about()
+    }
+
+    fn mend(&mut self) -> io::Result<u64> {
+        self.inner.mend()
+    }
+
+    fn lines(&self, take: &mut dyn FnMut(Line)) -> io::Result<u64> {
+        self.inner.lines(take)
+    }
+
+    fn open(&mut self) -> io::Result<u64> {
+        self.inner.open()
+    }
+
+    fn write_about(&mut self, about: &About) -> io::Result<()> {
+        self.inner.write_about(about)
+    }
+
+    fn append(&mut self, lines: &[u8]) -> io::Result<()> {
+        let (goes, told) = &*self.go;
+        let mut goes = goes.lock();
+        while !*goes {
+            told.wait(&mut goes);
+        }
+        self.inner.append(lines)
+    }
+
+    fn is_cancellation_wanted(&self) -> bool {
+        false
+    }
+
+    fn forget_cancellation(&self) {}
+
+    fn flush(&self) -> Duration {
+        Duration::from_millis(1)
+    }
+
+    fn most_bytes(&self) -> u64 {
+        self.inner.most_bytes()
+    }
+}
+
+#[test]
+fn r27_a_disk_that_hangs_stops_the_record_before_it_takes_all_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = RunId::generate();
+    let go = Arc::new((Mutex::new(false), Condvar::new()));
+    let inner = InFolder::new(folder.path());
+    let place = Box::new(Hanging { inner, go: go.clone() });
+    let recorder = Recorder::start(place, about(run)).unwrap().unwrap();
+    let mut number = 0;
+    let mut some = || {
+        let observed = (0..10_000).map(|_| {
+            number += 1;
+            observation(number, started(number))
+        });
+        observed.collect::<Vec<_>>()
+    };
+    for _ in 0..=2 * TOO_MANY / 10_000 {
+        recorder.observe(run, &some(), &RunStats::default());
+        assert!(recorder.shared.pending.lock().happened.len() <= TOO_MANY);
+    }
+    let trouble = recorder.trouble().expect("it has stopped");
+    assert!(trouble.contains("the disk does not take them"), "{trouble}");
+    *go.0.lock() = true;
+    go.1.notify_all();
+    end(&recorder, run, &RunEnd::Ended);
+    let (lines, _) = read(folder.path());
+    let numbers: Vec<_> = lines.iter().map(|line| line.n).collect();
+    assert!(numbers.iter().copied().eq(1..=numbers.len() as u64), "there is a gap");
+}

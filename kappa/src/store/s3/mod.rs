@@ -4,7 +4,7 @@
 //! moment (`If-None-Match: *`); nobody looks first and writes then. Long objects are written and read in parts, several at once. What a killed writer
 //! has uploaded of one goes with the prefix above it, as at the end of every run.
 //!
-//! The object `runs/7/x` has the key `PREFIX/runs/7/x=`: some servers keep folders, where the objects `a` and `a/b` would meet.
+//! An object has checksums in it ([`super::sealed`]). The object `runs/7/x` has the key `PREFIX/runs/7/x=`: some servers keep folders, where the objects `a` and `a/b` would meet.
 //!
 //! Region, credentials and, unless the URL names it, the endpoint come from [where every AWS tool looks](crate::aws). With an endpoint, the bucket
 //! is part of the path and not of the host's name.
@@ -17,7 +17,7 @@ mod tests;
 pub(crate) mod trouble;
 pub(crate) mod upload;
 
-use super::{Store, StoreError, key};
+use super::{Store, StoreError, key, sealed};
 pub use access::{S3Access, S3Credentials, S3Place};
 use address::Address;
 use async_trait::async_trait;
@@ -114,13 +114,17 @@ impl S3Store {
         }
     }
 
-    fn out_of_range(&self, key: &str, range: &Range<u64>) -> StoreError {
-        StoreError::OutOfRange {
-            store: self.address.to_string(),
-            key: key.to_string(),
-            start: range.start,
-            end: range.end,
-        }
+    /// What the bucket has of the object.
+    async fn stored(&self, key: &str) -> Result<Bytes, StoreError> {
+        let read = self.bucket.there(get(self.bucket.clone(), self.key_of(key)));
+        read.await.map_err(|trouble| self.failed("read", key, trouble))
+    }
+
+    /// The same for ranges of it, each as far as the object goes.
+    async fn stored_ranges(&self, key: &str, ranges: Vec<Range<u64>>) -> Result<Vec<Bytes>, StoreError> {
+        let reading = get_ranges(self.bucket.clone(), self.key_of(key), ranges);
+        let read = self.bucket.there(reading).await;
+        read.map_err(|trouble| self.failed("read", key, trouble))
     }
 }
 
@@ -161,48 +165,32 @@ async fn get(bucket: Bucket, key: String) -> Result<Bytes, Trouble> {
     Ok(joined(parts))
 }
 
-/// The ranges' bytes, or which of them is not there.
-async fn get_ranges(
-    bucket: Bucket,
-    key: String,
-    ranges: Vec<Range<u64>>,
-) -> Result<Result<Vec<Bytes>, Range<u64>>, Trouble> {
-    let is_beyond = |range: &&Range<u64>| range.start > range.end || range.end > BEYOND;
-    let strange = ranges.iter().find(is_beyond).cloned();
-    // An empty range is there if the object is long enough; its length comes with anything that is read, or must be asked for.
-    let mut total = match strange.is_some() || ranges.iter().all(Range::is_empty) {
-        true => Some(bucket.head(&key).await?.length),
-        false => None,
+/// The ranges' bytes, each as far as the object goes.
+async fn get_ranges(bucket: Bucket, key: String, ranges: Vec<Range<u64>>) -> Result<Vec<Bytes>, Trouble> {
+    let is_beyond = |range: &Range<u64>| range.end > BEYOND;
+    // Whether the object is there comes with anything that is read, or must be asked for; so must be how far a range without an end goes.
+    let end = match ranges.iter().any(is_beyond) || ranges.iter().all(Range::is_empty) {
+        true => bucket.head(&key).await?.length,
+        false => BEYOND,
     };
-    if let Some(strange) = strange {
-        return Ok(Err(strange));
-    }
-    let wanted = ranges.clone().into_iter().enumerate();
-    let wanted = wanted.flat_map(|(index, range)| pieces(&range).map(move |piece| (index, piece)));
+    let wanted = ranges.iter().map(|range| range.start..range.end.min(end)).enumerate();
+    let wanted: Vec<_> = wanted
+        .flat_map(|(index, range)| pieces(&range).map(move |piece| (index, piece)))
+        .collect();
     let (bucket, key) = (&bucket, key.as_str());
-    let reading = wanted.map(|(index, piece)| async move {
+    let reading = wanted.into_iter().map(|(index, piece)| async move {
         match bucket.read(key, piece.start, piece.end).await {
-            Ok(part) if part.total >= piece.end => Ok(Ok((index, part))),
-            Ok(_) | Err(Trouble::OutOfRange) => Ok(Err(index)),
+            Ok(part) => Ok((index, part.bytes)),
+            Err(Trouble::OutOfRange) => Ok((index, Bytes::new())),
             Err(trouble) => Err(trouble),
         }
     });
     let mut reading = stream::iter(reading).buffered(AT_ONCE);
     let mut parts = vec![Vec::new(); ranges.len()];
-    while let Some(read) = reading.try_next().await? {
-        match read {
-            Ok((index, part)) => {
-                total = Some(part.total);
-                parts[index].push(part.bytes);
-            }
-            Err(index) => return Ok(Err(ranges[index].clone())),
-        }
+    while let Some((index, bytes)) = reading.try_next().await? {
+        parts[index].push(bytes);
     }
-    let total = total.unwrap_or(0);
-    if let Some(range) = ranges.iter().find(|range| range.end > total) {
-        return Ok(Err(range.clone()));
-    }
-    Ok(Ok(parts.into_iter().map(joined).collect()))
+    Ok(parts.into_iter().map(joined).collect())
 }
 
 #[async_trait]
@@ -210,22 +198,20 @@ impl Store for S3Store {
     async fn put(&self, key: &str, bytes: Bytes) -> Result<(), StoreError> {
         key::check(key)?;
         let (bucket, of) = (self.bucket.clone(), self.key_of(key));
-        let put = self.bucket.there(async move { bucket.put_new(&of, bytes).await });
+        let stored = sealed::seal(key, &bytes);
+        let put = self.bucket.there(async move { bucket.put_new(&of, stored).await });
         put.await.map_err(|trouble| self.failed("write", key, trouble))
     }
 
     async fn get(&self, key: &str) -> Result<Bytes, StoreError> {
         key::check(key)?;
-        let read = self.bucket.there(get(self.bucket.clone(), self.key_of(key)));
-        read.await.map_err(|trouble| self.failed("read", key, trouble))
+        sealed::get(&self.address.to_string(), key, || self.stored(key)).await
     }
 
     async fn get_ranges(&self, key: &str, ranges: &[Range<u64>]) -> Result<Vec<Bytes>, StoreError> {
         key::check(key)?;
-        let reading = get_ranges(self.bucket.clone(), self.key_of(key), ranges.to_vec());
-        let read = self.bucket.there(reading).await;
-        let read = read.map_err(|trouble| self.failed("read", key, trouble))?;
-        read.map_err(|range| self.out_of_range(key, &range))
+        let name = self.address.to_string();
+        sealed::get_ranges(&name, key, ranges, |ranges| self.stored_ranges(key, ranges)).await
     }
 
     async fn delete(&self, key: &str) -> Result<(), StoreError> {

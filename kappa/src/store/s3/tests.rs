@@ -56,6 +56,34 @@ async fn the_s3_store_conforms_on_an_emulator_and_on_a_server() {
     }
 }
 
+struct Objects<'a>(&'a S3Store);
+
+#[async_trait]
+impl conformance::BackDoor for Objects<'_> {
+    async fn stored(&self, key: &str) -> Vec<u8> {
+        let client = self.0.bucket.client().await.unwrap();
+        let request = client.get_object().bucket("bucket").key(self.0.key_of(key));
+        let answer = request.send().await.unwrap();
+        answer.body.collect().await.unwrap().to_vec()
+    }
+
+    async fn replace(&self, key: &str, stored: Vec<u8>) {
+        let client = self.0.bucket.client().await.unwrap();
+        let request = client.put_object().bucket("bucket").key(self.0.key_of(key));
+        request.body(stored.into()).send().await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_s3_store_notices_whatever_a_server_changes() {
+    for start in SERVERS {
+        let server = start();
+        server.make_bucket("bucket");
+        let store = store_on(&server, "s3://bucket/p");
+        conformance::check_damage(Arc::new(store.clone()), &Objects(&store)).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a06_of_two_who_put_at_once_exactly_one_wins_a_hundred_times() {
     for start in SERVERS {

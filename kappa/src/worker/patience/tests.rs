@@ -31,6 +31,8 @@ enum Mood {
     DoesAndFails,
     /// It refuses for good.
     Breaks,
+    /// It has something else than what was put there.
+    Damages,
     /// It never answers this.
     Hangs,
 }
@@ -78,6 +80,11 @@ impl Moody {
             None => done.await,
             Some(Mood::Refuses) => Err(unavailable(true)),
             Some(Mood::Breaks) => Err(unavailable(false)),
+            Some(Mood::Damages) => Err(StoreError::Damaged {
+                store: "moody:".to_string(),
+                key: "runs/x/y".to_string(),
+                cause: "its block 0 does not fit its checksum".to_string(),
+            }),
             Some(Mood::Hangs) => pending().await,
             Some(Mood::DoesAndFails) => {
                 done.await?;
@@ -139,15 +146,17 @@ fn invocation(time_limit: Option<Duration>) -> Invocation {
 /// What became of something that was asked of the store.
 enum End<T> {
     Answered(Result<T, StoreError>),
-    /// The worker is to leave, and whoever asked waits for ever.
+    /// The worker is to leave, since the store is away, and whoever asked waits for ever.
     Left(String),
+    /// The same, since somebody has to mend the store.
+    Stopped(String),
 }
 
 struct Bench {
     store: Arc<Moody>,
     clock: Arc<Jumping>,
     patient: Arc<Patient>,
-    left: Option<oneshot::Receiver<String>>,
+    left: Option<oneshot::Receiver<WorkerEnd>>,
 }
 
 impl Bench {
@@ -166,7 +175,8 @@ impl Bench {
         match question.now_or_never() {
             Some(answer) => End::Answered(answer),
             None => match self.left.take().map(|mut left| left.try_recv()) {
-                Some(Ok(cause)) => End::Left(cause),
+                Some(Ok(WorkerEnd::StoreAway(cause))) => End::Left(cause),
+                Some(Ok(WorkerEnd::NeedsRepair(cause))) => End::Stopped(cause),
                 other => panic!("it waits, and the worker does not leave: {other:?}"),
             },
         }
@@ -214,9 +224,26 @@ fn a_worker_leaves_before_its_time_limit_and_not_much_before() {
 }
 
 #[test]
-fn what_another_attempt_does_not_help_against_is_told_at_once() {
-    let mut bench = Bench::new(Moody::new([Mood::Refuses, Mood::Breaks]), None);
-    assert!(matches!(bench.put(b"x"), End::Answered(Err(cause)) if !cause.is_retryable()));
+fn a_store_that_somebody_has_to_mend_stops_the_worker_at_once() {
+    for mood in [Mood::Breaks, Mood::Damages] {
+        let mut bench = Bench::new(Moody::new([Mood::Refuses, mood]), None);
+        let End::Stopped(cause) = bench.put(b"x") else {
+            panic!("it goes on")
+        };
+        assert!(cause.contains("not now") || cause.contains("its checksum"), "{cause}");
+        assert!(bench.elapsed() < LONGEST_PAUSE, "{:?}", bench.elapsed());
+    }
+}
+
+#[test]
+fn what_is_the_programs_own_mistake_is_told_to_the_program_at_once() {
+    let mut bench = Bench::new(Moody::new([]), None);
+    let patient = bench.patient.clone();
+    let missing = bench.ask(async move { patient.get("runs/x/missing").await });
+    assert!(matches!(missing, End::Answered(Err(StoreError::NotFound { .. }))));
+    let patient = bench.patient.clone();
+    let malformed = bench.ask(async move { patient.put("../x", Bytes::new()).await });
+    assert!(matches!(malformed, End::Answered(Err(StoreError::Invalid(_)))));
 }
 
 #[test]

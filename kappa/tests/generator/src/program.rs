@@ -1,434 +1,271 @@
-//! Writes random programs of nested control flow: as text for `twins! { .. }`.
+//! Writes random programs that Rust accepts: nests of control flow around values whose evaluation order, moves and drops can be seen.
 //!
-//! Every loop burns fuel, so every program ends; arithmetic wraps, so none overflows. Names come from a small pool, so shadowing is frequent.
+//! Each program has some of the themes only (see [`Theme`]), so that what is refused, or known to differ, does not hide the rest. Every loop burns fuel, so
+//! every program ends; arithmetic wraps, so none overflows. Names come from a small pool, so shadowing is frequent. What is moved is known, so that nothing
+//! is used afterwards.
 
+mod control;
+mod expressions;
+mod patterns;
+mod random;
+mod scope;
+mod statements;
+mod values;
+
+use crate::case::Case;
+use random::Random;
+use scope::{Loop, Type, Variable};
 use std::fmt::Write;
 
-/// SplitMix64: small, and the same everywhere.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, end: usize) -> usize {
-        (self.next() % end as u64) as usize
-    }
-
-    fn one_in(&mut self, n: usize) -> bool {
-        self.below(n) == 0
-    }
+/// What a program may contain, besides numbers and control flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum Theme {
+    /// Operands that methods of later operands change.
+    Order,
+    /// Values whose drop is seen.
+    Tokens,
+    /// Temporaries whose drop is seen: in scrutinees, operands, conditions.
+    Temporaries,
+    /// Patterns of structs, enums, arrays; guards.
+    Patterns,
+    /// Guards and arms of or-patterns with suspension points in them.
+    Guards,
+    /// `break` and `continue` inside operands.
+    Jumps,
+    Closures,
+    /// Fields that are moved out and assigned again; strings.
+    Fields,
+    /// User's types with attributes of serde.
+    Serde,
+    /// Ranges held in variables.
+    Ranges,
+    /// Macros with names inside.
+    Macros,
+    /// `for` over collections.
+    Collections,
+    /// References, items and constants between suspension points; `cfg`.
+    Items,
+    /// Tasks, queues and recursion.
+    Calls,
 }
 
-#[derive(Clone, Copy)]
-struct Loop {
-    label: usize,
-    /// A `loop`, so that `break` has a value; or a labelled block.
-    kind: Kind,
-}
-
-#[derive(Clone, Copy, PartialEq)]
-enum Kind {
-    Plain,
-    Valued,
-    Block,
-}
+const THEMES: [Theme; 14] = [
+    Theme::Order,
+    Theme::Tokens,
+    Theme::Temporaries,
+    Theme::Patterns,
+    Theme::Guards,
+    Theme::Jumps,
+    Theme::Closures,
+    Theme::Fields,
+    Theme::Serde,
+    Theme::Ranges,
+    Theme::Macros,
+    Theme::Collections,
+    Theme::Items,
+    Theme::Calls,
+];
 
 struct Writer {
     random: Random,
     out: String,
     indent: usize,
-    /// Visible variables: name, and whether it can be assigned.
-    scope: Vec<(String, bool)>,
+    scope: Vec<Variable>,
+    /// Variables that something borrows right now.
+    locked: Vec<String>,
     loops: Vec<Loop>,
     labels: usize,
     /// How many more statements may be written.
     budget: usize,
+    themes: Vec<Theme>,
+    /// No suspension point may be here.
+    quiet: usize,
+    /// What `?` and `return` may do: the result is a `Result`.
+    fallible: bool,
+    /// The name of the function, if it calls itself.
+    recursive: Option<String>,
 }
 
-/// The text of one program, `async fn NAME(cx, a: i64, b: i64) -> Result<Vec<i64>> { .. }`.
-pub(crate) fn program(name: &str, seed: u64) -> String {
+/// Themes to leave out.
+pub mod without {
+    use super::Theme;
+
+    /// None.
+    pub const NONE: [Theme; 0] = [];
+    /// Themes of which programs differ today: destructors run earlier than Rust runs them, and an exhausted inclusive range shows another end.
+    pub const NOT_YET: [Theme; 4] = [Theme::Tokens, Theme::Temporaries, Theme::Ranges, Theme::Collections];
+}
+
+/// The program of a seed, with the name `pSEED`.
+pub fn program(seed: u64, without: &[Theme]) -> Case {
+    let mut random = Random::new(seed);
+    let allowed: Vec<Theme> = THEMES.into_iter().filter(|theme| !without.contains(theme)).collect();
+    // One theme alone finds what is wrong with it; many find what is wrong together.
+    let count = 1 + random.below(4);
+    let themes: Vec<Theme> = (0..count).map(|_| allowed[random.below(allowed.len())]).collect();
+    let fallible = !random.one_in(3);
+    let recursive = themes.contains(&Theme::Calls) && random.one_in(2);
+    let name = format!("p{seed}");
+    let auto = if random.one_in(12) { "(auto)" } else { "" };
+    let token = themes.contains(&Theme::Tokens) && random.one_in(4);
     let mut writer = Writer {
-        random: Random(seed),
+        random,
         out: String::new(),
-        indent: 2,
-        scope: vec![("a".into(), false), ("b".into(), false)],
+        indent: 1,
+        scope: vec![
+            Variable::new("a", Type::Int, false),
+            Variable::new("b", Type::Int, false),
+        ],
+        locked: vec![],
         loops: vec![],
         labels: 0,
-        budget: 34,
+        budget: 14,
+        themes,
+        quiet: 0,
+        fallible,
+        recursive: recursive.then(|| name.clone()),
     };
-    writer.line("let mut trace: Vec<i64> = vec![];");
-    writer.line("let mut fuel = 40_i64;");
-    writer.line("let mut v0 = a;");
-    writer.line("let mut v1 = b ^ 5;");
-    // Places inside a variable, always visible and assignable.
-    writer.line("let mut pair = (a, b);");
-    writer.line("let mut list = [1, a, b, 4];");
-    writer.scope.extend([("v0".into(), true), ("v1".into(), true)]);
-    writer.statements(0);
-    writer.show();
-    writer.line("Ok(trace)");
-    format!(
-        "    async fn {name}(cx, a: i64, b: i64) -> Result<Vec<i64>> {{\n{}    }}\n",
-        writer.out
-    )
+    if token {
+        writer.scope.push(Variable::new("given", Type::Token, true));
+    }
+    writer.body();
+    let result = if fallible { "Result<Vec<i64>>" } else { "Vec<i64>" };
+    let (parameter, argument) = if token {
+        (", mut given: Tok", ", Tok(77)")
+    } else {
+        ("", "")
+    };
+    let mut tasks =
+        format!("#[kappa::task{auto}] async fn {name}(cx: &mut Context, a: i64, b: i64{parameter}) -> {result} {{\n");
+    tasks.push_str(&writer.out);
+    tasks.push_str("}\n");
+    let same = if fallible { "same_result" } else { "same" };
+    let mut tests = String::new();
+    for (a, b) in [(0, 1), (7, -3), (-12, 6)] {
+        let _ = writeln!(tests, "{same}!({name}({a}, {b}{argument}));");
+    }
+    Case {
+        name,
+        tasks,
+        tests,
+        ..Case::default()
+    }
 }
 
 impl Writer {
+    fn has(&self, theme: Theme) -> bool {
+        self.themes.contains(&theme)
+    }
+
+    fn body(&mut self) {
+        self.line("let mut trace: Vec<i64> = vec![];");
+        self.line("let mut fuel = 10_i64;");
+        if self.recursive.is_some() {
+            let stop = if self.fallible {
+                "return Ok(vec![b]);"
+            } else {
+                "return vec![b];"
+            };
+            self.line(&format!("if a.rem_euclid(16) > 13 {{ {stop} }}"));
+        }
+        for name in ["v0", "v1"] {
+            let value = self.expression(0);
+            self.line(&format!("let mut {name} = {value};"));
+            self.scope.push(Variable::new(name, Type::Int, true));
+        }
+        // Something to work on, always there.
+        for theme in self.themes.clone() {
+            self.furnish(theme);
+        }
+        self.statements(0);
+        while self.budget > 5 {
+            self.statements(0);
+        }
+        self.show_all();
+        let value = if self.fallible { "Ok(trace)" } else { "trace" };
+        self.line(value);
+    }
+
     fn line(&mut self, text: &str) {
         let _ = writeln!(self.out, "{:width$}{text}", "", width = self.indent * 4);
     }
 
-    /// A block with braces; what it declares goes out of scope.
+    /// A checkpoint, if one may be here.
+    fn point(&mut self) {
+        if self.quiet > 0 {
+            return;
+        }
+        let text = match self.random.below(6) {
+            0 => "cx.checkpoint_if_due().await;",
+            _ => "cx.checkpoint().await;",
+        };
+        self.line(text);
+    }
+
+    /// A block with braces; what it declares goes out of scope, what it moves is gone.
     fn block(&mut self, head: &str, tail: &str, body: impl FnOnce(&mut Self)) {
         self.line(&format!("{head} {{"));
-        let scope = self.scope.clone();
         self.indent += 1;
+        let outside = self.enter();
         body(self);
+        self.leave_scope(outside);
         self.indent -= 1;
-        self.scope = scope;
         self.line(&format!("}}{tail}"));
     }
 
-    fn loop_block(&mut self, head: &str, tail: &str, kind: Kind, declares: Option<&str>, depth: usize) {
-        let label = self.labels;
-        self.labels += 1;
-        self.loops.push(Loop { label, kind });
-        self.block(&format!("'l{label}: {head}"), tail, |this| {
-            this.scope.extend(declares.map(|name| (name.to_string(), false)));
-            if kind != Kind::Block {
-                this.line("fuel -= 1;");
-                this.line("if fuel < 0 { trace.push(-99); return Ok(trace); }");
-            }
-            this.statements(depth + 1);
-            match kind {
-                Kind::Valued if this.random.one_in(2) => {
-                    let value = this.expr(1);
-                    this.line(&format!("break {value};"));
-                }
-                Kind::Block => {
-                    let value = this.expr(1);
-                    this.line(&value);
-                }
-                _ => {}
-            }
-        });
-        self.loops.pop();
-    }
-
-    fn statements(&mut self, depth: usize) {
-        for _ in 0..=self.random.below(4) {
-            if self.budget == 0 {
-                return;
-            }
-            self.budget -= 1;
-            self.statement(depth);
-            if self.random.one_in(4) {
-                self.show();
-            }
-        }
-    }
-
-    /// Every visible variable counts: a value that was lost or mixed up shows.
-    fn show(&mut self) {
-        let names: std::collections::BTreeSet<String> = self.scope.iter().map(|(name, _)| name.clone()).collect();
-        for name in names {
-            self.line(&format!("trace.push({name});"));
-        }
-        self.line("trace.extend([pair.0, pair.1]);");
-        self.line("trace.extend(list);");
-    }
-
-    fn fresh(&mut self) -> String {
-        format!("v{}", self.random.below(4))
-    }
-
-    fn variable(&mut self) -> String {
-        let at = self.random.below(self.scope.len());
-        self.scope[at].0.clone()
-    }
-
-    fn assignable(&mut self) -> Option<String> {
-        // The innermost of each name is the one that is meant.
-        let mut seen = std::collections::BTreeMap::new();
-        for (name, mutable) in &self.scope {
-            seen.insert(name.clone(), *mutable);
-        }
-        let names: Vec<String> = seen
-            .into_iter()
-            .filter(|(_, mutable)| *mutable)
-            .map(|(name, _)| name)
-            .collect();
-        if names.is_empty() {
-            None
+    /// The end of the function, with what it has found so far.
+    fn give_up(&mut self) {
+        let value = if self.fallible {
+            "return Ok(trace);"
         } else {
-            Some(names[self.random.below(names.len())].clone())
-        }
-    }
-
-    fn declare(&mut self, value: &str) {
-        let name = self.fresh();
-        let mutable = !self.random.one_in(3);
-        self.line(&format!("let {}{name} = {value};", if mutable { "mut " } else { "" }));
-        self.scope.push((name, mutable));
-    }
-
-    fn statement(&mut self, depth: usize) {
-        let nested = depth < 3;
-        match self.random.below(if nested { 24 } else { 12 }) {
-            0 | 1 => {
-                let value = self.expr(2);
-                self.declare(&value);
-            }
-            2 => self.line("cx.checkpoint().await;"),
-            3 => {
-                let value = self.expr(2);
-                self.line(&format!("let seen = {value};"));
-                self.line("trace.push(seen);");
-            }
-            4 | 5 => {
-                let value = self.expr(2);
-                match self.assignable() {
-                    Some(name) => {
-                        let op = ["=", "^=", "|=", "&="][self.random.below(4)];
-                        self.line(&format!("{name} {op} {value};"));
-                    }
-                    None => self.declare(&value),
-                }
-            }
-            6 => self.jump(),
-            7 => {
-                let value = self.expr(1);
-                self.line(&format!("let seen = cx.call(fallible({value})).await?;"));
-                self.line("trace.push(seen);");
-            }
-            8 => {
-                let value = self.expr(1);
-                let name = self.fresh();
-                self.line(&format!("let Some({name}) = even({value}) else {{"));
-                self.indent += 1;
-                if self.random.one_in(2) {
-                    self.line("cx.checkpoint().await;");
-                }
-                self.leave();
-                self.indent -= 1;
-                self.line("};");
-                self.scope.push((name, false));
-            }
-            9 => self.line("cx.checkpoint_if_due().await;"),
-            10 | 11 => {
-                let (place, value) = (self.place(2), self.expr(2));
-                let op = ["=", "^=", "|=", "&="][self.random.below(4)];
-                self.line(&format!("{place} {op} {value};"));
-            }
-            12 | 13 => {
-                let condition = self.condition(2);
-                self.block(&format!("if {condition}"), "", |this| this.statements(depth + 1));
-                if self.random.one_in(2) {
-                    self.block("else", "", |this| this.statements(depth + 1));
-                }
-            }
-            14 => {
-                let value = self.expr(1);
-                let name = self.fresh();
-                let extra = if self.random.one_in(2) {
-                    format!(" && {}", self.condition(1))
-                } else {
-                    String::new()
-                };
-                self.block(&format!("if let Some({name}) = even({value}){extra}"), "", |this| {
-                    this.scope.push((name, false));
-                    this.statements(depth + 1);
-                });
-                self.block("else", "", |this| this.statements(depth + 1));
-            }
-            15 => {
-                let condition = self.condition(2);
-                self.loop_block(&format!("while {condition}"), "", Kind::Plain, None, depth);
-            }
-            16 => {
-                let name = self.fresh();
-                let end = self.random.below(4);
-                let head = match self.random.below(4) {
-                    0 => format!("for {name} in 0..{end}_i64"),
-                    1 => format!("for {name} in (1..={end}_i64).rev()"),
-                    2 => {
-                        let (x, y) = (self.expr(1), self.expr(1));
-                        format!("for {name} in vec![{x}, {y}]")
-                    }
-                    _ => {
-                        let x = self.expr(1);
-                        format!("for {name} in even({x})")
-                    }
-                };
-                self.loop_block(&head, "", Kind::Plain, Some(&name), depth);
-            }
-            17 => {
-                let name = self.fresh();
-                let mutable = self.random.one_in(2);
-                self.line(&format!("let {}{name}: i64 =", if mutable { "mut " } else { "" }));
-                self.loop_block("loop", ";", Kind::Valued, None, depth);
-                self.scope.push((name, mutable));
-            }
-            18 => {
-                let name = self.fresh();
-                self.line(&format!("let {name}: i64 ="));
-                self.loop_block("", ";", Kind::Block, None, depth);
-                self.scope.push((name, false));
-            }
-            19 | 20 => self.choice(depth),
-            21 => self.block("", "", |this| this.statements(depth + 1)),
-            22 => {
-                // A name that is not visible: the values must not mean the new variable.
-                self.labels += 1;
-                let name = format!("d{}", self.labels);
-                let condition = self.condition(2);
-                let (x, y) = (self.expr(2), self.expr(2));
-                self.line(&format!("let {name};"));
-                self.line(&format!("if {condition} {{ {name} = {x}; }} else {{ {name} = {y}; }}"));
-                self.scope.push((name, false));
-            }
-            _ => {
-                let name = self.fresh();
-                self.loop_block(
-                    &format!("while let Some({name}) = trace.pop()"),
-                    "",
-                    Kind::Plain,
-                    Some(&name),
-                    depth,
-                );
-            }
-        }
-    }
-
-    fn choice(&mut self, depth: usize) {
-        let value = self.expr(2);
-        let guard = self.condition(1);
-        self.block(&format!("match ({value}).rem_euclid(5)"), "", |this| {
-            this.block("0 =>", "", |this| this.statements(depth + 1));
-            this.block(&format!("1 | 2 if {guard} =>"), "", |this| this.statements(depth + 1));
-            let name = this.fresh();
-            this.block(&format!("{name} @ 2..=3 =>"), "", |this| {
-                this.scope.push((name, false));
-                this.statements(depth + 1);
-            });
-            let name = this.fresh();
-            this.block(&format!("{name} =>"), "", |this| {
-                this.scope.push((name, false));
-                this.statements(depth + 1);
-            });
-        });
-    }
-
-    /// `break`, `continue` or `return`, under a condition.
-    fn jump(&mut self) {
-        let condition = self.condition(1);
-        self.line(&format!("if {condition} {{"));
-        self.indent += 1;
-        self.leave();
-        self.indent -= 1;
-        self.line("}");
-    }
-
-    fn leave(&mut self) {
-        if self.loops.is_empty() || self.random.one_in(8) {
-            self.line("return Ok(trace);");
-            return;
-        }
-        let target = self.loops[self.random.below(self.loops.len())];
-        let label = target.label;
-        match target.kind {
-            Kind::Plain if self.random.one_in(2) => self.line(&format!("break 'l{label};")),
-            Kind::Block => {
-                let value = self.expr(1);
-                self.line(&format!("break 'l{label} {value};"));
-            }
-            Kind::Valued if self.random.one_in(2) => {
-                let value = self.expr(1);
-                self.line(&format!("break 'l{label} {value};"));
-            }
-            _ => self.line(&format!("continue 'l{label};")),
-        }
-    }
-
-    /// A part of a variable; what is computed inside may suspend and have side effects.
-    fn place(&mut self, depth: usize) -> String {
-        match self.random.below(4) {
-            0 => "pair.0".into(),
-            1 => "pair.1".into(),
-            2 => format!("list[{}]", self.random.below(4)),
-            _ => format!("list[at({})]", self.expr(depth.saturating_sub(1))),
-        }
-    }
-
-    /// Reads a place on the left while the right side suspends and changes it.
-    fn overtaken(&mut self, depth: usize) -> String {
-        let place = match self.assignable() {
-            Some(name) if self.random.one_in(2) => name,
-            _ => ["pair.0", "pair.1", "list[2]", "list[at(a)]"][self.random.below(4)].to_string(),
+            "return trace;"
         };
-        let (new, value) = (self.expr(depth - 1), self.expr(depth - 1));
-        let right = format!("{{ {place} = cx.call(echo({new})).await; {value} }}");
-        match self.random.below(4) {
-            0 => format!("({place}).wrapping_sub({right})"),
-            1 => format!("three({place}, {right}, {place})"),
-            2 => format!("i64::from({place} < {right})"),
-            _ => format!("(({place}) ^ ({right}))"),
-        }
+        self.line(value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seed_gives_the_same_program_each_time_and_another_seed_another_one() {
+        assert_eq!(program(7, &[]), program(7, &[]));
+        assert_ne!(program(7, &[]).tasks, program(8, &[]).tasks);
     }
 
-    fn expr(&mut self, depth: usize) -> String {
-        if depth == 0 {
-            return if self.random.one_in(3) {
-                format!("{}_i64", self.random.below(7))
-            } else {
-                self.variable()
-            };
+    #[test]
+    fn every_theme_is_there_and_most_programs_have_suspension_points() {
+        let programs: Vec<Case> = (0..300).map(|seed| program(seed, &[])).collect();
+        let text: String = programs.iter().map(|program| program.tasks.clone()).collect();
+        for part in [
+            ".bump()",
+            "tok(",
+            "match ",
+            " | ",
+            "break 'l",
+            "|x",
+            ".name",
+            "skips(",
+            "..=",
+            "matches!(",
+            "for ",
+            "#[cfg(",
+            "cx.spawn(",
+            "else {",
+            "?;",
+            "event!(",
+            "consume(",
+            "let _ =",
+            "if let ",
+            "while let ",
+            "auto",
+            "cx.queue",
+            "move |",
+        ] {
+            assert!(text.contains(part), "{part}");
         }
-        match self.random.below(15) {
-            12 => self.place(depth),
-            13 | 14 => self.overtaken(depth),
-            0 | 1 => self.expr(0),
-            2 => format!("({}).wrapping_add({})", self.expr(depth - 1), self.expr(depth - 1)),
-            3 => format!("({}).wrapping_mul({})", self.expr(depth - 1), self.expr(depth - 1)),
-            4 => format!("(({}) ^ ({}))", self.expr(depth - 1), self.expr(depth - 1)),
-            5 | 6 => format!("cx.call(echo({})).await", self.expr(depth - 1)),
-            7 => format!(
-                "(if {} {{ {} }} else {{ {} }})",
-                self.condition(depth - 1),
-                self.expr(depth - 1),
-                self.expr(depth - 1)
-            ),
-            8 => format!("({{ trace.push({}); {} }})", self.expr(0), self.expr(depth - 1)),
-            9 => match self.assignable() {
-                Some(name) => format!("({{ {name} = {}; {name} }})", self.expr(depth - 1)),
-                None => self.expr(depth - 1),
-            },
-            10 => format!(
-                "three({}, {}, {})",
-                self.expr(depth - 1),
-                self.expr(depth - 1),
-                self.expr(0)
-            ),
-            _ => format!("i64::from({})", self.condition(depth - 1)),
-        }
-    }
-
-    fn condition(&mut self, depth: usize) -> String {
-        if depth == 0 {
-            return format!("{} % 2 == 0", self.expr(0));
-        }
-        match self.random.below(6) {
-            0 => format!("({} && {})", self.condition(depth - 1), self.condition(depth - 1)),
-            1 => format!("({} || {})", self.condition(depth - 1), self.condition(depth - 1)),
-            2 => format!("!({})", self.condition(depth - 1)),
-            3 => format!("cx.call(echo({})).await > {}", self.expr(depth - 1), self.expr(0)),
-            _ => format!("({}) < ({})", self.expr(depth - 1), self.expr(depth - 1)),
-        }
+        assert!(programs.iter().filter(|program| program.points() > 2).count() > 280);
     }
 }

@@ -31,6 +31,15 @@ struct SimulatedDraft {
 /// Time passes, and the coordinator may die; whatever it does after that it can record no more.
 async fn step(world: &World, epoch: Epoch, place: &'static str) -> io::Result<()> {
     world.pause().await;
+    if world.is_alive(epoch) && world.strikes(Class::Coordinator, "coordinator is paused", || place.to_string()) {
+        world.coordinator_is_paused(epoch);
+    }
+    if world.is_paused(epoch) {
+        // It goes on as if nothing had happened: somebody else has the run by now.
+        let time = world.dice.number(0..2_000_000);
+        world.clock.wait(time).await;
+        return Ok(());
+    }
     if !world.is_alive(epoch) {
         return Err(io::Error::other("the coordinator is dead"));
     }
@@ -43,6 +52,18 @@ async fn step(world: &World, epoch: Epoch, place: &'static str) -> io::Result<()
 
 #[async_trait]
 impl Files for SimulatedFiles {
+    async fn place(&self, path: PathBuf) -> io::Result<PathBuf> {
+        Ok(path)
+    }
+
+    async fn forget(&self, drafts: Vec<PathBuf>) -> io::Result<()> {
+        if !drafts.is_empty() {
+            step(&self.world, self.epoch, "before drafts are forgotten").await?;
+        }
+        self.world.disk(|disk| disk.retain(|path, _| !drafts.contains(path)));
+        Ok(())
+    }
+
     async fn draft(&self, path: PathBuf, gate: Arc<Gate>) -> io::Result<Option<Box<dyn Draft>>> {
         step(&self.world, self.epoch, "before a draft").await?;
         let Some(_open) = gate.hold() else { return Ok(None) };
@@ -83,7 +104,7 @@ impl Draft for SimulatedDraft {
             if moved.is_none() {
                 return Err(io::ErrorKind::NotFound.into());
             }
-            self.world.arrived(&place);
+            self.world.arrived(&place, self.epoch);
         }
         // What it did is done, whether or not it can still say so.
         match step(&self.world, self.epoch, "after an object has arrived").await {
@@ -91,10 +112,8 @@ impl Draft for SimulatedDraft {
         }
     }
 
-    async fn discard(self: Box<Self>, gate: Arc<Gate>) {
+    async fn discard(self: Box<Self>) {
         self.world.pause().await;
-        if gate.hold().is_some() {
-            self.world.disk(|disk| disk.remove(&self.path));
-        }
+        self.world.disk(|disk| disk.remove(&self.path));
     }
 }

@@ -7,7 +7,7 @@ use super::model::{self, Calls};
 use kappa::coordinator::state::{Action, Event, RunEvent, State, decode_record};
 use kappa::ids::{RunId, Sequence, TaskId};
 use kappa::protocol::{Call, InvocationOutcome, Payload, Request, TaskSpec};
-use kappa::runtime::RunStats;
+use kappa::runtime::{RunStats, WaitsFor};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Everything that took effect.
@@ -19,6 +19,11 @@ pub(crate) struct History {
     live: BTreeSet<String>,
     /// Objects of tasks that have ended or gone on, which may be deleted.
     garbage: BTreeSet<String>,
+    /// What those who watch are to be told, in order.
+    events: Vec<RunEvent>,
+    /// The places of objects that tasks wait for, and of those that are there as far as it is recorded.
+    on_the_way: BTreeMap<TaskId, String>,
+    published: BTreeSet<String>,
     pub(crate) commits: u64,
     pub(crate) most_live: usize,
 }
@@ -48,6 +53,9 @@ impl History {
             tasks: BTreeMap::new(),
             live: BTreeSet::new(),
             garbage: BTreeSet::new(),
+            events: Vec::new(),
+            on_the_way: BTreeMap::new(),
+            published: BTreeSet::new(),
             commits: 0,
             most_live: 0,
         }
@@ -66,6 +74,16 @@ impl History {
     /// What happened, in numbers.
     pub(crate) fn stats(&self) -> &RunStats {
         self.shadow.stats()
+    }
+
+    /// The event of this number; the first is 1.
+    pub(crate) fn event(&self, number: u64) -> Option<&RunEvent> {
+        self.events.get(usize::try_from(number).ok()?.checked_sub(1)?)
+    }
+
+    /// Whether the object is recorded to be at its place, and nobody waits for it any more.
+    pub(crate) fn is_past(&self, url: &str) -> bool {
+        self.published.contains(url) && !self.on_the_way.values().any(|other| other == url)
     }
 
     /// Whether the task is to run on the coordinator's own machine.
@@ -104,7 +122,13 @@ impl History {
         let has_ended = caller.is_some_and(|task| task.has_ended);
         let mut actions = Vec::new();
         self.shadow.apply(at, event, &mut actions);
+        if let Err(what) = self.shadow.check_invariants() {
+            found.push(Finding::Violation(format!("the state does not fit together: {what}")));
+        }
         for action in actions {
+            if let Action::Observed(event) = &action {
+                self.observed(event);
+            }
             match action {
                 Action::Observed(RunEvent::Checkpoint { task, sequence, .. }) => {
                     let committed = request.as_ref().filter(|r| r.task == task && r.sequence == sequence);
@@ -135,7 +159,7 @@ impl History {
                         calls.begin_again();
                     }
                 }
-                Action::Delete(key) => {
+                Action::Delete { key, .. } => {
                     self.live.remove(&key);
                     self.garbage.insert(key);
                 }
@@ -152,6 +176,25 @@ impl History {
             found.push(Finding::Violation(format!(
                 "{checkpoints} checkpoints are kept for {alive} tasks"
             )));
+        }
+    }
+
+    fn observed(&mut self, event: &RunEvent) {
+        self.events.push(event.clone());
+        match event {
+            RunEvent::Blocked {
+                task,
+                waits_for: WaitsFor::Object(url),
+            } => {
+                self.on_the_way.insert(*task, url.clone());
+            }
+            RunEvent::Published { url, .. } => {
+                self.published.insert(url.clone());
+            }
+            RunEvent::Unblocked { task } | RunEvent::TaskEnded { task, .. } | RunEvent::BegunAgain { task, .. } => {
+                self.on_the_way.remove(task);
+            }
+            _ => {}
         }
     }
 

@@ -14,6 +14,8 @@ pub(crate) struct SimulatedJournal {
     /// Whether a call is recorded on the caller's own thread, or in groups while others are being written.
     pub(crate) is_immediate: bool,
     pub(crate) snapshot_floor: usize,
+    /// It does not wait for the disk.
+    pub(crate) may_lose_its_end: bool,
 }
 
 /// What has been written.
@@ -22,6 +24,29 @@ pub(crate) struct Written {
     snapshot: Option<Vec<u8>>,
     /// Groups, each of which counts only as a whole.
     groups: Vec<Group>,
+    /// All records, from the first on.
+    all: Vec<Vec<u8>>,
+    /// How many of them the snapshot stands for.
+    replaced: usize,
+    /// How many of them no loss of power takes.
+    synced: usize,
+}
+
+impl Written {
+    /// How many records no loss of power takes, and how many there are.
+    pub(crate) fn unsynced(&self) -> (usize, usize) {
+        (self.synced, self.all.len())
+    }
+
+    /// Loses all but so many records; gives those that are left.
+    pub(crate) fn cut(&mut self, kept: usize) -> Vec<Vec<u8>> {
+        self.all.truncate(kept);
+        self.groups = vec![Group {
+            records: self.all[self.replaced..].to_vec(),
+            is_whole: true,
+        }];
+        self.all.clone()
+    }
 }
 
 struct Group {
@@ -50,6 +75,10 @@ impl SimulatedJournal {
         if !self.is_immediate {
             let time = self.world.dice.number(0..2000);
             self.world.clock.wait(time).await;
+        }
+        if self.world.is_paused(self.epoch) && !self.is_immediate {
+            // It is stopped, and hears only later that somebody else has the run.
+            self.world.clock.wait(2_000_000).await;
         }
         match self.world.is_alive(self.epoch) {
             true => Ok(()),
@@ -92,7 +121,10 @@ impl Journal for SimulatedJournal {
             records,
             is_whole: true,
         };
-        self.world.write(|written| written.groups.push(group));
+        self.world.write(|written| {
+            written.all.extend(group.records.iter().cloned());
+            written.groups.push(group);
+        });
         match dies {
             true => Err(dead()),
             false => Ok(()),
@@ -108,6 +140,9 @@ impl Journal for SimulatedJournal {
         self.world.write(|written| {
             written.snapshot = Some(snapshot);
             written.groups.clear();
+            // Other than records it is always waited for.
+            written.replaced = written.all.len();
+            written.synced = written.all.len();
         });
         match self.dies("coordinator dies after", &|| "snapshot".to_string()) {
             true => Err(dead()),
@@ -116,6 +151,7 @@ impl Journal for SimulatedJournal {
     }
 
     async fn load(&self) -> Result<(Option<Vec<u8>>, Vec<Vec<u8>>), JournalError> {
+        self.world.lose_the_end();
         let (snapshot, records) = self.world.write(|written| {
             written.groups.retain(|group| group.is_whole);
             let records: Vec<_> = written.groups.iter().flat_map(|group| group.records.clone()).collect();
@@ -149,5 +185,20 @@ impl Journal for SimulatedJournal {
 
     fn snapshot_floor(&self) -> usize {
         self.snapshot_floor
+    }
+
+    async fn sync(&self) -> Result<(), JournalError> {
+        let length = self.world.write(|written| written.all.len());
+        self.pass().await?;
+        self.world.write(|written| written.synced = written.synced.max(length));
+        Ok(())
+    }
+
+    fn may_lose_its_end(&self) -> bool {
+        self.may_lose_its_end
+    }
+
+    fn longest_snapshot(&self) -> usize {
+        usize::MAX
     }
 }

@@ -14,6 +14,7 @@ mod journal;
 mod link;
 pub(crate) mod many;
 mod model;
+mod observer;
 mod platform;
 mod script;
 mod store;
@@ -30,9 +31,10 @@ use kappa::coordinator::state::Event;
 use kappa::ids::{Incarnation, RunId, Sequence, TaskId};
 use kappa::link::Link;
 use kappa::protocol::{InvocationOutcome, Payload, TaskSpec};
-use kappa::runtime::{BackOff, RunError, RunStats, Tuning};
+use kappa::runtime::{BackOff, RunError, RunEvent, RunStats, Tuning};
 use kappa::{Failure, TaskError};
 use model::Predicted;
+use observer::SimulatedObserver;
 use parking_lot::Mutex;
 use platform::SimulatedPlatform;
 use script::{Limits, Script};
@@ -43,6 +45,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use store::{SimulatedStore, User};
 use tokio::runtime::Handle;
+use tokio::sync::Notify;
 
 /// Which life of the coordinator.
 pub(crate) type Epoch = u64;
@@ -98,9 +101,13 @@ pub(crate) struct World {
     simulation: Simulation,
     profile: Profile,
     outage: Option<Outage>,
+    /// The journal does not wait for the disk.
+    may_lose_power: bool,
     /// Whoever waits for the run knows its outcome.
     is_told: AtomicBool,
     is_over: AtomicBool,
+    /// A coordinator has been paused.
+    paused: Notify,
     inner: Mutex<Inner>,
 }
 
@@ -110,6 +117,12 @@ struct Inner {
     ledger: Ledger,
     /// The life of the coordinator that is going on; `None` between two.
     alive: Option<Epoch>,
+    /// Lives that go on although somebody else has the run.
+    paused: BTreeSet<Epoch>,
+    /// The machine has lost its power since the journal was last read.
+    is_power_lost: bool,
+    /// Every object that ever was.
+    ever: BTreeMap<String, Bytes>,
     /// How to reach it.
     way: Option<(Epoch, Arc<dyn Link>)>,
     written: Written,
@@ -235,6 +248,64 @@ impl World {
         }
     }
 
+    /// The coordinator is stopped for a while, and somebody else takes the run, of which it knows nothing when it goes on.
+    pub(crate) fn coordinator_is_paused(&self, epoch: Epoch) {
+        self.coordinator_dies(epoch);
+        self.inner.lock().paused.insert(epoch);
+        self.paused.notify_one();
+    }
+
+    pub(crate) fn is_paused(&self, epoch: Epoch) -> bool {
+        self.inner.lock().paused.contains(&epoch)
+    }
+
+    async fn until_paused(&self, epoch: Epoch) {
+        while !self.is_paused(epoch) {
+            self.paused.notified().await;
+        }
+    }
+
+    /// The machine loses power: what the journal has not synced may be lost.
+    fn power_is_lost(&self, epoch: Epoch) {
+        self.coordinator_dies(epoch);
+        self.inner.lock().is_power_lost = true;
+    }
+
+    /// Loses what a loss of power since the last reading may have taken: some of the last records.
+    pub(crate) fn lose_the_end(&self) {
+        if !std::mem::take(&mut self.inner.lock().is_power_lost) {
+            return;
+        }
+        let (synced, written) = self.write(|written| written.unsynced());
+        // A run of which not even the beginning is left cannot be resumed.
+        let synced = synced.max(1);
+        if synced >= written {
+            return;
+        }
+        let kept = self.dice.number(synced as u64..written as u64 + 1) as usize;
+        self.note(|| format!("{} of {written} records are lost", written - kept));
+        let records = self.write(|written| written.cut(kept));
+        let inner = &mut *self.inner.lock();
+        inner.history = History::new(self.run);
+        for record in &records {
+            // What was wrong with it has been said.
+            inner.history.follow(
+                record,
+                &|key| inner.ever.get(key).map(|bytes| bytes.to_vec()),
+                &mut Vec::new(),
+            );
+        }
+    }
+
+    /// How the journal has the event of this number, if not so.
+    pub(crate) fn differs(&self, number: u64, told: &RunEvent) -> Option<String> {
+        let inner = &*self.inner.lock();
+        match inner.history.event(number) {
+            Some(recorded) if recorded == told => None,
+            other => Some(format!("{other:?}")),
+        }
+    }
+
     /// Who is to be asked, if anybody is there.
     pub(crate) fn way(&self) -> Option<(Epoch, Arc<dyn Link>)> {
         self.inner.lock().way.clone()
@@ -309,11 +380,18 @@ impl World {
     }
 
     /// An object has arrived at its place: whole, and while the run goes on.
-    pub(crate) fn arrived(&self, place: &Path) {
+    pub(crate) fn arrived(&self, place: &Path, epoch: Epoch) {
         self.note(|| format!("{} is there", place.display()));
         let content = self.disk(|disk| disk.get(place).map(|file| file.lock().clone()));
         if content.is_none_or(|content| !script::is_object(place, &content)) {
             self.violated(format!("{} is not what was put there", place.display()));
+        }
+        let is_past = self.inner.lock().history.is_past(&format!("file:{}", place.display()));
+        if is_past && !self.is_alive(epoch) {
+            self.violated(format!(
+                "coordinator {epoch} has put {} there again, after another one had gone on",
+                place.display()
+            ));
         }
         if self.is_told.load(Ordering::Relaxed) {
             self.violated(format!(
@@ -331,6 +409,9 @@ impl World {
         }
         if inner.is_emptied && is_zombie {
             inner.late_objects.insert(key.to_string());
+        }
+        if self.may_lose_power {
+            inner.ever.insert(key.to_string(), bytes.clone());
         }
         inner.objects.insert(key.to_string(), bytes);
         inner.most_objects = inner.most_objects.max(inner.objects.len());
@@ -378,6 +459,7 @@ pub(crate) fn event_name(event: &Event) -> String {
         Event::Cancelled => "cancel".to_string(),
         Event::ResultCollected(_) => "result".to_string(),
         Event::Published { .. } => "publication".to_string(),
+        Event::Confirmed => "confirmation".to_string(),
     }
 }
 
@@ -394,6 +476,7 @@ pub(crate) fn outcome_name(outcome: &InvocationOutcome) -> &'static str {
         InvocationOutcome::Unlinked(_) => "unlinked",
         InvocationOutcome::StoreAway(_) => "without the store",
         InvocationOutcome::WrongProgram(_) => "wrong program",
+        InvocationOutcome::NeedsRepair(_) => "needs repair",
     }
 }
 
@@ -403,6 +486,8 @@ struct Plan {
     concurrency: usize,
     is_immediate: bool,
     snapshot_floor: usize,
+    /// The journal does not wait for the disk.
+    may_lose_power: bool,
     tuning: Tuning,
     time_limit: Option<Duration>,
     /// Cancelled after so many microseconds.
@@ -439,6 +524,7 @@ impl Plan {
             concurrency: dice.number(1..7) as usize,
             is_immediate: dice.chance(0.5),
             snapshot_floor: dice.one(&[500, 3000, 4 << 20]),
+            may_lose_power: is_random && dice.chance(0.3),
             tuning,
             time_limit,
             cancelled_after: (is_random && dice.chance(0.05)).then(|| dice.number(0..500_000)),
@@ -458,6 +544,7 @@ impl Plan {
         };
         Setup {
             run: world.run,
+            life: world.dice.number(0..1 << 40),
             platform: platform(false),
             here: platform(true),
             store: Arc::new(SimulatedStore {
@@ -473,6 +560,7 @@ impl Plan {
                 epoch,
                 is_immediate: self.is_immediate,
                 snapshot_floor: self.snapshot_floor,
+                may_lose_its_end: self.may_lose_power,
             })),
             runtime: world.runtime.clone(),
             clock: Arc::new(MachineClock {
@@ -481,7 +569,9 @@ impl Plan {
             }),
             tuning: self.tuning.clone(),
             time_limit: self.time_limit,
-            observers: Vec::new(),
+            program: String::new(),
+            same_program: false,
+            observers: vec![SimulatedObserver::new(world)],
         }
     }
 }
@@ -532,12 +622,17 @@ pub(crate) fn simulate(simulation: Simulation) -> Report {
             simulation,
             profile,
             outage,
+            may_lose_power: plan.may_lose_power,
             is_told: AtomicBool::new(false),
             is_over: AtomicBool::new(false),
+            paused: Notify::new(),
             inner: Mutex::new(Inner {
                 origin: 1_000_000_000_000,
                 ledger: Ledger::default(),
                 alive: None,
+                paused: BTreeSet::new(),
+                is_power_lost: false,
+                ever: BTreeMap::new(),
                 way: None,
                 written: Written::default(),
                 writes: 0,
@@ -596,6 +691,8 @@ async fn live(world: &Arc<World>, plan: &Plan) -> Result<Bytes, TaskError> {
             Ok(bytes) => Some(Ok(bytes)),
             Err(RunError::Failed(error)) => Some(Err(error)),
             Err(RunError::Interrupted { .. } | RunError::Journal { .. } | RunError::Store { .. }) => None,
+            // The store has refused something for good; whoever resumes the run has mended it.
+            Err(RunError::NeedsRepair { .. }) => None,
             Err(RunError::WrongProgram { .. }) if lacks.is_some() => None,
             Err(error) => {
                 world.violated(format!("the run stops: {error}"));
@@ -603,7 +700,17 @@ async fn live(world: &Arc<World>, plan: &Plan) -> Result<Bytes, TaskError> {
             }
         };
         world.coordinator_dies(epoch);
-        drop(coordinator);
+        if world.is_paused(epoch) {
+            // It goes on, and does not know.
+            let time = world.dice.number(0..3_000_000);
+            let resting = world.clone();
+            world.runtime.spawn(async move {
+                resting.clock.wait(time).await;
+                drop(coordinator);
+            });
+        } else {
+            drop(coordinator);
+        }
         if let Some(outcome) = has_ended {
             match &first {
                 Some(before) if *before != outcome => {
@@ -681,10 +788,17 @@ async fn watch(world: &Arc<World>, plan: &Plan, coordinator: &Coordinator, epoch
         biased;
         outcome = coordinator.wait() => outcome,
         () = cancel => Err(RunError::Unknown { run: world.run }),
+        () = world.until_paused(epoch) => Err(RunError::Interrupted { run: world.run, resumable: true }),
         () = world.clock.wait(dies_after) => {
             if world.dice.chance(0.3) {
                 world.struck("run is interrupted", || "any time".to_string());
                 coordinator.interrupt().await;
+            } else if world.dice.chance(0.3) {
+                world.struck("coordinator is paused", || "any time".to_string());
+                world.coordinator_is_paused(epoch);
+            } else if world.may_lose_power && world.dice.chance(0.7) {
+                world.struck("power is lost", || "any time".to_string());
+                world.power_is_lost(epoch);
             } else {
                 world.struck("coordinator dies", || "any time".to_string());
                 world.coordinator_dies(epoch);
@@ -771,7 +885,8 @@ fn sweep(world: &World) {
         world.violated(format!("{left} objects are left in the store"));
     }
     // What is being written or deleted just now, and what a fault has left until the end.
-    let most = 2 * most_live + 16 + 8 * faults + kept;
+    let held_back = if world.may_lose_power { 1000 } else { 0 };
+    let most = 2 * most_live + 16 + 8 * faults + kept + held_back;
     if most_objects > most {
         world.violated(format!(
             "there were {most_objects} objects at once, {most_live} of them needed"

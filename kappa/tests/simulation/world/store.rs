@@ -73,6 +73,7 @@ impl SimulatedStore {
         self.world.pause().await;
         if let User::Coordinator(epoch) = self.user
             && !self.world.is_alive(epoch)
+            && !self.world.is_paused(epoch)
         {
             pending::<()>().await;
         }

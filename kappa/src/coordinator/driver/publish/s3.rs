@@ -32,8 +32,6 @@
 mod tests;
 
 use super::{FIRST_DELAY, LONGEST_DELAY, Object, Shared};
-use crate::coordinator::driver::record::Milestone;
-use crate::coordinator::state::Event;
 use crate::protocol::Payload;
 use crate::store::StoreError;
 use crate::store::s3::address::Address;
@@ -74,14 +72,28 @@ impl Shared {
             Err(cause) => return Some(Err(cause)),
         };
         let bucket = Bucket::of(&address);
-        let journey = Journey::new(self, object, bucket, address.path);
-        Arc::new(journey).arrive().await
+        let is_wanted = object.content.is_some();
+        let journey = Arc::new(Journey::new(self, object, bucket, address.path));
+        if is_wanted {
+            return journey.arrive().await;
+        }
+        let ending = journey.clone();
+        let ended = journey.bucket.there(async move { ending.end_earlier().await }).await;
+        Some(Err(match ended {
+            Ok(_) => "nobody waits for it any more".to_string(),
+            Err(trouble) => trouble.said().0,
+        }))
     }
 }
 
 impl Journey {
     fn new(shared: &Arc<Shared>, object: Object, bucket: Bucket, key: String) -> Self {
-        let Object { url: _, name, content } = object;
+        let Object {
+            url: _,
+            name,
+            life: _,
+            content,
+        } = object;
         let run = shared.setup.run;
         Journey {
             shared: shared.clone(),
@@ -89,7 +101,7 @@ impl Journey {
             key,
             mark: format!("{run}/{name}"),
             notes: format!("{}/publishing/{name}", run.objects()),
-            content,
+            content: content.unwrap_or(Payload::Inline(Bytes::new())),
             ended: AtomicU32::new(0),
         }
     }
@@ -116,7 +128,7 @@ impl Journey {
             waited += pause;
             delay = (delay * 2).min(LONGEST_DELAY);
             // It may be another coordinator that has ended the upload: whoever took another round then would end that one's.
-            if !self.is_still_ours().await {
+            if !self.shared.is_still_ours().await {
                 return None;
             }
         }
@@ -184,15 +196,10 @@ impl Journey {
         if !is_new && self.noted(attempt, "upload").await?.as_ref() != Some(&upload.id) {
             return Err(Trouble::Conflict);
         }
-        if !self.is_still_ours().await {
+        if !self.shared.is_still_ours().await {
             return Ok(false);
         }
         self.fill(upload).await
-    }
-
-    /// Whether nobody else goes on with the run: only its coordinator can record something in the journal. Timers that are due are served by it.
-    async fn is_still_ours(&self) -> bool {
-        self.shared.pass(Milestone::Recorded, Event::Ticked).await
     }
 
     /// Uploads all parts and completes the object.
@@ -239,7 +246,7 @@ impl Journey {
         match self.persistently(put).await {
             Ok(()) => Ok(true),
             Err(StoreError::AlreadyExists { .. }) => Ok(false),
-            Err(cause) => Err(trouble(cause)),
+            Err(cause) => Err(trouble(self.shared.unread(cause))),
         }
     }
 
@@ -248,7 +255,7 @@ impl Journey {
         match self.persistently(|| self.shared.setup.store.get(&key)).await {
             Ok(note) => Ok(Some(String::from_utf8_lossy(&note).into_owned())),
             Err(StoreError::NotFound { .. }) => Ok(None),
-            Err(cause) => Err(trouble(cause)),
+            Err(cause) => Err(trouble(self.shared.unread(cause))),
         }
     }
 

@@ -1,7 +1,7 @@
 //! The coordinator is stopped between each two steps of an object's way, and resumed.
 
 use crate::coordinator::driver::tests::{Scripted, exit, request, root, setup, soon};
-use crate::coordinator::driver::{Coordinator, Setup};
+use crate::coordinator::driver::{Coordinator, LocalFiles, Setup};
 use crate::coordinator::state::{Event, decode_record};
 use crate::journal::{Journal, JournalError, MemoryJournal};
 use crate::protocol::{Call, InvocationOutcome, Payload, Start};
@@ -46,6 +46,18 @@ impl Journal for Forgetful {
 
     async fn load(&self) -> Result<(Option<Vec<u8>>, Vec<Vec<u8>>), JournalError> {
         self.inner.load().await
+    }
+
+    async fn sync(&self) -> Result<(), JournalError> {
+        Ok(())
+    }
+
+    fn may_lose_its_end(&self) -> bool {
+        false
+    }
+
+    fn longest_snapshot(&self) -> usize {
+        usize::MAX
     }
 }
 
@@ -233,6 +245,22 @@ async fn an_object_whose_arrival_was_not_recorded_is_put_there_again_and_is_the_
     assert_eq!(soon(coordinator.wait()).await.expect("a result"), "done");
     assert_eq!(files(folder.path()), ["object"]);
     assert!(std::fs::read(folder.path().join("a/object")).expect("the object") == content());
+}
+
+#[tokio::test]
+async fn an_object_outside_of_what_is_allowed_fails_its_task_which_says_how_to_allow_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut setup = putting(folder.path().into(), Arc::new(MemoryJournal::new()), Arc::default());
+    setup.files = Arc::new(LocalFiles::below([folder.path().join("elsewhere")]));
+    let events = Arc::new(MemoryJournal::new());
+    setup.journal = Some(events.clone());
+    let coordinator = Coordinator::start(setup, root(vec![])).await.expect("start");
+    soon(coordinator.wait())
+        .await
+        .expect("the scripted task goes on whatever it is told");
+    assert_eq!(files(folder.path()), Vec::<String>::new());
+    let (snapshot, records) = events.load().await.expect("load");
+    assert!(snapshot.is_some() && records.is_empty());
 }
 
 #[tokio::test]

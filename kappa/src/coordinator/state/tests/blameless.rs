@@ -1,4 +1,4 @@
-//! Ends of invocations that are nobody's fault: a store that is away, and a program that is another one.
+//! Ends of invocations that are nobody's fault: a store that is away, full or damaged, and a program that is another one.
 
 use super::*;
 
@@ -12,7 +12,10 @@ fn wrong_program() -> InvocationOutcome {
 
 fn halts(actions: &[Action]) -> Vec<(u64, String)> {
     let halts = actions.iter().filter_map(|action| match action {
-        Action::Halt { task, cause } => Some((task.0, cause.clone())),
+        Action::Halt {
+            task,
+            cause: Halt::WrongProgram(cause) | Halt::NeedsRepair(cause),
+        } => Some((task.0, cause.clone())),
         _ => None,
     });
     halts.collect()
@@ -67,6 +70,29 @@ fn a_program_that_cannot_go_on_halts_the_run_and_fails_nothing() {
     assert_eq!(halts(&actions), [(1, "the source of root has changed".to_string())]);
     assert_eq!(invoked(&actions), vec![]);
     assert_eq!((bench.state.ended(), bench.state.stats().tasks_failed), (None, 0));
+}
+
+#[test]
+fn what_somebody_has_to_mend_halts_the_run_fails_nothing_and_uses_up_no_attempt() {
+    let (mut bench, _) = Bench::new(8);
+    bench.request(0, 0, 1, Call::Checkpoint);
+    for incarnation in 0..50 {
+        let full = InvocationOutcome::NeedsRepair("No space left on device".to_string());
+        let actions = bench.end(0, incarnation, full);
+        let why = Halt::NeedsRepair("No space left on device".to_string());
+        assert!(
+            actions.contains(&Action::Halt {
+                task: TaskId(0),
+                cause: why
+            }),
+            "{actions:?}"
+        );
+        assert_eq!(bench.state.ended(), None);
+        bench.compact();
+        assert_eq!(invoked(&bench.crash()), vec![(0, incarnation + 1)]);
+    }
+    bench.request(0, 50, 2, Call::Exit(Ok(inline("done"))));
+    assert_eq!(bench.state.ended(), Some(&Ok(inline("done"))));
 }
 
 #[test]

@@ -380,7 +380,7 @@ fn guarantee_6_cancelling_ends_the_run_and_kills_the_tree() {
 fn guarantee_7_superseded_checkpoints_and_arguments_are_deleted_and_only_those() {
     let environment = Environment {
         concurrency: 8,
-        time_limit: None,
+        ..Environment::default()
     };
     let mut state = State::new(run_id());
     let mut actions = Vec::new();

@@ -37,6 +37,7 @@ impl Bench {
         let environment = Environment {
             concurrency,
             time_limit: Some(Duration::from_secs(2)),
+            ..Environment::default()
         };
         let mut bench = Bench {
             state: State::new(run_id()),
@@ -64,6 +65,7 @@ impl Bench {
             self.state.snapshot(),
             "the journal does not rebuild the state"
         );
+        assert_eq!(self.state.check_if_small(), Ok(()));
         actions
     }
 
@@ -182,6 +184,45 @@ impl Bench {
     }
 }
 
+/// A state that cannot be, as a snapshot: somebody is to be started who is not there.
+pub(in crate::coordinator) fn impossible_snapshot() -> Vec<u8> {
+    let (mut bench, _) = Bench::new(1);
+    bench.state.ready.push_front(TaskId(99));
+    bench.state.snapshot()
+}
+
+#[test]
+fn r28_a_state_that_cannot_be_stops_the_run_with_its_name_and_nothing_is_done() {
+    let (mut bench, _) = Bench::new(8);
+    bench.state.ready.push_front(TaskId(99));
+    let mut actions = vec![Action::Ended];
+    bench.state.apply(bench.now, Event::Ticked, &mut actions);
+    let cause = "task 99 is to be started, and is not there".to_string();
+    assert_eq!(bench.state.broken(), Some(&*cause));
+    assert_eq!(actions, [Action::Ended, Action::Broken(cause)], "what was before stays");
+    assert!(bench.state.check_invariants().is_err());
+}
+
+#[test]
+fn numbers_of_invocations_never_repeat_although_the_journal_has_lost_its_end() {
+    let (mut bench, _) = Bench::new(8);
+    bench.spawn_children(1);
+    let short = bench.journal.clone();
+    let mut given = vec![];
+    for ahead in [1000, 5000] {
+        // Each life finds the same journal, knows nothing of the one before, and goes on further than that.
+        bench.journal = short.clone();
+        bench.environment.incarnations_ahead = ahead;
+        given.extend(invoked(&bench.crash()));
+        given.extend(invoked(&bench.end(1, given[given.len() - 1].1, killed())));
+        let actions = bench.request(0, given[given.len() - 2].1, 2, Call::Checkpoint);
+        assert_eq!(replies(&actions).len(), 1);
+    }
+    let distinct: std::collections::BTreeSet<_> = given.iter().collect();
+    assert_eq!(distinct.len(), given.len(), "{given:?}");
+    assert!(given.len() >= 6, "{given:?}");
+}
+
 fn run_id() -> RunId {
     RunId::parse("00000000000000000000000000000007").expect("a run id")
 }
@@ -274,7 +315,7 @@ fn deleted(actions: &[Action]) -> Vec<String> {
     actions
         .iter()
         .filter_map(|action| match action {
-            Action::Delete(key) => Some(key.clone()),
+            Action::Delete { key, .. } => Some(key.clone()),
             _ => None,
         })
         .collect()

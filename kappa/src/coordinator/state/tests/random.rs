@@ -68,7 +68,7 @@ impl World {
         let program = Program::random(seed);
         let environment = Environment {
             concurrency: random.random_range(1..6),
-            time_limit: None,
+            ..Environment::default()
         };
         let tuning = Tuning {
             crash_limit: 1000,
@@ -177,11 +177,13 @@ impl World {
                         }
                     }
                 }
-                Action::Delete(key) => {
+                Action::Delete { key, .. } => {
                     self.store.remove(&key);
                 }
                 Action::Observed(_) | Action::Ended => {}
                 Action::Halt { .. } => panic!("no program is another one here"),
+                Action::Broken(what) => panic!("{what}"),
+                Action::Forget { .. } => {}
             }
         }
     }

@@ -211,13 +211,14 @@ fn r19_no_more_invocations_than_the_platform_takes_and_first_come_first_served()
 fn r19_throttling_backs_off_to_a_cap_and_never_fails_the_task() {
     let (mut bench, _) = Bench::new(8);
     let whole = Tuning::default().after_throttling;
-    for incarnation in 0..100 {
+    for count in 0..100 {
+        let incarnation = Incarnation::from(count);
         assert_eq!(
             invoked(&bench.end(0, incarnation, InvocationOutcome::Throttled("429".to_string()))),
             vec![]
         );
         let delay = bench.state.next_timer().expect("a retry").since(bench.now);
-        let most = whole.delay(incarnation + 1);
+        let most = whole.delay(count + 1);
         assert!(delay <= most && delay >= most / 2, "{delay:?} of {most:?}");
         assert_eq!(invoked(&bench.pass(delay)), vec![(0, incarnation + 1)]);
         bench.compact();

@@ -1,0 +1,119 @@
+//! The property: any program, resumed from any of its checkpoints, gives what plain Rust gives, and the same is dropped and done in the same order.
+
+use kappa_random_programs::batch::{self, Toolchain, Verdict};
+use kappa_random_programs::case::Case;
+use kappa_random_programs::program::{program, without};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// Programs that are compiled at a time.
+const BATCH: usize = 75;
+const JOBS: usize = 2;
+
+fn verdicts(programs: &[Case]) -> Vec<Verdict> {
+    let scratch = tempfile::tempdir().unwrap();
+    let toolchain = Toolchain::find(scratch.path()).unwrap();
+    batch::run_all(&toolchain, scratch.path(), programs, BATCH, JOBS, |_| {}).unwrap()
+}
+
+/// The cases in the folder `cases`, by name.
+fn cases() -> Vec<Case> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("cases");
+    let files = std::fs::read_dir(folder).unwrap().flatten().map(|entry| entry.path());
+    let mut cases: Vec<Case> = files
+        .filter(|path| path.extension().is_some_and(|extension| extension == "case"))
+        .map(|path| {
+            let name = path.file_stem().unwrap().to_string_lossy().into_owned();
+            Case::parse(&name, &std::fs::read_to_string(&path).unwrap()).unwrap()
+        })
+        .collect();
+    cases.sort_by(|a, b| a.name.cmp(&b.name));
+    cases
+}
+
+#[test]
+fn random_programs_resumed_from_every_checkpoint_give_what_plain_rust_gives() {
+    let programs: Vec<Case> = (0..300).map(|seed| program(seed, &without::NOT_YET)).collect();
+    let verdicts = verdicts(&programs);
+    let (mut checkpoints, mut refused, mut problems) = (0, 0, String::new());
+    for (program, verdict) in programs.iter().zip(&verdicts) {
+        match verdict {
+            Verdict::Same(resumed) => checkpoints += resumed,
+            Verdict::Refused(_) => refused += 1,
+            other => problems += &format!("{}: {other:?}\n{}\n", program.name, program.text()),
+        }
+    }
+    assert!(problems.is_empty(), "{problems}");
+    assert!(checkpoints > 2000, "only {checkpoints} checkpoints");
+    assert!(
+        refused * 3 < programs.len(),
+        "{refused} programs are refused: {verdicts:?}"
+    );
+}
+
+#[test]
+fn programs_written_by_hand_give_what_plain_rust_gives_or_are_refused_by_known_words() {
+    let cases = cases();
+    assert!(cases.len() > 80, "only {} cases", cases.len());
+    // NAME: the beginning of what is said, for each that is refused.
+    let refused: BTreeMap<&str, &str> = include_str!("../cases/refused.txt")
+        .lines()
+        .filter_map(|line| line.split_once(": "))
+        .collect();
+    let mut problems = String::new();
+    for (case, verdict) in cases.iter().zip(verdicts(&cases)) {
+        let as_expected = match (&verdict, refused.get(case.name.as_str())) {
+            (Verdict::Same(_), None) => true,
+            (Verdict::Refused(reason), Some(expected)) => reason.starts_with(expected),
+            _ => false,
+        };
+        if !as_expected {
+            problems += &format!("{}: {verdict:?}\n", case.name);
+        }
+    }
+    assert!(problems.is_empty(), "{problems}");
+}
+
+#[test]
+fn a_program_that_differs_is_refused_or_is_no_rust_is_told_from_one_that_gives_the_same() {
+    let case = |name: &str, body: &str| {
+        let tasks = format!("#[kappa::task] async fn f(cx: &mut Context, n: u32) -> u32 {{\n{body}\n}}\n");
+        Case {
+            name: name.into(),
+            tasks,
+            tests: "same!(f(3), 1);".into(),
+            ..Case::default()
+        }
+    };
+    let programs = [
+        case("same", "cx.checkpoint().await; n + 1"),
+        // What only one of the twins is told.
+        case(
+            "differs",
+            "cx.checkpoint().await; n + cx.incarnation() as u32 + std::any::type_name_of_val(cx).len() as u32",
+        ),
+        case(
+            "refused",
+            "let text = \"abc\".chars(); cx.checkpoint().await; text.count() as u32 + n",
+        ),
+        case("invalid", "cx.checkpoint().await; missing"),
+        case("ends", "cx.checkpoint().await; std::process::exit(3)"),
+        case("after", "cx.checkpoint().await; n + 2"),
+    ];
+    let verdicts = verdicts(&programs);
+    assert_eq!(verdicts[0], Verdict::Same(1));
+    assert!(
+        matches!(&verdicts[1], Verdict::Differs(1, problem) if problem.contains("instead of")),
+        "{verdicts:?}"
+    );
+    assert!(matches!(&verdicts[2], Verdict::Refused(_)), "{verdicts:?}");
+    assert!(
+        matches!(&verdicts[3], Verdict::Invalid(reason) if reason.contains("missing")),
+        "{verdicts:?}"
+    );
+    assert!(
+        matches!(&verdicts[4], Verdict::Differs(0, problem) if problem.contains("ends the process")),
+        "{verdicts:?}"
+    );
+    assert_eq!(verdicts[5], Verdict::Same(1));
+}

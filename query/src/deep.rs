@@ -1,0 +1,102 @@
+//! Recursions that are as deep as a query: thousands of joins or conditions are no mistake of the user's, and must not overflow a stack.
+//!
+//! Planning has a thread with a large stack (`engine::planning`), but a worker's threads are a runtime's, and a plan is walked, read, run and
+//! dropped there.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::common::Result;
+use datafusion::execution::{RecordBatchStream, SendableRecordBatchStream};
+use datafusion::physical_plan::ExecutionPlan;
+use futures::{Stream, StreamExt};
+
+/// Runs a step of a recursion, of which every step is run so.
+pub(crate) fn deep<T>(step: impl FnOnce() -> T) -> T {
+    const LEFT_AT_LEAST: usize = 256 << 10;
+    const MORE: usize = 8 << 20;
+    stacker::maybe_grow(LEFT_AT_LEAST, MORE, step)
+}
+
+/// Runs what goes through a whole plan that is this deep, by a recursion that is not ours.
+pub(crate) fn through<T>(depth: usize, walk: impl FnOnce() -> T) -> T {
+    /// Bytes for each operator: several calls, in a build without optimisation too.
+    const EACH: usize = 64 << 10;
+    let stack = depth.saturating_mul(EACH).min(1 << 30);
+    stacker::maybe_grow(stack, 2 * stack, walk)
+}
+
+/// How many operators there are, at most, above one another.
+pub(crate) fn depth_of(plan: &Arc<dyn ExecutionPlan>) -> usize {
+    let (mut deepest, mut pending) = (0, vec![(plan, 1)]);
+    while let Some((plan, depth)) = pending.pop() {
+        deepest = deepest.max(depth);
+        pending.extend(plan.children().into_iter().map(|child| (child, depth + 1)));
+    }
+    deepest
+}
+
+/// The rows of a plan that is this deep, whose operators ask one another.
+pub(crate) fn rows(
+    depth: usize,
+    start: impl FnOnce() -> Result<SendableRecordBatchStream>,
+) -> Result<SendableRecordBatchStream> {
+    let inner = through(depth, start)?;
+    Ok(Box::pin(Rows {
+        schema: inner.schema(),
+        inner: Some(inner),
+        depth,
+    }))
+}
+
+struct Rows {
+    schema: SchemaRef,
+    /// Always there, until it is dropped.
+    inner: Option<SendableRecordBatchStream>,
+    depth: usize,
+}
+
+impl Stream for Rows {
+    type Item = Result<RecordBatch>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let depth = self.depth;
+        match &mut self.inner {
+            Some(inner) => through(depth, || inner.poll_next_unpin(cx)),
+            None => Poll::Ready(None),
+        }
+    }
+}
+
+impl RecordBatchStream for Rows {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+}
+
+impl Drop for Rows {
+    fn drop(&mut self) {
+        let inner = self.inner.take();
+        through(self.depth, || drop(inner));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn count_down(from: u64) -> u64 {
+        // Enough that ten thousand of them are more than a thread has.
+        let filled = [from; 256];
+        std::hint::black_box(&filled);
+        deep(|| if from == 0 { 0 } else { 1 + count_down(from - 1) })
+    }
+
+    #[test]
+    fn a_recursion_may_be_deeper_than_the_stack() {
+        assert_eq!(count_down(20_000), 20_000);
+    }
+}
