@@ -149,6 +149,10 @@ impl Encoder {
 #[derive(Clone, Copy, Default)]
 pub(super) struct Decoder {
     /// Exactly as they were written, to be compared with what that was. What is run may be read as something safer.
+    #[allow(
+        dead_code,
+        reason = "nothing is read as something safer yet; whatever will be, asks this"
+    )]
     pub(super) as_written: bool,
 }
 
