@@ -8,6 +8,7 @@ use crate::points::Rules;
 use crate::{check, points};
 use proc_macro2::{Ident, TokenStream, TokenTree};
 use quote::{ToTokens, format_ident, quote, quote_spanned};
+use std::collections::BTreeMap;
 use syn::spanned::Spanned;
 use syn::{FnArg, ItemFn, Pat, Result, ReturnType, Type};
 
@@ -199,6 +200,7 @@ fn body(block: syn::Block, rules: Rules<'_>, parameters: &[Parameter]) -> Result
             unused: Vec::new(),
         });
     }
+    let words = Words::of(block.to_token_stream());
     let mut lower = Lower::new(rules, Names::new());
     let variables: Vec<_> = parameters
         .iter()
@@ -219,7 +221,7 @@ fn body(block: syn::Block, rules: Rules<'_>, parameters: &[Parameter]) -> Result
     }) {
         return Err(error);
     }
-    let unused = unused(&blocks, &names.bindings);
+    let unused = unused(&blocks, &names.bindings, &words);
     let graph = Graph::new(blocks, &names, &variables);
     let emitter = Emitter::new(&graph, &names, cx, &points);
     let machine = emitter.body(&variables, &quote!(__FUNCTION.name));
@@ -229,8 +231,40 @@ fn body(block: syn::Block, rules: Rules<'_>, parameters: &[Parameter]) -> Result
     })
 }
 
+/// The words of a task's text, to be sure that a variable which is reported as unused is mentioned nowhere, in no macro and no format string.
+#[derive(Default)]
+struct Words {
+    idents: BTreeMap<String, usize>,
+    literals: Vec<String>,
+}
+
+impl Words {
+    fn of(tokens: TokenStream) -> Self {
+        let mut words = Words::default();
+        words.add(tokens);
+        words
+    }
+
+    fn add(&mut self, tokens: TokenStream) {
+        for token in tokens {
+            match token {
+                TokenTree::Group(group) => self.add(group.stream()),
+                TokenTree::Ident(ident) => *self.idents.entry(ident.to_string()).or_default() += 1,
+                TokenTree::Literal(literal) => self.literals.push(literal.to_string()),
+                TokenTree::Punct(_) => {}
+            }
+        }
+    }
+
+    /// Whether the name stands at its declaration at most.
+    fn has_only_the_declaration(&self, name: &str) -> bool {
+        self.idents.get(name).is_none_or(|&count| count <= 1)
+            && !self.literals.iter().any(|literal| literal.contains(name))
+    }
+}
+
 /// The variables that nothing mentions.
-fn unused(blocks: &[Block], bindings: &[Binding]) -> Vec<Ident> {
+fn unused(blocks: &[Block], bindings: &[Binding], words: &Words) -> Vec<Ident> {
     let mut used = Vars::new();
     for block in blocks {
         used.extend(block.end_found().mentions);
@@ -246,6 +280,7 @@ fn unused(blocks: &[Block], bindings: &[Binding]) -> Vec<Ident> {
     );
     let all = bindings.iter().enumerate();
     all.filter(|(var, binding)| !binding.temporary && !used.contains(var))
+        .filter(|(_, binding)| words.has_only_the_declaration(&binding.ident.to_string()))
         .map(|(_, binding)| binding.ident.clone())
         .collect()
 }

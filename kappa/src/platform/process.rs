@@ -47,6 +47,13 @@ use tokio_util::sync::CancellationToken;
 /// How long a new worker process may take until it serves.
 const START_LIMIT: Duration = Duration::from_secs(60);
 
+/// The same for one with a memory limit: a library that finds no memory for its threads may break and hang, and so would every other worker.
+const START_LIMIT_WITHIN_MEMORY: Duration = Duration::from_secs(20);
+
+fn start_limit(memory_limit: Option<u64>) -> Duration {
+    memory_limit.map_or(START_LIMIT, |_| START_LIMIT_WITHIN_MEMORY)
+}
+
 /// How many requests of one invocation are served at once. A well-behaved one makes two: the call that it waits for, and a checkpoint in the
 /// background.
 const REQUESTS_UNDER_WAY: usize = 16;
@@ -131,7 +138,9 @@ impl Process {
             Err(cause) => return InvocationOutcome::Throttled(format!("cannot talk to a worker process: {cause}")),
         };
         if busy.is_new {
-            match tokio::time::timeout(START_LIMIT, configure(&mut socket, self.pool.configuration())).await {
+            let memory_limit = self.pool.configuration().memory_limit;
+            let configured = configure(&mut socket, self.pool.configuration());
+            match tokio::time::timeout(start_limit(memory_limit), configured).await {
                 Ok(Ok(Some(FromWorker::Ready))) => busy.is_new = false,
                 Ok(Ok(Some(FromWorker::Unusable(cause)))) => return InvocationOutcome::Unstartable(cause),
                 Ok(Ok(Some(FromWorker::NotNow(cause)))) => return InvocationOutcome::StoreAway(cause),
@@ -141,11 +150,8 @@ impl Process {
                 }
                 Ok(Ok(None) | Err(_)) => return self.stillborn(busy).await,
                 Err(_) => {
-                    let limit = self.pool.configuration().memory_limit;
-                    return match limit {
-                        Some(limit) => InvocationOutcome::NeedsRepair(format!(
-                            "no worker process served within a minute with the memory limit of {limit} bytes; raise --memory-limit"
-                        )),
+                    return match memory_limit {
+                        Some(_) => self.pool.never_served(busy.autopsy().await),
                         None => self.not_serving("it did not serve within a minute"),
                     };
                 }

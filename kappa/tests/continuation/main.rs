@@ -1,5 +1,8 @@
 //! The continuation compiler: every task here is run straight and then resumed from every one of its checkpoints, with equal results.
 
+// What nobody uses belongs to what is tried.
+#![allow(unused_variables)]
+
 mod auto;
 mod background;
 mod calls;

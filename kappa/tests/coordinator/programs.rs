@@ -322,7 +322,8 @@ pub async fn is_innocent(cx: &mut Context, others: u64) -> Result<u64> {
 #[kappa::task]
 pub async fn many_at_once(cx: &mut Context, items: u64, length: u64) -> Result<u64> {
     let queue = cx.queue(items as usize).await;
-    cx.enqueue_all(&queue, (0..items).map(|item| vec![item as u8; length as usize])).await;
+    cx.enqueue_all(&queue, (0..items).map(|item| vec![item as u8; length as usize]))
+        .await;
     cx.close(&queue).await;
     let mut taken = 0;
     while let Some(item) = cx.dequeue(&queue).await {

@@ -5,7 +5,7 @@
 
 use super::message::{self, Configuration, FromWorker, ToWorker};
 use super::pool::{Busy, Pool};
-use super::{ProcessOptions, START_LIMIT, configure, worker};
+use super::{ProcessOptions, configure, start_limit, worker};
 use crate::platform::PlatformError;
 use crate::platform::remote::{End, Order, Report};
 use crate::protocol::InvocationOutcome;
@@ -68,7 +68,8 @@ impl OrderPool {
         let unreachable = |cause| InvocationOutcome::Throttled(format!("cannot talk to a worker process: {cause}"));
         let mut socket = busy.socket().map_err(unreachable)?;
         if busy.is_new {
-            match tokio::time::timeout(START_LIMIT, configure(&mut socket, configuration)).await {
+            let limit = start_limit(configuration.memory_limit);
+            match tokio::time::timeout(limit, configure(&mut socket, configuration)).await {
                 Ok(Ok(Some(FromWorker::Ready))) => busy.is_new = false,
                 Ok(Ok(Some(FromWorker::Unusable(cause)))) => return Err(InvocationOutcome::Unstartable(cause)),
                 Ok(Ok(Some(FromWorker::NeedsRepair(cause)))) => return Err(InvocationOutcome::NeedsRepair(cause)),
@@ -76,6 +77,9 @@ impl OrderPool {
                     let death = busy.autopsy().await;
                     let too_little = self.pool.too_little_memory(&death);
                     return Err(too_little.unwrap_or_else(|| death.outcome()));
+                }
+                Err(_) if configuration.memory_limit.is_some() => {
+                    return Err(self.pool.never_served(busy.autopsy().await));
                 }
                 Err(_) => return Err(InvocationOutcome::Killed("it did not serve within a minute".into())),
             }

@@ -185,6 +185,15 @@ impl Pool {
         ))))
     }
 
+    /// What it means that a worker with a memory limit was not ready in time.
+    pub(super) fn never_served(&self, death: exit::Death) -> InvocationOutcome {
+        let limit = self.shared.configuration.memory_limit.unwrap_or(u64::MAX);
+        let seconds = super::START_LIMIT_WITHIN_MEMORY.as_secs();
+        InvocationOutcome::NeedsRepair(death.describe(&format!(
+            "no worker process served within {seconds} s within the memory limit of {limit} bytes; raise --memory-limit"
+        )))
+    }
+
     /// A worker process, warm if there is one; or why there is none.
     pub(super) async fn take(&self) -> Result<Busy, InvocationOutcome> {
         let room = self.shared.room.clone();
