@@ -165,17 +165,6 @@ pub mod __private {
         save(slot, to, what)
     }
 
-    /// What an ordinary `.await` waits for passes here, so that the words for what is no future are ours.
-    #[inline]
-    pub fn awaited<F: Awaitable>(future: F) -> F::IntoFuture {
-        future.into_future()
-    }
-
-    /// What `.await` takes.
-    pub trait Awaitable: IntoFuture {}
-
-    impl<F: IntoFuture> Awaitable for F {}
-
     /// Says at the right place if a type cannot be sent.
     pub const fn sendable<T: Sendable>() {}
 

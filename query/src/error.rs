@@ -37,6 +37,10 @@ pub enum QueryError {
         problem: String,
     },
 
+    /// A table that a statement names cannot be used; the text names the file.
+    #[error("{0}")]
+    Table(String),
+
     /// The planner made a stage that would give wrong answers; it is refused instead of run. Always a defect of Kappa.
     #[error("stage {stage} is not valid: {problem} (a defect of the planner: please report it with the query)")]
     InvalidStage {
@@ -143,7 +147,13 @@ impl From<DataFusionError> for QueryError {
 
 /// The message of the innermost error, without the back-trace and the layers that led to it: what a reader can do something about.
 pub fn innermost_message(error: &DataFusionError) -> String {
-    error.find_root().strip_backtrace()
+    match error.find_root() {
+        // What this crate says needs no word about where it comes from.
+        DataFusionError::External(error) if error.is::<QueryError>() => error.to_string(),
+        // `Execution error: ` says nothing of what happened.
+        DataFusionError::Execution(message) => message.clone(),
+        root => root.strip_backtrace(),
+    }
 }
 
 #[cfg(test)]

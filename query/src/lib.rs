@@ -6,7 +6,9 @@
 //!
 //! Read the modules in this order:
 //!
-//! * [`session`]: tables, settings and memory; the same on the driver and on every worker.
+//! * [`session`]: settings and memory; the same on the driver and on every worker.
+//! * `tables`: folders of files as tables.
+//! * `sql`: what DataFusion would answer wrongly, put right.
 //! * [`stage`]: the [`StageGraph`](stage::StageGraph), what a query is once it is planned.
 //! * [`planner`]: from DataFusion's plan to a checked graph, one pass per file.
 //! * [`plan`]: the node that reads another stage's output, and how fragments become bytes.
@@ -39,7 +41,9 @@ pub mod planner;
 pub mod reference;
 pub mod session;
 pub mod shuffle;
+mod sql;
 pub mod stage;
+mod tables;
 
 pub use engine::{Engine, Execution, QueryResult, RunningQuery};
 pub use error::{QueryError, Result};

@@ -4,10 +4,6 @@
 //! one function that makes them, [`session_config`], and everybody uses it. Workers register no tables: fragments name
 //! their files.
 
-mod folder;
-mod plain;
-mod s3;
-
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -16,6 +12,7 @@ use std::sync::Arc;
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::{SessionStateBuilder, TaskContext};
+use datafusion::logical_expr::AggregateUDF;
 use datafusion::optimizer::{Optimizer, OptimizerRule};
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::prelude::{SessionConfig, SessionContext};
@@ -25,6 +22,17 @@ use serde::{Deserialize, Serialize};
 use crate::error::{QueryError, Result};
 use crate::plan::filtered::filtered_functions;
 use crate::planner::{JoinOrder, RowCounts, WindowFilters};
+use crate::sql::{
+    CheckConstants, CheckDecimals, CheckedSum, FloatKeys, Membership, NanPruning, Refused, Relations, checked_decimal,
+    extremes, float_key,
+};
+use crate::tables::{Catalogue, s3};
+use datafusion::catalog::{CatalogProvider, MemoryCatalogProvider};
+use kappa::store::S3Place;
+
+/// Where names are looked up.
+const CATALOG: &str = "kappa";
+const SCHEMA: &str = "public";
 
 /// What a session can be told. Travels with the run, so that every process makes the same session.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -65,7 +73,8 @@ pub fn session_config(options: &SessionOptions) -> SessionConfig {
     let mut config = SessionConfig::new()
         .with_target_partitions(options.partitions.max(1))
         .with_information_schema(false)
-        .with_default_catalog_and_schema("kappa", "public");
+        .with_default_catalog_and_schema(CATALOG, SCHEMA)
+        .with_create_default_catalog_and_schema(false);
     let settings = config.options_mut();
 
     // q01: a lone partition would read the files of all its siblings.
@@ -73,6 +82,8 @@ pub fn session_config(options: &SessionOptions) -> SessionConfig {
     // q15: string views drag whole buffers through a shuffle.
     settings.execution.parquet.schema_force_view_types = false;
     settings.sql_parser.map_string_types_to_utf8view = false;
+    // INT96 has days of nanoseconds; 64 bits of nanoseconds end in 2262, those of microseconds do not.
+    settings.execution.parquet.coerce_int96 = Some("us".to_owned());
     // The planner asks for one scan unit per so many bytes; a stage decides how many run at once.
     settings.execution.planning_concurrency = 1;
 
@@ -107,7 +118,7 @@ pub struct Session {
     settings: Arc<Mutex<BTreeMap<String, String>>>,
     /// Buckets that tables were found in since.
     buckets: Arc<Mutex<BTreeMap<String, Option<String>>>>,
-    row_counts: RowCounts,
+    catalogue: Arc<Catalogue>,
     /// What a worker makes of the options of now.
     worker: Arc<Mutex<Option<(SessionOptions, Arc<TaskContext>)>>>,
 }
@@ -128,6 +139,7 @@ impl Session {
         // The nodes of "EnsureCooperative" only yield now and then; units are short and run on their own threads.
         let mut rules = PhysicalOptimizer::new().rules;
         rules.retain(|rule| rule.name() != "EnsureCooperative");
+        rules.push(Arc::new(NanPruning));
         let row_counts = RowCounts::default();
         let mut config = session_config(&options);
         for (name, value) in &options.settings {
@@ -141,19 +153,37 @@ impl Session {
             .with_config(config)
             .with_runtime_env(runtime)
             .with_default_features()
+            .with_relation_planners(vec![Arc::new(Relations)])
             .with_optimizer_rules(logical_rules(row_counts.clone()))
             .with_physical_optimizer_rules(rules)
             .build();
         let context = SessionContext::new_with_state(state);
+        context.register_udaf(AggregateUDF::from(CheckedSum::default()));
+        context.register_udf(float_key());
+        context.register_udf(checked_decimal());
+        for function in extremes() {
+            context.register_udaf(function);
+        }
+        // Of all functions, those above too.
         for function in filtered_functions(context.state().aggregate_functions().values()) {
             context.register_udaf(function);
         }
+        context.add_analyzer_rule(Arc::new(CheckConstants));
+        context.add_analyzer_rule(Arc::new(Refused));
+        context.add_analyzer_rule(Arc::new(Membership));
+        context.add_analyzer_rule(Arc::new(FloatKeys));
+        context.add_analyzer_rule(Arc::new(CheckDecimals));
+        let catalogue = Arc::new(Catalogue::new(row_counts));
+        catalogue.belongs_to(context.state_weak_ref());
+        let catalog = MemoryCatalogProvider::new();
+        catalog.register_schema(SCHEMA, catalogue.clone())?;
+        context.register_catalog(CATALOG, Arc::new(catalog));
         Ok(Session {
             context,
             settings: Arc::new(Mutex::new(options.settings.clone())),
             buckets: Arc::new(Mutex::new(options.buckets.clone())),
             options,
-            row_counts,
+            catalogue,
             worker: Arc::default(),
         })
     }
@@ -170,6 +200,29 @@ impl Session {
             buckets: self.buckets.lock().clone(),
             ..self.options.clone()
         }
+    }
+
+    pub(crate) fn catalogue(&self) -> &Catalogue {
+        &self.catalogue
+    }
+
+    /// Lets this session, and those that workers make like it, read from a bucket.
+    pub(crate) fn add_bucket(&self, place: &S3Place) -> Result<()> {
+        // Workers elsewhere have other surroundings.
+        let endpoint = s3::endpoint_of(place)?;
+        let mut buckets = self.buckets.lock();
+        if let Some(other) = buckets.get(&place.bucket)
+            && *other != endpoint
+        {
+            let bucket = format!("{}{}", s3::SCHEME, place.bucket);
+            return Err(QueryError::data(
+                bucket,
+                "is named with two different endpoints; name it with one",
+            ));
+        }
+        s3::register(&self.context.runtime_env(), &place.bucket, endpoint.as_deref())?;
+        buckets.insert(place.bucket.clone(), endpoint);
+        Ok(())
     }
 
     pub(crate) fn remember_setting(&self, name: String, value: Option<String>) {

@@ -1,10 +1,7 @@
 //! What is refused, at the place where it is written, with the way out.
 
-mod awaits;
 mod operations;
 mod types;
-
-pub(crate) use awaits::pass as pass_awaits;
 
 use crate::points::{KnownMacro, jump_in_tokens, operation, point_in_tokens};
 use crate::task::{Parameter, plain_parameter, plain_type};

@@ -305,10 +305,14 @@ impl<'a> Emitter<'a> {
             let (slot, ident) = (self.slot(var), &self.bindings[var].ident);
             quote!(#slot = ::core::option::Option::Some(#ident);)
         });
-        let unneeded = parameters.iter().filter(|var| self.graph.unneeded[ENTRY].whole.contains(var)).map(|&var| {
-            let (ident, witness, held, number) = (&self.bindings[var].ident, self.witness(var), self.held(), var as u32);
-            quote!((&&&&&&&&#witness.probe()).kind().hold(#ident, #number, &mut #held);)
-        });
+        let unneeded = parameters
+            .iter()
+            .filter(|var| self.graph.unneeded[ENTRY].whole.contains(var))
+            .map(|&var| {
+                let (ident, witness, held, number) =
+                    (&self.bindings[var].ident, self.witness(var), self.held(), var as u32);
+                quote!((&&&&&&&&#witness.probe()).kind().hold(#ident, #number, &mut #held);)
+            });
         let last_point = self.points as u32;
         let probes = self.probes();
         let cx = self.cx;

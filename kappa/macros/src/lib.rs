@@ -15,6 +15,8 @@ mod assigned;
 mod check;
 mod configured;
 mod emit;
+#[cfg(test)]
+mod golden;
 mod graph;
 mod lower;
 mod names;

@@ -25,13 +25,7 @@ pub(crate) fn expand(function: ItemFn, auto: bool) -> Result<TokenStream> {
     let rules = Rules { cx: &cx, auto };
     let fingerprint = fingerprint(function.to_token_stream(), auto);
 
-    let ItemFn {
-        attrs,
-        vis,
-        sig,
-        mut block,
-    } = function;
-    check::pass_awaits(&mut block, &cx);
+    let ItemFn { attrs, vis, sig, block } = function;
     let name = &sig.ident;
     let task = format_ident!("__{}", name, span = name.span());
     let configured: Vec<_> = attrs.iter().filter(|attr| attr.path().is_ident("cfg")).collect();
@@ -58,7 +52,10 @@ pub(crate) fn expand(function: ItemFn, auto: bool) -> Result<TokenStream> {
             quote_spanned!(output_span=> ::kappa::__private::Returned::conclude(output)),
         )
     } else {
-        (output.clone(), quote!(::core::result::Result::Ok(output)))
+        (
+            output.clone(),
+            quote_spanned!(output_span=> ::core::result::Result::Ok(output)),
+        )
     };
     let arguments_span = types.first().map_or(name.span(), |ty| ty.span());
     let arguments = quote_spanned!(arguments_span=> (#(#types,)*));
@@ -75,6 +72,13 @@ pub(crate) fn expand(function: ItemFn, auto: bool) -> Result<TokenStream> {
                 unused: Vec::new(),
             }
         });
+    let value_type = quote_spanned!(output_span=> type Value = #value;);
+    // Errors of the result's type belong to it, and the same error twice at one place is shown once.
+    let conclude = quote_spanned! {output_span=>
+        fn conclude(output: Self::Output) -> ::core::result::Result<Self::Value, ::kappa::__private::Failed> {
+            #conclude
+        }
+    };
     // Lints see a body that is not taken apart as it was written.
     let taken_apart = if is_whole {
         quote!(#[allow(clippy::needless_pass_by_ref_mut, clippy::too_many_arguments, clippy::unused_async)])
@@ -122,7 +126,7 @@ pub(crate) fn expand(function: ItemFn, auto: bool) -> Result<TokenStream> {
             impl ::kappa::__private::TaskFunction for #task {
                 #arguments_type
                 type Output = #output;
-                type Value = #value;
+                #value_type
 
                 const NAME: &'static str = ::core::concat!(::core::module_path!(), "::", #plain_name);
                 const PARAMETERS: &'static [&'static str] = &[#(#texts),*];
@@ -136,9 +140,7 @@ pub(crate) fn expand(function: ItemFn, auto: bool) -> Result<TokenStream> {
                     ::std::boxed::Box::pin(__body(cx, caller, entry))
                 }
 
-                fn conclude(output: Self::Output) -> ::core::result::Result<Self::Value, ::kappa::__private::Failed> {
-                    #conclude
-                }
+                #conclude
             }
 
             ::kappa::__private::inventory::submit! { ::kappa::__private::Registration::of::<#task>() }

@@ -37,7 +37,7 @@ impl Told {
         let view = read_view(&view)?;
         let damage = match (&*server, &*token, &view) {
             (_, "", None) => None,
-            ("", _, _) => Some(lost(scripts::SERVER)),
+            ("", _, _) if !sabotage::is(Sabotage::TrustsEmptied) => Some(lost(scripts::SERVER)),
             (_, "", Some(_)) => Some(lost(scripts::TOKEN)),
             (_, _, None) => Some(lost(scripts::VIEW)),
             (_, token, Some(view)) if view.token != token => {

@@ -100,7 +100,7 @@ twins! {
         let mut list = vec![1, 2, 3, 9, 4];
         list.reverse();
         while let Some(x) = list.pop() && x < 5 && cx.call(echo(x)).await == x { sum += x; }
-        if let Some(x) = list.pop() && let Some(y) = list.pop() { sum += x * y; } else if let [a, rest @ ..] = &list[..] && cx.call(echo(1)).await == 1 { sum += 1; } else { sum -= 1; }
+        if let Some(x) = list.pop() && let Some(y) = list.pop() { sum += x * y; } else if let [a, ..] = &list[..] && cx.call(echo(1)).await == 1 { sum += 1; } else { sum -= 1; }
         let ok = cx.call(echo(n)).await.checked_sub(1).is_none() || list.is_empty();
         sum + i64::from(ok)
     }

@@ -38,7 +38,7 @@ use kappa::record::records::{self, LAST};
 use options::{Command, Options, OutputOptions};
 use prompt::Prompt;
 use shell::{Shell, Stop};
-use statements::{Origin, is_blank};
+use statements::{Origin, is_blank, without_mark};
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
@@ -187,6 +187,7 @@ fn source_of(sql: Option<String>, file: Option<PathBuf>) -> Result<Source, Stop>
         }
     };
     read.map_err(|error| cannot_be("read", Some(&file), &error))?;
+    let sql = without_mark(&sql).to_owned();
     if is_blank(&sql) {
         return Err(Stop::Failed(format!("there is no statement in {name}")));
     }

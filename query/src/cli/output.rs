@@ -86,7 +86,8 @@ fn show(formatter: &ArrayFormatter<'_>, row: usize, text: &mut String) -> Result
 }
 
 fn write_csv(schema: &SchemaRef, batches: &[RecordBatch], to: &mut dyn Write) -> Result<(), OutputError> {
-    let options = FormatOptions::new().with_display_error(false);
+    // The NULLs of a list or a struct: those of a column are nothing.
+    let options = FormatOptions::new().with_display_error(false).with_null("NULL");
     for (position, field) in schema.fields().iter().enumerate() {
         write_csv_cell(position, field.name(), to)?;
     }

@@ -4,7 +4,7 @@
 
 use crate::cli::commands::{Command, Next, is_command};
 use crate::cli::shell::{Shell, Stop};
-use crate::cli::statements::{Origin, is_blank, is_complete};
+use crate::cli::statements::{Origin, is_blank, is_complete, without_mark};
 use std::io::{self, BufRead};
 use tokio::sync::mpsc;
 
@@ -41,15 +41,18 @@ fn lines_of_stdin() -> mpsc::Receiver<io::Result<String>> {
     let read = move || {
         let sender = of_thread;
         let mut stdin = io::stdin().lock();
+        let mut is_first = true;
         loop {
             let mut line = String::new();
             let read = stdin.read_line(&mut line);
             let is_last = !matches!(read, Ok(1..));
             let message = match read {
                 Ok(0) => return,
+                Ok(_) if is_first => Ok(without_mark(&line).to_owned()),
                 Ok(_) => Ok(line),
                 Err(error) => Err(error),
             };
+            is_first = false;
             if sender.blocking_send(message).is_err() || is_last {
                 return;
             }

@@ -32,6 +32,11 @@ impl Origin {
     }
 }
 
+/// A text without the byte order mark that some editors put before it: it is no part of the text.
+pub(crate) fn without_mark(text: &str) -> &str {
+    text.strip_prefix('\u{feff}').unwrap_or(text)
+}
+
 /// Whether nothing but white space and comments is there.
 pub(crate) fn is_blank(sql: &str) -> bool {
     match Tokenizer::new(&GenericDialect, sql).tokenize() {

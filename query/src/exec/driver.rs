@@ -81,9 +81,20 @@ pub async fn drive(cx: &mut Context, program: Program) -> Result<Finished> {
             continue;
         }
         let (position, outputs) = cx.wait_any(&progress.running()).await;
-        let outputs = outputs.map_err(|error| explained(error, &program, &progress, position))?;
-        progress.finished(position, outputs);
+        finish(&program, &mut progress, position, outputs)?;
     }
+}
+
+/// The task at this position has ended.
+fn finish(
+    program: &Program,
+    progress: &mut Progress,
+    position: usize,
+    outputs: Result<Vec<UnitOutput>, TaskError>,
+) -> Result<()> {
+    let outputs = outputs.map_err(|error| explained(error, program, progress, position))?;
+    progress.finished(position, outputs);
+    Ok(())
 }
 
 /// The error of a stage's task. That a unit runs out of time is no news to whoever set the limit; what it needs the time for, is.

@@ -12,9 +12,11 @@ mod nodes;
 pub(crate) mod scans;
 mod shuffle_reader;
 mod shuffle_source;
+mod text_scan;
 pub(crate) mod windows;
 mod wire;
 
 pub use equivalences::Equivalences;
 pub use shuffle_reader::ShuffleReaderExec;
 pub use shuffle_source::{Bucket, Shuffle, ShuffleSource};
+pub(crate) use text_scan::TextScan;

@@ -20,6 +20,7 @@ use parking_lot::Mutex;
 use prost::Message;
 
 use super::equivalences::Class;
+use super::text_scan::scan_from_wire;
 use super::{Equivalences, ShuffleReaderExec, scans, windows, wire};
 use crate::stage::{Exchange, StageId};
 
@@ -55,6 +56,7 @@ impl PhysicalExtensionCodec for KappaCodec {
                 let row = PlaceholderRowExec::new(schema_from_wire(schema.as_ref())?);
                 Ok(Arc::new(row.with_partitions(count(partitions)?)))
             }
+            Some(wire::Node::TextScan(scan)) => scan_from_wire(&scan, context, converter),
             Some(wire::Node::Scan(scan)) => {
                 let Some(node) = &scan.node else {
                     return plan_err!("a scan without its node");

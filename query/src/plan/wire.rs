@@ -7,7 +7,7 @@ use datafusion_proto::protobuf;
 /// What a `PhysicalExtensionNode` of ours holds.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct Extension {
-    #[prost(oneof = "Node", tags = "1, 2, 3, 4, 5, 6")]
+    #[prost(oneof = "Node", tags = "1, 2, 3, 4, 5, 6, 7")]
     pub(super) node: Option<Node>,
 }
 
@@ -25,6 +25,8 @@ pub(super) enum Node {
     Scan(Box<Scan>),
     #[prost(message, tag = "6")]
     Nested(Nested),
+    #[prost(message, tag = "7")]
+    TextScan(TextScan),
 }
 
 /// A node as the bytes of its message: messages can be nested a hundred times only, plans any number of times.
@@ -103,6 +105,17 @@ pub(super) struct Partitioned {
     pub(super) schema: Option<protobuf::Schema>,
     #[prost(uint64, tag = "2")]
     pub(super) partitions: u64,
+}
+
+/// A scan of CSV files, if there is a delimiter, or else of JSON files.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct TextScan {
+    #[prost(message, optional, tag = "1")]
+    pub(super) base: Option<protobuf::FileScanExecConf>,
+    #[prost(uint32, optional, tag = "2")]
+    pub(super) delimiter: Option<u32>,
+    #[prost(bool, tag = "3")]
+    pub(super) can_be_cut: bool,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::error::DataFusionError;
 use datafusion::logical_expr::{DdlStatement, LogicalPlan, Statement as PlanStatement};
 use datafusion::sql::parser::{DFParserBuilder, Statement};
 
 use super::{ctes, stages};
-use crate::error::{QueryError, Result};
+use crate::error::{QueryError, Result, innermost_message};
 use crate::session::Session;
 use crate::stage::StageGraph;
 
@@ -94,7 +95,8 @@ impl Session {
     ///
     /// # Errors
     /// If the statement names what is not there, is wrong, or cannot be run in stages.
-    pub async fn prepare(&self, statement: Statement) -> Result<Prepared> {
+    pub async fn prepare(&self, mut statement: Statement) -> Result<Prepared> {
+        crate::sql::rewrite(&mut statement)?;
         let state = self.context().state();
         ctes::check(&statement, &state)?;
         match state.statement_to_plan(statement).await? {
@@ -130,7 +132,12 @@ impl Session {
     }
 
     async fn stages_of(&self, plan: &LogicalPlan) -> Result<StageGraph> {
-        let physical = self.context().state().create_physical_plan(plan).await?;
+        let physical = self
+            .context()
+            .state()
+            .create_physical_plan(plan)
+            .await
+            .map_err(of_subqueries)?;
         // The names of the result's columns are the query's, not those an optimiser rule left.
         let schema: SchemaRef = Arc::clone(plan.schema().inner());
         let mut graph = stages(physical, self)?;
@@ -144,5 +151,22 @@ impl Session {
             graph.schema = Arc::new(datafusion::arrow::datatypes::Schema::new(renamed.collect::<Vec<_>>()));
         }
         Ok(graph)
+    }
+}
+
+/// Subqueries that are left over, or were put together wrongly, are those that depend on a row outside.
+fn of_subqueries(error: DataFusionError) -> QueryError {
+    let said = innermost_message(&error);
+    let is_left = said.contains("does not support logical expression")
+        && ["ScalarSubquery", "InSubquery", "Exists(", "OuterReferenceColumn"]
+            .iter()
+            .any(|name| said.contains(name));
+    let is_mixed_up = said.starts_with("Schema error: Schema contains qualified field name");
+    match is_left || is_mixed_up {
+        true => QueryError::unsupported(
+            "a correlated subquery of this kind",
+            "each row outside would need its own; write it as a join with an aggregate or a window, for example row_number() OVER (PARTITION BY ..) = 1",
+        ),
+        false => error.into(),
     }
 }

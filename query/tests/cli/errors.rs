@@ -65,13 +65,16 @@ fn a_syntax_error_says_line_and_column_and_points_there() {
 }
 
 #[test]
-fn a_corrupt_parquet_file_is_named() {
+fn a_corrupt_parquet_file_is_named_to_whoever_asks_for_its_table_and_to_nobody_else() {
     let shop = Shop::new();
     let whole = fs::read(shop.data().join("orders.parquet")).unwrap();
-    fs::write(shop.data().join("broken.parquet"), &whole[..whole.len() / 2]).unwrap();
-    shop.sql("SELECT 1", &[]).failed(1, &["broken.parquet"]);
-    fs::write(shop.data().join("broken.parquet"), "").unwrap();
-    shop.sql("SELECT 1", &[]).failed(1, &["broken.parquet"]);
+    for broken in [&whole[..whole.len() / 2], &[]] {
+        fs::write(shop.data().join("broken.parquet"), broken).unwrap();
+        shop.sql("SELECT * FROM broken", &[])
+            .failed(1, &["broken.parquet", "cannot be read as Parquet"]);
+        shop.sql("SELECT count(*) AS n FROM orders", &["--format", "csv"])
+            .wrote("n\n5\n");
+    }
 }
 
 #[test]

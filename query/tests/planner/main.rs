@@ -1,8 +1,10 @@
 //! The planner: what its graphs compute is what the query asked for, for every trap in the project's list.
 
 mod data;
+mod files;
 mod graphs;
 mod join_order;
+mod put_right;
 mod refused;
 mod sessions;
 mod support;

@@ -13,6 +13,19 @@ async fn register(folder: &Path) -> Result<Vec<String>, String> {
     session.register_folder(folder).await.map_err(|e| e.to_string())
 }
 
+/// What is said to whoever asks for a table that cannot be used.
+async fn refusal(folder: &Path, table: &str) -> String {
+    let session = Session::new(support::options()).unwrap();
+    session.register_folder(folder).await.unwrap();
+    // Others are there as if nothing was wrong.
+    session.plan("SELECT 1").await.unwrap();
+    session
+        .plan(&format!("SELECT * FROM {table}"))
+        .await
+        .unwrap_err()
+        .to_string()
+}
+
 #[tokio::test]
 async fn every_file_and_folder_of_files_is_a_table() {
     let folder = data::tables();
@@ -55,7 +68,7 @@ async fn a_folder_that_cannot_be_used_is_named_with_the_reason() {
     assert!(message.contains("is a file"), "{message}");
 
     fs::write(folder.path().join("file.json"), "{\"a\": 1}\n").unwrap();
-    let message = register(folder.path()).await.unwrap_err();
+    let message = refusal(folder.path(), "file").await;
     assert!(
         message.contains("file.csv") && message.contains("file.json"),
         "{message}"
@@ -68,7 +81,7 @@ async fn a_file_that_cannot_be_read_is_named() {
     let corrupt = folder.path().join("facts/part-3.parquet");
     let bytes = fs::read(&corrupt).unwrap();
     fs::write(&corrupt, &bytes[..bytes.len() / 2]).unwrap();
-    let message = register(folder.path()).await.unwrap_err();
+    let message = refusal(folder.path(), "facts").await;
     assert!(
         message.contains("part-3.parquet") && message.contains("Parquet"),
         "{message}"
@@ -76,12 +89,12 @@ async fn a_file_that_cannot_be_read_is_named() {
 
     fs::remove_file(&corrupt).unwrap();
     fs::write(folder.path().join("facts/other.csv"), "a\n1\n").unwrap();
-    let message = register(folder.path()).await.unwrap_err();
+    let message = refusal(folder.path(), "facts").await;
     assert!(message.contains("facts") && message.contains("CSV"), "{message}");
 
     fs::remove_file(folder.path().join("facts/other.csv")).unwrap();
     fs::write(folder.path().join("lines.csv"), "").unwrap();
-    let message = register(folder.path()).await.unwrap_err();
+    let message = refusal(folder.path(), "lines").await;
     assert!(message.contains("lines.csv"), "{message}");
 }
 
@@ -170,6 +183,6 @@ async fn data_in_a_folder_of_a_tables_folder_is_not_passed_over() {
     fs::create_dir(&inner).unwrap();
     register(folder.path()).await.unwrap();
     fs::write(inner.join("more.csv"), "a\n1\n").unwrap();
-    let message = register(folder.path()).await.unwrap_err();
+    let message = refusal(folder.path(), "facts").await;
     assert!(message.contains("year=2020") && message.contains("--data"), "{message}");
 }

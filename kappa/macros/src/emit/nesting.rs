@@ -152,7 +152,10 @@ impl Emitter<'_> {
                     let pattern = &choice.pattern;
                     let guard = choice.guard.as_ref().map(|guard| quote!(if #guard));
                     let code = self.jump(choice.target, place, &choice.binds);
-                    quote!(#pattern #guard => { #code })
+                    // A variable that only the guard uses is not unused.
+                    let binds = choice.binds.iter().map(|&var| &self.bindings[var].ident);
+                    let used = guard.as_ref().map(|_| quote!(#(_ = &#binds;)*));
+                    quote!(#pattern #guard => { #used #code })
                 });
                 quote!(match #scrutinee { #(#choices)* })
             }

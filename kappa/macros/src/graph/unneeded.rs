@@ -95,7 +95,12 @@ pub(super) fn find(
             for target in targets {
                 let mut there = after.clone();
                 if !matches!(blocks[id].end, End::Point { .. }) {
-                    there.extend(blocks[id].declared_for(target).into_iter().map(|var| (var, State::Whole)));
+                    there.extend(
+                        blocks[id]
+                            .declared_for(target)
+                            .into_iter()
+                            .map(|var| (var, State::Whole)),
+                    );
                 }
                 // Another pass of a loop declares its variables anew.
                 there.retain(|&var, _| names.encloses(names.bindings[var].scope, blocks[target].scope));

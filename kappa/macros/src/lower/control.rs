@@ -107,13 +107,22 @@ impl Lower<'_> {
             _ => return,
         };
         self.check_temporaries(inner);
-        if is_borrowed && matches!(inner, Expr::Call(_) | Expr::MethodCall(_) | Expr::Struct(_) | Expr::Try(_)) {
+        if is_borrowed
+            && matches!(
+                inner,
+                Expr::Call(_) | Expr::MethodCall(_) | Expr::Struct(_) | Expr::Try(_)
+            )
+        {
             let span = inner.span().resolved_at(proc_macro2::Span::mixed_site());
             let var = self.names.temporary(span);
             let ident = self.names.bindings[var].ident.clone();
-            self.emit(quote!(let #ident = ::kappa::__private::Witness::new();), Found::default());
+            self.emit(
+                quote!(let #ident = ::kappa::__private::Witness::new();),
+                Found::default(),
+            );
             *inner = Expr::Verbatim(quote_spanned!(span=> #ident.same(#inner)));
-            self.checks.push(quote_spanned!(span=> (&&&&&&&&#ident.probe()).kind().temporary(&#ident.probe());));
+            self.checks
+                .push(quote_spanned!(span=> (&&&&&&&&#ident.probe()).kind().temporary(&#ident.probe());));
         }
     }
 

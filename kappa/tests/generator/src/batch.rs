@@ -347,8 +347,13 @@ fn refused_when_run(problem: &str) -> Option<String> {
     let (_, straight) = problem.split_once("straight: the result is \"Err(cannot be continued: ")?;
     let (reason, _) = straight.split_once(")\" instead of ")?;
     // Without the names of the program, so that equal reasons are one.
-    let at = ["cannot be saved", "would not come back"].iter().find_map(|words| reason.find(words))?;
-    Some(format!("when it is run: a value {}", reason[at..].replace("\\\"", "\"")))
+    let at = ["cannot be saved", "would not come back"]
+        .iter()
+        .find_map(|words| reason.find(words))?;
+    Some(format!(
+        "when it is run: a value {}",
+        reason[at..].replace("\\\"", "\"")
+    ))
 }
 
 /// Compiles and runs programs in batches of `size`, `jobs` at a time, and says of each what became of it. `progress` is told how many are done.

@@ -13,11 +13,11 @@ use object_store::aws::{AmazonS3Builder, AwsCredential};
 use object_store::{CredentialProvider, ObjectMeta, ObjectStore};
 use parking_lot::Mutex;
 
-use super::folder::Entry;
+use super::place::Entry;
 use crate::error::{QueryError, Result};
 
 /// What a place in S3 begins with.
-pub(super) const SCHEME: &str = "s3://";
+pub(crate) const SCHEME: &str = "s3://";
 
 type Stores = BTreeMap<(String, Option<String>), Arc<dyn ObjectStore>>;
 
@@ -28,14 +28,14 @@ static STORES: LazyLock<Mutex<Stores>> = LazyLock::new(Mutex::default);
 static ACCESS: Mutex<Option<Arc<S3Access>>> = Mutex::new(None);
 
 /// Gives DataFusion its way to a bucket.
-pub(super) fn register(runtime: &RuntimeEnv, bucket: &str, endpoint: Option<&str>) -> Result<()> {
+pub(crate) fn register(runtime: &RuntimeEnv, bucket: &str, endpoint: Option<&str>) -> Result<()> {
     let url = ObjectStoreUrl::parse(format!("{SCHEME}{bucket}"))?;
     runtime.register_object_store(url.as_ref(), store_of(bucket, endpoint)?);
     Ok(())
 }
 
 /// The S3 that a place is in, if not that of AWS: the one that it names, or that of the surroundings.
-pub(super) fn endpoint_of(place: &S3Place) -> Result<Option<String>> {
+pub(crate) fn endpoint_of(place: &S3Place) -> Result<Option<String>> {
     match &place.endpoint {
         Some(endpoint) => Ok(Some(endpoint.clone())),
         None => Ok(access()?.endpoint()),
@@ -160,10 +160,6 @@ impl Objects {
         let mut entries: Vec<_> = self.folders.get(folder).cloned().unwrap_or_default();
         entries.sort_by(|a, b| a.path.cmp(&b.path));
         entries
-    }
-
-    pub(super) fn store(&self) -> &Arc<dyn ObjectStore> {
-        &self.store
     }
 
     pub(super) fn object(&self, file: &Path) -> Result<&ObjectMeta> {

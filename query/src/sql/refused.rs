@@ -1,0 +1,134 @@
+//! What would be answered wrongly and is refused, and what can be said without an answer.
+//!
+//! * `EXISTS` of an aggregate without groups is TRUE: it has one row. With `HAVING`, and as the subquery of `IN`, it is refused
+//!   if it is correlated: the join that is made of it has no row where nothing is counted.
+//! * `EXISTS` with `OFFSET` is refused if it is correlated: each row outside would skip its own.
+//! * A text with a zone is no timestamp without one: others leave the zone out, DataFusion converts to UTC.
+//! * Intervals of months and days have no order: is a month more than 30 days?
+
+use datafusion::arrow::datatypes::DataType;
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::common::{DFSchema, Result, ScalarValue, plan_err};
+use datafusion::logical_expr::expr::{Exists, InSubquery};
+use datafusion::logical_expr::utils::merge_schema;
+use datafusion::logical_expr::{BinaryExpr, Cast, Expr, ExprSchemable, LogicalPlan, Operator, Subquery, lit};
+use datafusion::optimizer::AnalyzerRule;
+
+/// The rule.
+#[derive(Debug)]
+pub(crate) struct Refused;
+
+impl AnalyzerRule for Refused {
+    fn name(&self) -> &str {
+        "kappa_refused"
+    }
+
+    fn analyze(&self, plan: LogicalPlan, _config: &ConfigOptions) -> Result<LogicalPlan> {
+        plan.transform_up_with_subqueries(|node| {
+            let schema = merge_schema(&node.inputs());
+            node.map_expressions(|expr| expr.transform_up(|part| checked(part, &schema)))
+        })
+        .data()
+    }
+}
+
+fn checked(part: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    match &part {
+        Expr::Exists(Exists { subquery, .. }) if is_correlated(subquery) && skips_rows(&subquery.subquery) => {
+            plan_err!(
+                "EXISTS of a correlated subquery with OFFSET is not supported; compare a count, as in (SELECT count(*) ..) > 3"
+            )
+        }
+        Expr::Cast(Cast { expr, field }) if has_zone_without_need(expr, field.data_type()) => plan_err!(
+            "{expr} has a zone, and a timestamp without time zone has none; leave out the zone, or cast to timestamptz"
+        ),
+        Expr::Exists(Exists { subquery, negated }) => match rows_of(subquery) {
+            Rows::One => Ok(Transformed::yes(lit(!negated))),
+            Rows::OneOrNone if is_correlated(subquery) => plan_err!(
+                "EXISTS of a correlated aggregate with a condition is not supported; compare the aggregate itself, as in (SELECT count(*) ..) > 1"
+            ),
+            Rows::OneOrNone | Rows::Any => Ok(Transformed::no(part)),
+        },
+        Expr::InSubquery(InSubquery { subquery, .. }) if is_correlated(subquery) => match rows_of(subquery) {
+            Rows::Any => Ok(Transformed::no(part)),
+            Rows::One | Rows::OneOrNone => plan_err!(
+                "IN with a correlated aggregate is not supported; it has one row: compare with it, as in x = (SELECT count(*) ..)"
+            ),
+        },
+        Expr::BinaryExpr(BinaryExpr { left, op, right }) if has_order(*op) => {
+            match is_interval(left, schema) && is_interval(right, schema) {
+                true => plan_err!(
+                    "intervals have no order, as months have no length; compare the dates, as in a + {right} > b"
+                ),
+                false => Ok(Transformed::no(part)),
+            }
+        }
+        _ => Ok(Transformed::no(part)),
+    }
+}
+
+/// Whether a text says in which zone its time is, but is cast to a type that does not.
+fn has_zone_without_need(expr: &Expr, data_type: &DataType) -> bool {
+    let (Expr::Literal(ScalarValue::Utf8(Some(text)), _), DataType::Timestamp(_, None)) = (expr, data_type) else {
+        return false;
+    };
+    // Behind the date there are no other signs.
+    let time = text.trim().get(10..).unwrap_or_default();
+    time.ends_with(['Z', 'z']) || time.contains(['+', '-'])
+}
+
+/// Whether there is an OFFSET in it.
+fn skips_rows(plan: &LogicalPlan) -> bool {
+    let has_offset = |node: &LogicalPlan| match node {
+        LogicalPlan::Limit(limit) => Ok(limit.skip.is_some()),
+        _ => Ok(false),
+    };
+    plan.exists(has_offset).unwrap_or(true)
+}
+
+fn has_order(op: Operator) -> bool {
+    matches!(op, Operator::Lt | Operator::LtEq | Operator::Gt | Operator::GtEq)
+}
+
+fn is_interval(expr: &Expr, schema: &DFSchema) -> bool {
+    matches!(expr.get_type(schema), Ok(DataType::Interval(_)))
+}
+
+fn is_correlated(subquery: &Subquery) -> bool {
+    !subquery.outer_ref_columns.is_empty()
+}
+
+/// How many rows a subquery has.
+enum Rows {
+    One,
+    OneOrNone,
+    Any,
+}
+
+fn rows_of(subquery: &Subquery) -> Rows {
+    let mut plan = subquery.subquery.as_ref();
+    let mut has_condition = false;
+    loop {
+        plan = match plan {
+            LogicalPlan::Projection(projection) => &projection.input,
+            LogicalPlan::SubqueryAlias(alias) => &alias.input,
+            LogicalPlan::Sort(sort) => &sort.input,
+            LogicalPlan::Filter(filter) => {
+                has_condition = true;
+                &filter.input
+            }
+            LogicalPlan::Limit(limit) => {
+                has_condition = true;
+                &limit.input
+            }
+            LogicalPlan::Aggregate(aggregate) if aggregate.group_expr.is_empty() => {
+                return match has_condition {
+                    true => Rows::OneOrNone,
+                    false => Rows::One,
+                };
+            }
+            _ => return Rows::Any,
+        }
+    }
+}

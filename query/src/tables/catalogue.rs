@@ -1,0 +1,172 @@
+//! The tables of a session: found at the start, looked into when they are first named.
+//!
+//! A file that cannot be read is nobody's business but that of who asks for its table.
+
+use super::find::{Candidate, Kind, Source};
+use super::parquet;
+use super::place::Place;
+use super::text::TextTable;
+use crate::error::{QueryError, innermost_message};
+use crate::planner::RowCounts;
+use async_trait::async_trait;
+use datafusion::catalog::{MemorySchemaProvider, SchemaProvider, TableProvider};
+use datafusion::common::{DataFusionError, Result};
+use datafusion::execution::SessionState;
+use datafusion::execution::object_store::ObjectStoreUrl;
+use object_store::{ObjectMeta, ObjectStore};
+use parking_lot::RwLock;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Weak};
+use tokio::sync::OnceCell;
+
+/// The schema that all names are looked up in.
+#[derive(Debug, Default)]
+pub(crate) struct Catalogue {
+    /// What statements have made: views.
+    made: MemorySchemaProvider,
+    found: RwLock<BTreeMap<String, Arc<Found>>>,
+    rows: RowCounts,
+    /// The session that this is a part of.
+    session: RwLock<Weak<RwLock<SessionState>>>,
+}
+
+/// A table that was found, and what it is once somebody has asked.
+#[derive(Debug)]
+struct Found {
+    place: Arc<Place>,
+    origin: PathBuf,
+    source: Result<Source, String>,
+    table: OnceCell<Arc<dyn TableProvider>>,
+}
+
+impl Catalogue {
+    pub(crate) fn new(rows: RowCounts) -> Catalogue {
+        Catalogue {
+            rows,
+            ..Catalogue::default()
+        }
+    }
+
+    /// Tells it its session. (A session holds its catalogue, so this reference does not hold it.)
+    pub(crate) fn belongs_to(&self, session: Weak<RwLock<SessionState>>) {
+        *self.session.write() = session;
+    }
+
+    /// Adds tables. A name that is taken belongs to neither.
+    pub(super) fn add(&self, place: &Arc<Place>, tables: BTreeMap<String, Candidate>) {
+        let mut found = self.found.write();
+        for (name, Candidate { origin, source }) in tables {
+            let source = match found.get(&name) {
+                None => source.map_err(|error| error.to_string()),
+                Some(first) => Err(format!(
+                    "{} and {} would both be the table {name:?}; rename one of them",
+                    first.origin.display(),
+                    origin.display()
+                )),
+            };
+            let table = Found {
+                place: place.clone(),
+                origin,
+                source,
+                table: OnceCell::new(),
+            };
+            found.insert(name, Arc::new(table));
+        }
+    }
+
+    async fn load(&self, name: &str, found: &Found) -> Result<Arc<dyn TableProvider>> {
+        let refused = |problem: String| DataFusionError::External(Box::new(QueryError::Table(problem)));
+        let source = found.source.as_ref().map_err(|problem| refused(problem.clone()))?;
+        let session = self.session.read().upgrade();
+        let state = session.map(|session| session.read().clone());
+        let state = state.ok_or_else(|| refused(format!("the session of table {name:?} has ended")))?;
+        let loaded = load(&state, &found.place, source).await;
+        let (table, rows) = loaded.map_err(|error| match error {
+            QueryError::Sql(error) => refused(innermost_message(&error)),
+            error => refused(error.to_string()),
+        })?;
+        self.rows.set(name, rows);
+        Ok(table)
+    }
+}
+
+async fn load(
+    state: &SessionState,
+    place: &Place,
+    source: &Source,
+) -> crate::error::Result<(Arc<dyn TableProvider>, f64)> {
+    let (url, store, files) = objects(state, place, source).await?;
+    match source.kind {
+        Kind::Parquet => parquet::load(state, place, &store, source, &files).await,
+        Kind::Csv => texts(TextTable::of_csv(url, store, files).await?),
+        Kind::Json => texts(TextTable::of_json(url, store, files).await?),
+    }
+}
+
+fn texts(table: TextTable) -> crate::error::Result<(Arc<dyn TableProvider>, f64)> {
+    let rows = table.rows as f64;
+    Ok((Arc::new(table), rows))
+}
+
+async fn objects(
+    state: &SessionState,
+    place: &Place,
+    source: &Source,
+) -> crate::error::Result<(ObjectStoreUrl, Arc<dyn ObjectStore>, Vec<ObjectMeta>)> {
+    let mut objects = Vec::with_capacity(source.files.len());
+    let mut reached = None;
+    for file in &source.files {
+        let url = place.url(file)?;
+        let store = match &reached {
+            Some((_, store)) => Arc::clone(store),
+            None => state.runtime_env().object_store(&url)?,
+        };
+        objects.push(place.object(&store, &url, file).await?);
+        reached.get_or_insert((url.object_store(), store));
+    }
+    // A source has files: it is made when the first one is found.
+    let (url, store) = reached.ok_or_else(|| QueryError::Table("a table has no files".to_owned()))?;
+    Ok((url, store, objects))
+}
+
+#[async_trait]
+impl SchemaProvider for Catalogue {
+    fn table_names(&self) -> Vec<String> {
+        let mut names = self.made.table_names();
+        names.extend(self.found.read().keys().cloned());
+        names
+    }
+
+    async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
+        if let Some(made) = self.made.table(name).await? {
+            return Ok(Some(made));
+        }
+        let found = self.found.read().get(name).cloned();
+        let Some(found) = found else { return Ok(None) };
+        let table = found.table.get_or_try_init(|| self.load(name, &found)).await?;
+        Ok(Some(table.clone()))
+    }
+
+    fn register_table(&self, name: String, table: Arc<dyn TableProvider>) -> Result<Option<Arc<dyn TableProvider>>> {
+        if self.found.read().contains_key(&name) {
+            return Err(DataFusionError::Execution(format!(
+                "there is a table {name:?} already; choose another name"
+            )));
+        }
+        self.made.register_table(name, table)
+    }
+
+    fn deregister_table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
+        if self.found.read().contains_key(name) {
+            return Err(DataFusionError::Execution(format!(
+                "{name:?} is read from files; only views can be dropped"
+            )));
+        }
+        self.made.deregister_table(name)
+    }
+
+    fn table_exist(&self, name: &str) -> bool {
+        self.made.table_exist(name) || self.found.read().contains_key(name)
+    }
+}
