@@ -176,11 +176,7 @@ impl Coordinator {
             tuning,
             environment,
         };
-        coordinator.shared.pass(Milestone::Recorded, started).await;
-        match coordinator.shared.failure() {
-            Some(error) => Err(error),
-            None => Ok(coordinator),
-        }
+        coordinator.begin(started).await
     }
 
     /// Goes on with the run that the journal has recorded. A run that had ended gives its result again.
@@ -305,8 +301,9 @@ impl Coordinator {
 
     /// Hands over the coordinator once its first event is durable.
     async fn begin(self, event: Event) -> Result<Self, RunError> {
-        self.shared.pass(Milestone::Recorded, event).await;
-        match self.shared.failure() {
+        let has_begun = self.shared.pass(Milestone::Recorded, event).await;
+        // What stops it from then on is told to whoever waits for it.
+        match self.shared.failure().filter(|_| !has_begun) {
             Some(error) => Err(error),
             None => Ok(self),
         }

@@ -67,7 +67,7 @@ fn guarantee_2_a_simulation_notices_calls_that_belong_together_and_take_effect_b
 }
 
 #[test]
-fn guarantee_2_a_simulation_notices_that_things_are_done_in_another_order_than_decided() {
+fn guarantee_2_r24_a_simulation_notices_that_things_are_done_in_another_order_than_decided() {
     assert_noticed(Sabotage::ReordersActions);
 }
 

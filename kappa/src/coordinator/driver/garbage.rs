@@ -7,7 +7,7 @@ use super::Shared;
 use crate::coordinator::state::Timestamp;
 use parking_lot::Mutex;
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::Weak;
 use std::time::Duration;
 
 /// How long a deletion waits if the journal may lose its end: longer than what a machine usually keeps from the disk counts for little, but each round costs
@@ -17,9 +17,6 @@ const HELD_BACK: Duration = Duration::from_secs(5);
 /// No more is held back than so many objects, and bytes of them.
 const MOST_OBJECTS: usize = 1000;
 const MOST_BYTES: u64 = 64 << 20;
-
-/// How long a journal that cannot be synced is left alone.
-const PAUSE: Duration = Duration::from_secs(1);
 
 /// An object that is to be deleted.
 pub(super) struct Superfluous {
@@ -79,38 +76,41 @@ impl Shared {
             held.objects.push_back((now, object));
         }
         if !std::mem::replace(&mut held.is_seen_to, true) {
-            self.setup.runtime.spawn(me.see_to_garbage());
+            let clock = self.setup.clock.clone();
+            let coordinator = self.me.clone();
+            self.setup.runtime.spawn(async move {
+                // Nothing of the coordinator is kept meanwhile: whoever resumes its run needs the journal.
+                while let Some(pause) = see_to_garbage(&coordinator).await {
+                    clock.sleep(pause).await;
+                }
+            });
         }
     }
 
-    async fn see_to_garbage(self: Arc<Self>) {
-        while !self.is_stopped() {
-            let (due, left) = {
-                let mut held = self.garbage.0.lock();
-                let (due, left) = held.due(self.setup.clock.now());
-                if due.is_empty() && left.is_none() {
-                    held.is_seen_to = false;
-                    return;
-                }
-                (due, left)
-            };
-            if due.is_empty() {
-                // Short, so that nothing keeps a run that is over.
-                let pause = left.unwrap_or_default().min(PAUSE);
-                self.setup.clock.sleep(pause).await;
-                continue;
+    /// Deletes what may go now; gives how long to wait with the rest, if there is any.
+    async fn see_to_due(&self) -> Option<Duration> {
+        let (due, left) = {
+            let mut held = self.garbage.0.lock();
+            let (due, left) = held.due(self.setup.clock.now());
+            if due.is_empty() && left.is_none() {
+                held.is_seen_to = false;
+                return None;
             }
-            while let Some(journal) = &self.setup.journal
-                && let Err(cause) = journal.sync().await
-            {
-                tracing::warn!(%cause, "objects that are not needed any more stay for now");
-                self.setup.clock.sleep(PAUSE).await;
-                if self.is_stopped() {
-                    return;
-                }
-            }
-            self.delete_now(due).await;
+            (due, left.unwrap_or_default())
+        };
+        if due.is_empty() {
+            return Some(left);
         }
+        let synced = match &self.setup.journal {
+            Some(journal) => journal.sync().await,
+            None => Ok(()),
+        };
+        match synced {
+            Ok(()) => self.delete_now(due).await,
+            // They are deleted with everything else at the run's end.
+            Err(cause) => tracing::warn!(%cause, "objects that are not needed any more stay for now"),
+        }
+        Some(left)
     }
 
     async fn delete_now(&self, keys: Vec<String>) {
@@ -121,6 +121,11 @@ impl Shared {
             }
         }
     }
+}
+
+async fn see_to_garbage(coordinator: &Weak<Shared>) -> Option<Duration> {
+    let coordinator = coordinator.upgrade().filter(|shared| !shared.is_stopped())?;
+    coordinator.see_to_due().await
 }
 
 #[cfg(test)]
