@@ -277,6 +277,8 @@ fn is_given(platform: &RunOptions) -> bool {
         store,
         state,
         sync,
+        objects_below,
+        same_program,
         chaos,
         metrics,
     } = platform;
@@ -291,6 +293,8 @@ fn is_given(platform: &RunOptions) -> bool {
         || store.is_some()
         || state.is_some()
         || *sync
+        || !objects_below.is_empty()
+        || *same_program
         || chaos.is_some()
         || metrics.is_some()
 }

@@ -317,7 +317,9 @@ kinds! {
     OfOther -> Go { [T] Probe<T> where []; }
 }
 
+// How many references stand in front decides which trait is found.
 #[cfg(test)]
+#[allow(clippy::needless_borrow)]
 mod tests {
     use super::*;
     use std::sync::Mutex;

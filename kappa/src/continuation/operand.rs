@@ -98,7 +98,9 @@ impl InPlace {
     }
 }
 
+// How many references stand in front decides which trait is found.
 #[cfg(test)]
+#[allow(clippy::needless_borrow)]
 mod tests {
     use super::*;
 

@@ -106,7 +106,7 @@ impl Chaos {
 
     /// Whether to kill this invocation, and when.
     fn fate(&self, invocation: &Invocation) -> Option<Fate> {
-        let mut dice = SmallRng::seed_from_u64(mix(self.spec.seed, invocation.task.0, invocation.incarnation.into()));
+        let mut dice = SmallRng::seed_from_u64(mix(self.spec.seed, invocation.task.0, invocation.incarnation));
         if !dice.random_bool(self.spec.kill) {
             return None;
         }

@@ -30,9 +30,8 @@ pub(super) struct Told {
 impl Told {
     /// From name, token and view as the server keeps them; gives the name too.
     pub(super) fn read(answer: Value) -> Result<(String, Self), Trouble> {
-        let parts: (Option<Vec<u8>>, Option<Vec<u8>>, Option<Vec<u8>>) =
-            redis::from_redis_value(answer).map_err(RedisError::from)?;
-        let [server, token, view] = [parts.0, parts.1, parts.2].map(Option::unwrap_or_default);
+        let parts: [Option<Vec<u8>>; 3] = redis::from_redis_value(answer).map_err(RedisError::from)?;
+        let [server, token, view] = parts.map(Option::unwrap_or_default);
         let (server, token) = (text(server), text(token));
         let view = read_view(&view)?;
         let damage = match (&*server, &*token, &view) {

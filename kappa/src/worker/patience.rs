@@ -65,7 +65,7 @@ impl Patient {
         clock: Arc<dyn Clock>,
     ) -> (Arc<Self>, oneshot::Receiver<WorkerEnd>) {
         let (leave, left) = oneshot::channel();
-        let seed = invocation.task.0.rotate_left(32) ^ u64::from(invocation.incarnation);
+        let seed = invocation.task.0.rotate_left(32) ^ invocation.incarnation;
         let patient = Patient {
             store,
             started: clock.now(),

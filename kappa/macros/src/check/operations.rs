@@ -88,7 +88,7 @@ pub(super) fn by_path(awaited: &ExprAwait) -> Option<&Ident> {
 
 /// The variable that becomes another name of the context: `let other = &mut *cx;`.
 pub(super) fn another_name<'a>(local: &'a Local, is_context: &dyn Fn(&Expr) -> bool) -> Option<&'a Ident> {
-    fn through<'e>(expr: &'e Expr) -> &'e Expr {
+    fn through(expr: &Expr) -> &Expr {
         match expr {
             Expr::Reference(inner) => through(&inner.expr),
             Expr::Unary(unary) if matches!(unary.op, syn::UnOp::Deref(_)) => through(&unary.expr),

@@ -83,7 +83,7 @@ impl Cancel {
 
 async fn take_over(records: &dyn Records, run: RunId) -> Result<(), End> {
     let about = records.about(run).map_err(End::failed)?;
-    let store = open_store(&*records, &about)
+    let store = open_store(records, &about)
         .map_err(|cause| End::failed(format!("run {run} cannot be cancelled without its store: {cause}")))?;
     let kappa = Kappa::builder()
         .platform(Arc::new(Idle))

@@ -299,7 +299,7 @@ mod tests {
             0.1,
             f64::MIN_POSITIVE,
             1e308,
-            2.2250738585072011e-308
+            2.225_073_858_507_201e-308
         ]);
         let value = json!({ "a": [null, true, false, "text"], "numbers": numbers, "": { "x": {} } });
         comes_back(value.clone());

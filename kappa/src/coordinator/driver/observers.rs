@@ -68,7 +68,7 @@ impl Shared {
         core.spans.follow(&happened);
         if !self.setup.observers.is_empty() {
             let stats = core.state.stats().clone();
-            self.outbox.add(Told::Happened(happened, stats));
+            self.outbox.add(Told::Happened(happened, Box::new(stats)));
         }
     }
 
@@ -145,7 +145,7 @@ struct Waiting {
 }
 
 enum Told {
-    Happened(Vec<Observation>, RunStats),
+    Happened(Vec<Observation>, Box<RunStats>),
     Over(Result<Bytes, RunError>, Box<RunStats>),
 }
 
