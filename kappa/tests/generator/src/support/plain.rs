@@ -25,7 +25,6 @@ pub struct PlainTask<T>(Result<T, TaskError>);
 pub struct PlainCheckpoint;
 
 impl PlainCheckpoint {
-    #[must_use]
     pub fn in_background(self) -> Self {
         self
     }
