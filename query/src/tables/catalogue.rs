@@ -1,4 +1,4 @@
-//! The tables of a session: found at the start, looked into when they are first named.
+//! The tables of a session: found at the start, looked into when they are named, and again when a file of theirs has changed since.
 //!
 //! A file that cannot be read is nobody's business but that of who asks for its table.
 
@@ -18,7 +18,7 @@ use parking_lot::RwLock;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Weak};
-use tokio::sync::OnceCell;
+use tokio::sync::Mutex;
 
 /// The schema that all names are looked up in.
 #[derive(Debug, Default)]
@@ -37,7 +37,15 @@ struct Found {
     place: Arc<Place>,
     origin: PathBuf,
     source: Result<Source, String>,
-    table: OnceCell<Arc<dyn TableProvider>>,
+    /// What it was when it was last named.
+    loaded: Mutex<Option<Loaded>>,
+}
+
+/// A table, and the files that it was made of.
+#[derive(Debug)]
+struct Loaded {
+    files: Vec<ObjectMeta>,
+    table: Arc<dyn TableProvider>,
 }
 
 impl Catalogue {
@@ -69,7 +77,7 @@ impl Catalogue {
                 place: place.clone(),
                 origin,
                 source,
-                table: OnceCell::new(),
+                loaded: Mutex::new(None),
             };
             found.insert(name, Arc::new(table));
         }
@@ -81,22 +89,35 @@ impl Catalogue {
         let session = self.session.read().upgrade();
         let state = session.map(|session| session.read().clone());
         let state = state.ok_or_else(|| refused(format!("the session of table {name:?} has ended")))?;
-        let loaded = load(&state, &found.place, source).await;
-        let (table, rows) = loaded.map_err(|error| match error {
+        let failed = |error| match error {
             QueryError::Sql(error) => refused(innermost_message(&error)),
             error => refused(error.to_string()),
-        })?;
+        };
+        let objects = objects(&state, &found.place, source).await.map_err(failed)?;
+        let files = objects.2.clone();
+        let mut loaded = found.loaded.lock().await;
+        if let Some(known) = loaded.as_ref().filter(|known| known.files == files) {
+            return Ok(known.table.clone());
+        }
+        let (table, rows) = load(&state, &found.place, source, objects).await.map_err(failed)?;
         self.rows.set(name, rows);
+        *loaded = Some(Loaded {
+            files,
+            table: table.clone(),
+        });
         Ok(table)
     }
 }
+
+/// Files of one store.
+type Objects = (ObjectStoreUrl, Arc<dyn ObjectStore>, Vec<ObjectMeta>);
 
 async fn load(
     state: &SessionState,
     place: &Place,
     source: &Source,
+    (url, store, files): Objects,
 ) -> crate::error::Result<(Arc<dyn TableProvider>, f64)> {
-    let (url, store, files) = objects(state, place, source).await?;
     match source.kind {
         Kind::Parquet => parquet::load(state, place, &store, source, &files).await,
         Kind::Csv => texts(TextTable::of_csv(url, store, files).await?),
@@ -109,11 +130,7 @@ fn texts(table: TextTable) -> crate::error::Result<(Arc<dyn TableProvider>, f64)
     Ok((Arc::new(table), rows))
 }
 
-async fn objects(
-    state: &SessionState,
-    place: &Place,
-    source: &Source,
-) -> crate::error::Result<(ObjectStoreUrl, Arc<dyn ObjectStore>, Vec<ObjectMeta>)> {
+async fn objects(state: &SessionState, place: &Place, source: &Source) -> crate::error::Result<Objects> {
     let mut objects = Vec::with_capacity(source.files.len());
     let mut reached = None;
     for file in &source.files {
@@ -144,8 +161,7 @@ impl SchemaProvider for Catalogue {
         }
         let found = self.found.read().get(name).cloned();
         let Some(found) = found else { return Ok(None) };
-        let table = found.table.get_or_try_init(|| self.load(name, &found)).await?;
-        Ok(Some(table.clone()))
+        Ok(Some(self.load(name, &found).await?))
     }
 
     fn register_table(&self, name: String, table: Arc<dyn TableProvider>) -> Result<Option<Arc<dyn TableProvider>>> {
