@@ -109,6 +109,9 @@ pub fn session_config(options: &SessionOptions) -> SessionConfig {
     config
 }
 
+/// What a worker makes of options.
+type Worker = (SessionOptions, Arc<TaskContext>);
+
 /// A session.
 #[derive(Clone)]
 pub struct Session {
@@ -120,7 +123,7 @@ pub struct Session {
     buckets: Arc<Mutex<BTreeMap<String, Option<String>>>>,
     catalogue: Arc<Catalogue>,
     /// What a worker makes of the options of now.
-    worker: Arc<Mutex<Option<(SessionOptions, Arc<TaskContext>)>>>,
+    worker: Arc<Mutex<Option<Worker>>>,
 }
 
 impl Session {

@@ -70,6 +70,7 @@ pub(crate) struct Options {
 
 /// What else can be done.
 #[derive(Debug, Subcommand)]
+#[allow(clippy::large_enum_variant, reason = "there is one in a process")]
 pub(crate) enum Command {
     /// Goes on with a run that was interrupted, and prints its result.
     Resume(Resume),

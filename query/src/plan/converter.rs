@@ -60,7 +60,7 @@ impl PhysicalProtoConverterExtension for Encoder {
         self.depth.set(depth);
         match depth {
             0 => node,
-            _ if depth % NESTED == 0 => extension(
+            _ if depth.is_multiple_of(NESTED) => extension(
                 wire::Node::Nested(wire::Nested {
                     node: node?.encode_to_vec(),
                 }),

@@ -90,12 +90,13 @@ fn difference_of_nodes(plan: &Arc<dyn ExecutionPlan>, other: &Arc<dyn ExecutionP
 
 /// The inputs of a node; of a union's, those that it does not adapt to its own columns, which whoever reads it does again.
 fn inputs_of(plan: &Arc<dyn ExecutionPlan>) -> Vec<&Arc<dyn ExecutionPlan>> {
-    let inputs = plan.children().into_iter().enumerate();
+    let inputs = plan.children().into_iter();
     match plan.is::<UnionExec>() || plan.is::<InterleaveExec>() {
         true => inputs
+            .enumerate()
             .map(|(position, input)| without_coercions(input, position == 0))
             .collect(),
-        false => inputs.map(|(_, input)| input).collect(),
+        false => inputs.collect(),
     }
 }
 

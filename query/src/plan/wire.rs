@@ -12,6 +12,10 @@ pub(super) struct Extension {
 }
 
 #[derive(Clone, PartialEq, prost::Oneof)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "there is one at a time, on its way to bytes or from them"
+)]
 pub(super) enum Node {
     #[prost(message, tag = "1")]
     ShuffleReader(ShuffleReader),

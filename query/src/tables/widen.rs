@@ -40,9 +40,9 @@ pub(super) fn widened(a: &DataType, b: &DataType) -> Option<DataType> {
         (whole, other) | (other, whole) if integer(whole).is_some() && decimal(other).is_some() => {
             let (_, bits) = integer(whole)?;
             let digits = match bits {
-                ..=8 => 3,
-                ..=16 => 5,
-                ..=32 => 10,
+                0..=8 => 3,
+                9..=16 => 5,
+                17..=32 => 10,
                 _ => 20,
             };
             of_decimals((digits, 0), decimal(other)?)
@@ -142,10 +142,12 @@ fn of_decimals((a_precision, a_scale): (u8, i8), (b_precision, b_scale): (u8, i8
     let before = |precision: u8, scale: i8| i16::from(precision) - i16::from(scale);
     let precision = before(a_precision, a_scale).max(before(b_precision, b_scale)) + i16::from(scale);
     let precision = u8::try_from(precision).ok()?;
-    match precision {
-        ..=DECIMAL128_MAX_PRECISION => Some(DataType::Decimal128(precision, scale)),
-        ..=DECIMAL256_MAX_PRECISION => Some(DataType::Decimal256(precision, scale)),
-        _ => None,
+    if precision <= DECIMAL128_MAX_PRECISION {
+        Some(DataType::Decimal128(precision, scale))
+    } else if precision <= DECIMAL256_MAX_PRECISION {
+        Some(DataType::Decimal256(precision, scale))
+    } else {
+        None
     }
 }
 
