@@ -225,7 +225,7 @@ async fn a_large_file_is_cut_into_units_that_read_each_row_once() {
         folder.path(),
         &[
             ("c/1.csv", format!("id,s\r\n{csv}").as_bytes()),
-            ("c/2.csv", format!("s,id\r\n\"x\",-1\r\n").as_bytes()),
+            ("c/2.csv", b"s,id\r\n\"x\",-1\r\n".as_slice()),
             ("j/1.json", json.as_bytes()),
             ("j/2.json", b"{\"s\": \"x\", \"id\": -1}"),
         ],
