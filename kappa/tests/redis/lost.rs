@@ -210,15 +210,16 @@ async fn scripts_that_a_server_has_forgotten_are_given_to_it_again() {
 async fn a_value_that_a_server_does_not_take_is_refused_with_its_length_and_the_limit() {
     let servers = [Server::start(&[]), Server::start(&["--proto-max-bulk-len", "1mb"])];
     let store = open(&format!("redis://{},{}", servers[0].address(), servers[1].address()));
-    put(&store, "most", &"x".repeat((1 << 20) - 16)).await;
+    // What is kept is longer: 16 bytes for each 4 KiB, and 16 of the servers' own.
+    put(&store, "most", &"x".repeat(1_044_380)).await;
     let started = Instant::now();
     let refused = store
-        .put("more", Bytes::from(vec![7; (1 << 20) - 15]))
+        .put("more", Bytes::from(vec![7; 1_044_600]))
         .await
         .expect_err("too long");
     let message = refused.to_string();
     assert!(
-        !refused.is_retryable() && message.contains("1048577") && message.contains(&servers[1].address()),
+        !refused.is_retryable() && message.contains("1048712") && message.contains(&servers[1].address()),
         "{message}"
     );
     assert_soon(started);
