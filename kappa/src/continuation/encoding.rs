@@ -27,7 +27,7 @@ pub(super) fn write<T: Serialize + 'static>(value: &T, to: &mut Vec<u8>, canonic
     serializer::write(value, to, canonical)
 }
 
-/// Reads the value that [`write`] has written at the front, and takes it off.
+/// Reads the value that [`write()`] has written at the front, and takes it off.
 ///
 /// # Errors
 /// Bytes that are no such value, or a type that cannot be read from bytes that do not describe themselves.

@@ -1,4 +1,4 @@
-//! Time: the system's, or that of a [simulation](super::simulation) that goes on in this thread.
+//! Time: the system's, or that of a simulation that goes on in this thread.
 
 use std::time::{Duration, Instant};
 

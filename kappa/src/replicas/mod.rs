@@ -11,7 +11,7 @@
 //! The servers do not know each other; [`view`] has the rules by which clients agree on which of them count. [`server`] keeps the connections, and
 //! [`introduction`] what a server says of itself; [`membership`] brings the view up to date, [`heal`] lets servers return, [`values`] reads and writes. What
 //! this does *not* survive is a network that is split between the last two servers for longer than it takes to give a server up, with clients on both sides;
-//! that is noticed afterwards, and refused. [`simulation`] runs all of it on servers of its own, in a network that is split at any time.
+//! that is noticed afterwards, and refused. The module `simulation`, in tests, runs all of it on servers of its own, in a network that is split at any time.
 //!
 //! A value under the key `K` is the Redis string `kappa:K`: the id of its put, then its bytes.
 

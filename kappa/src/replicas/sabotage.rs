@@ -1,4 +1,4 @@
-//! Each guarantee of the replicas, broken on purpose: only within the crate's own tests, which show that the [simulation](super::simulation) notices it.
+//! Each guarantee of the replicas, broken on purpose: only within the crate's own tests, which show that the simulation notices it.
 //!
 //! In a program [`is`] is a constant: nothing of this is there.
 

@@ -10,7 +10,7 @@
 //! | [`constants`] | the plan, before constants are folded | so does arithmetic on constants |
 //! | [`membership`] | the plan | `k IN (SELECT ..)` as a value is never NULL |
 //! | [`float_keys`] | the plan | in an order, -0.0 comes before 0.0, and NaN first or last by its sign |
-//! | [`extremes`] | the functions `min`, `max` | NaN counts or does not, by how the plan was made |
+//! | [`extremes`](mod@extremes) | the functions `min`, `max` | NaN counts or does not, by how the plan was made |
 //! | [`decimals`] | the plan | decimals of 39 digits lose the last |
 //! | [`refused`] | the plan | correlated subqueries of aggregates lose their row; intervals are compared by months first |
 //! | [`nan_pruning`] | the physical plan | row groups with NaN are left out by statistics that NaN is not in |
