@@ -21,6 +21,7 @@ mod graph;
 mod lower;
 mod names;
 mod points;
+mod sources;
 mod task;
 
 /// Described where the crate `kappa` exports it.

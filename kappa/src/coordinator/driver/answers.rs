@@ -39,14 +39,14 @@ async fn shortened(answer: &Answer, prefix: &str, store: &dyn Store) -> Result<A
     let Answer::Results(results) = answer else {
         return Ok(answer.clone());
     };
-    let stored = results.iter().enumerate().map(|(at, result)| async move {
+    let stored = results.clone().into_iter().enumerate().map(|(at, result)| async move {
         Ok(match result {
             Ok(Payload::Inline(bytes)) if bytes.len() > SHORT => {
                 let (key, length) = (format!("{prefix}-{at}"), bytes.len() as u64);
-                store.put(&key, bytes.clone()).await?;
+                store.put(&key, bytes).await?;
                 Ok(Payload::Stored { key, length })
             }
-            other => other.clone(),
+            other => other,
         })
     });
     Ok(Answer::Results(
