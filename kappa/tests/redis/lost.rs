@@ -244,3 +244,32 @@ async fn a_run_whose_result_no_server_takes_comes_to_an_end() {
     assert!(failed.contains("proto-max-bulk-len"), "{failed}");
     assert!(started.elapsed() < Duration::from_secs(60), "{:?}", started.elapsed());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_on_a_server_with_a_password_is_removed_whatever_store_whoever_removes_it_has() {
+    let server = Server::start(&["--requirepass", "secret"]);
+    let url = format!("redis://:secret@{}", server.address());
+    let client = redis::Client::open(url.as_str()).expect("a URL");
+    let keys = || -> Vec<String> {
+        let mut connection = client.get_connection().expect("a connection");
+        let mut keys = redis::cmd("KEYS");
+        keys.arg("kappa:[ojr]:*").query(&mut connection).expect("keys")
+    };
+    for other_store in [false, true] {
+        let kappa = Kappa::builder().state(&url).build().await.expect("a place");
+        let handle = kappa.start(long(300_000)).await.expect("a run");
+        let run = handle.id();
+        assert_eq!(handle.wait().await.expect("a result").len(), 300_000);
+        kappa.shutdown().await;
+        drop((handle, kappa));
+        assert!(keys().iter().any(|key| key.starts_with("kappa:o:")), "{:?}", keys());
+        let mut builder = Kappa::builder().state(&url);
+        if other_store {
+            builder = builder.store(kappa::store::open("memory:").expect("a store"));
+        }
+        let kappa = builder.build().await.expect("a place");
+        kappa.remove(run).await.expect("it knows the password");
+        kappa.shutdown().await;
+        assert_eq!(keys(), Vec::<String>::new());
+    }
+}
