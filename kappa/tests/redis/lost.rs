@@ -273,3 +273,37 @@ async fn a_run_on_a_server_with_a_password_is_removed_whatever_store_whoever_rem
         assert_eq!(keys(), Vec::<String>::new());
     }
 }
+
+#[kappa::task]
+async fn filled(_cx: &mut Context, number: u8) -> Vec<u8> {
+    // Until all of them are there, so that they end at one time.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    vec![number; 60_000]
+}
+
+#[kappa::task]
+async fn all_filled(cx: &mut Context, count: u8) -> Result<u64> {
+    let tasks = cx.spawn_all((0..count).map(filled)).await;
+    let mut sum = 0;
+    for task in tasks {
+        sum += cx.wait(&task).await?.iter().map(|byte| u64::from(*byte)).sum::<u64>();
+    }
+    Ok(sum)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn decisions_that_are_more_together_than_a_server_takes_at_once_are_recorded_one_after_the_other() {
+    use kappa::platform::in_process::{InProcess, InProcessOptions};
+    let server = Server::start(&["--proto-max-bulk-len", "1mb"]);
+    let store: std::sync::Arc<dyn Store> = kappa::store::open("memory:").expect("a store");
+    let platform = InProcess::new(InProcessOptions { workers: 25 }, store.clone()).expect("a platform");
+    let kappa = Kappa::builder()
+        .platform(std::sync::Arc::new(platform))
+        .store(store)
+        .state(format!("redis://{}", server.address()))
+        .build()
+        .await
+        .expect("a place");
+    let sum = kappa.run(all_filled(100)).await.expect("each of them fits");
+    assert_eq!(sum, (0..100).sum::<u64>() * 60_000);
+}

@@ -308,7 +308,7 @@ async fn a_server_that_takes_nothing_any_more_is_left_out_like_one_that_is_gone(
             status
                 .problem
                 .as_ref()
-                .is_some_and(|problem| problem.contains("READONLY")),
+                .is_some_and(|problem| problem.contains("read only replica")),
             "{status:?}"
         );
         let _: String = servers.0[one].ask(&["REPLICAOF", "NO", "ONE"]);
@@ -341,7 +341,7 @@ async fn a_server_that_returns_and_does_not_take_what_the_other_has_keeps_nobody
             put(&store, &format!("small/{number}"), "2").await;
             number += 1;
         }
-        put(&store, "large again", &"y".repeat(8_000_000)).await;
+        put(&store, "large-again", &"y".repeat(8_000_000)).await;
         assert_ne!(conditions(&store)[1], Condition::Serving);
         let _: String = servers.0[1].ask(&["CONFIG", "SET", setting, enough]);
         if setting == "proto-max-bulk-len" {
