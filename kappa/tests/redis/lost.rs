@@ -257,9 +257,9 @@ async fn a_run_on_a_server_with_a_password_is_removed_whatever_store_whoever_rem
     };
     for other_store in [false, true] {
         let kappa = Kappa::builder().state(&url).build().await.expect("a place");
-        let handle = kappa.start(long(300_000)).await.expect("a run");
+        let handle = kappa.start(long(5_000_000)).await.expect("a run");
         let run = handle.id();
-        assert_eq!(handle.wait().await.expect("a result").len(), 300_000);
+        assert_eq!(handle.wait().await.expect("a result").len(), 5_000_000);
         kappa.shutdown().await;
         drop((handle, kappa));
         assert!(keys().iter().any(|key| key.starts_with("kappa:o:")), "{:?}", keys());

@@ -3,7 +3,6 @@
 
 use super::super::clock::now;
 use super::super::scripts::{self, Code, code_of};
-use super::super::values::PATTERN;
 use redis::{Arg, Cmd, RedisError, Value, make_extension_error};
 use std::collections::BTreeMap;
 use std::io;
@@ -76,12 +75,6 @@ impl Server {
 
     pub(super) fn is_up(&self) -> bool {
         self.is_up
-    }
-
-    /// The values that it has.
-    pub(super) fn values(&self) -> BTreeMap<String, Vec<u8>> {
-        let values = self.texts.iter().filter(|(key, _)| matches(PATTERN, key));
-        values.map(|(key, text)| (key.clone(), text.bytes.clone())).collect()
     }
 
     /// With all that it had on its disk.
