@@ -15,7 +15,7 @@ mod point;
 
 use crate::graph::{BlockId, ENTRY, End, Graph};
 use crate::names::{Binding, Names, Var, Vars};
-use proc_macro2::{Ident, Span, TokenStream};
+use proc_macro2::{Ident, Spacing, Span, TokenStream, TokenTree};
 use quote::{format_ident, quote, quote_spanned};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -45,6 +45,9 @@ pub(crate) struct Emitter<'a> {
     held: Vars,
     /// Those of which it has been said that nobody knows whether they are moved.
     refused: RefCell<Vars>,
+    /// The same of those that have been taken apart, and of those behind which something has been moved.
+    refused_if_taken: RefCell<Vars>,
+    refused_if_emptied: RefCell<Vars>,
 }
 
 /// What an arm starts with.
@@ -106,6 +109,8 @@ impl<'a> Emitter<'a> {
             shadowed: Vars::new(),
             held: Vars::new(),
             refused: RefCell::default(),
+            refused_if_taken: RefCell::default(),
+            refused_if_emptied: RefCell::default(),
         };
         for (at, &point) in points.iter().enumerate() {
             emitter.arms.insert(point, at as u32 + 1);
@@ -131,6 +136,9 @@ impl<'a> Emitter<'a> {
         let unclear: Vars = arms().flat_map(|&arm| graph.unneeded[arm].unclear.clone()).collect();
         emitter.typed = emitter.witnessed.union(&emitter.held).copied().collect();
         emitter.typed.extend(unclear);
+        let left = arms().flat_map(|&arm| graph.unneeded[arm].taken.union(&graph.unneeded[arm].emptied));
+        let left: Vars = left.copied().collect();
+        emitter.typed.extend(left);
         emitter
     }
 
@@ -407,7 +415,9 @@ impl<'a> Emitter<'a> {
             .filter(|&block| self.graph.root(block) == root)
             .collect();
         let mentioned: Vars = members.iter().flat_map(|&block| self.mentioned(block)).collect();
-        let taken: Vars = self.graph.live_in[root].intersection(&mentioned).copied().collect();
+        let live = &self.graph.live_in[root];
+        let mut taken: Vars = live.intersection(&mentioned).copied().collect();
+        taken.extend(self.dropped_here(root, &members, &taken));
         let mut place = Place {
             root,
             used: Rc::new(members.iter().flat_map(|&block| self.used(block)).collect()),
@@ -422,6 +432,61 @@ impl<'a> Emitter<'a> {
         self.missing(root, &place, &mut missing);
         place.visible.extend(&missing);
         Start { taken, missing, place }
+    }
+
+    /// The live variables that an arm does not mention, but may have to drop: where their scope ends in it, and where the function ends, in their
+    /// order among the others.
+    fn dropped_here(&self, root: BlockId, members: &[BlockId], taken: &Vars) -> Vars {
+        let others = self.graph.live_in[root].difference(taken).copied();
+        let others: Vec<Var> = others.filter(|&var| !self.bindings[var].plain).collect();
+        if others.is_empty() {
+            return Vars::new();
+        }
+        let ends = members.iter().any(|&block| self.may_return(block));
+        // What is in hand is dropped before what is in a slot.
+        let first = taken.iter().filter(|&&var| !self.bindings[var].plain).chain(&self.graph.unneeded[root].whole).min();
+        let leads_to: BTreeSet<BlockId> = members
+            .iter()
+            .flat_map(|&block| self.graph.blocks[block].targets())
+            .collect();
+        let is_dropped = |&var: &Var| {
+            (ends && first.is_some_and(|&first| first < var)) || leads_to.iter().any(|&block| !self.in_scope(var, block))
+        };
+        others.into_iter().filter(is_dropped).collect()
+    }
+
+    /// Whether the function may end in this block.
+    fn may_return(&self, block: BlockId) -> bool {
+        fn returns(tokens: TokenStream) -> bool {
+            let mut after_ident = false;
+            tokens.into_iter().any(|tree| {
+                let was_ident = std::mem::replace(&mut after_ident, matches!(tree, TokenTree::Ident(_)));
+                match tree {
+                    TokenTree::Ident(ident) => ident == "return",
+                    TokenTree::Group(group) => returns(group.stream()),
+                    // A macro may hold a `return`.
+                    TokenTree::Punct(punct) => match punct.as_char() {
+                        '?' => true,
+                        '!' => was_ident && punct.spacing() == Spacing::Alone,
+                        _ => false,
+                    },
+                    TokenTree::Literal(_) => false,
+                }
+            })
+        }
+        let block = &self.graph.blocks[block];
+        let end = match &block.end {
+            End::Branch { condition, .. } => condition.clone(),
+            End::Match { scrutinee, choices, .. } => {
+                let guards = choices.iter().filter_map(|choice| choice.guard.clone());
+                guards.fold(scrutinee.clone(), |all, guard| quote!(#all #guard))
+            }
+            End::LetElse { value, .. } => value.clone(),
+            End::Suspend { operation, .. } => operation.clone(),
+            End::Stop => return true,
+            End::Open | End::Jump(_) | End::Point { .. } => TokenStream::new(),
+        };
+        returns(end) || block.atoms.iter().any(|atom| returns(atom.code.clone()))
     }
 
     fn arm(&self, root: BlockId) -> TokenStream {

@@ -20,6 +20,7 @@ mod golden;
 mod graph;
 mod lower;
 mod names;
+mod plain;
 mod points;
 mod task;
 

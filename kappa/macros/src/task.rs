@@ -150,7 +150,8 @@ pub(crate) fn expand(function: ItemFn, auto: bool) -> Result<TokenStream> {
             use ::kappa::__private::{CopyOperand as _, PlaceOperand as _};
             #[allow(unused_imports)]
             use ::kappa::__private::held::{
-                OfCollection as _, OfCopy as _, OfDrop as _, OfFree as _, OfKept as _, OfKeptParts as _, OfOther as _, OfParts as _,
+                EmptiedBox as _, EmptiedFree as _, EmptiedOther as _, MovedFree as _, MovedIterator as _, MovedKnown as _, MovedOther as _, OfCollection as _, OfCopy as _, OfDrop as _, OfFree as _, OfKept as _,
+                OfOther as _, OfSaved as _, OfSavedCollection as _,
             };
 
             #(#lints)*
@@ -204,7 +205,11 @@ fn body(block: syn::Block, rules: Rules<'_>, parameters: &[Parameter]) -> Result
     let mut lower = Lower::new(rules, Names::new());
     let variables: Vec<_> = parameters
         .iter()
-        .map(|parameter| lower.names.declare(&parameter.ident, parameter.mutable))
+        .map(|parameter| {
+            let var = lower.names.declare(&parameter.ident, parameter.mutable);
+            lower.names.bindings[var].plain = crate::plain::is_plain_type(&parameter.ty);
+            var
+        })
         .collect();
     lower.body(block);
     let Lower {

@@ -22,9 +22,9 @@ impl<T> Witness<T> {
         super::held::Probe::new()
     }
 
-    /// It is the type of this, which is given back.
-    pub fn same(&self, value: T) -> T {
-        value
+    /// The type, of a value behind which something has been moved.
+    pub const fn content(&self) -> super::held::Content<T> {
+        super::held::Content::new()
     }
 
     /// It is the type of what this is assigned to. Generated code has it only where nothing ever comes by.
