@@ -444,13 +444,18 @@ impl<'a> Emitter<'a> {
         }
         let ends = members.iter().any(|&block| self.may_return(block));
         // What is in hand is dropped before what is in a slot.
-        let first = taken.iter().filter(|&&var| !self.bindings[var].plain).chain(&self.graph.unneeded[root].whole).min();
+        let first = taken
+            .iter()
+            .filter(|&&var| !self.bindings[var].plain)
+            .chain(&self.graph.unneeded[root].whole)
+            .min();
         let leads_to: BTreeSet<BlockId> = members
             .iter()
             .flat_map(|&block| self.graph.blocks[block].targets())
             .collect();
         let is_dropped = |&var: &Var| {
-            (ends && first.is_some_and(|&first| first < var)) || leads_to.iter().any(|&block| !self.in_scope(var, block))
+            (ends && first.is_some_and(|&first| first < var))
+                || leads_to.iter().any(|&block| !self.in_scope(var, block))
         };
         others.into_iter().filter(is_dropped).collect()
     }

@@ -176,7 +176,9 @@ impl Block {
     /// For each way from here to a block what the pattern does with the variable that is matched.
     pub(crate) fn effects_on_the_ways_to(&self, target: BlockId) -> Vec<Option<(Var, Moves)>> {
         match &self.end {
-            End::Branch { effect, then, other, .. }
+            End::Branch {
+                effect, then, other, ..
+            }
             | End::LetElse {
                 effect,
                 next: then,

@@ -124,7 +124,9 @@ impl Names {
     /// Declares the variables of a pattern.
     pub(crate) fn declare_pattern(&mut self, pattern: &Pat, plain_let: bool) -> Vec<Var> {
         let mut idents = Vec::new();
-        collect_bindings(pattern, plain_let, &mut idents);
+        // A variable cannot have the name of a constant that is in scope with it.
+        let is_variable = |name: &str| self.lookup(name).is_some();
+        collect_bindings(pattern, plain_let, &is_variable, &mut idents);
         let mut declared = BTreeSet::new();
         let mut vars = Vec::new();
         for (ident, mutable) in idents {
@@ -144,7 +146,9 @@ impl Names {
     /// As [`Names::resolve_expr`], for what one of these patterns is matched with. What the pattern that fits does with a variable, [`Names::effect`]
     /// says.
     pub(crate) fn resolve_scrutinee<'p>(&self, expr: &Expr, patterns: impl Iterator<Item = &'p Pat>) -> Found {
-        let moves_nothing = patterns.into_iter().all(|pattern| Moves::of(pattern, false) == Moves::Nothing);
+        let moves_nothing = patterns
+            .into_iter()
+            .all(|pattern| Moves::of(pattern, false) == Moves::Nothing);
         let moves = if moves_nothing { Moves::Nothing } else { Moves::Unclear };
         self.resolve(expr, |resolver| match self.matched(expr) {
             Some(_) => resolver.place(expr),
@@ -268,7 +272,11 @@ impl Moves {
             Pat::TupleStruct(tuple) => {
                 let name = tuple.path.segments.last().map(|last| last.ident.to_string());
                 let is_known = name.is_some_and(|name| ["Some", "Ok", "Err"].contains(&name.as_str()));
-                Moves::all(tuple.elems.iter(), if is_known { Moves::Whole } else { Moves::Parts }, plain_let)
+                Moves::all(
+                    tuple.elems.iter(),
+                    if is_known { Moves::Whole } else { Moves::Parts },
+                    plain_let,
+                )
             }
             Pat::Struct(literal) => {
                 let fields = Moves::all(literal.fields.iter().map(|field| &*field.pat), Moves::Parts, plain_let);
@@ -282,9 +290,13 @@ impl Moves {
                 let first = cases.next().unwrap_or(Moves::Nothing);
                 cases.fold(first, Moves::or)
             }
-            Pat::Reference(_) | Pat::Lit(_) | Pat::Range(_) | Pat::Const(_) | Pat::Path(_) | Pat::Wild(_) | Pat::Rest(_) => {
-                Moves::Nothing
-            }
+            Pat::Reference(_)
+            | Pat::Lit(_)
+            | Pat::Range(_)
+            | Pat::Const(_)
+            | Pat::Path(_)
+            | Pat::Wild(_)
+            | Pat::Rest(_) => Moves::Nothing,
             _ => Moves::Unclear,
         }
     }
@@ -336,14 +348,16 @@ fn binds(pattern: &PatIdent, plain_let: bool) -> bool {
         || !pattern.ident.to_string().starts_with(|c: char| c.is_uppercase())
 }
 
-fn collect_bindings(pattern: &Pat, plain_let: bool, into: &mut Vec<(Ident, bool)>) {
+/// `is_variable`: whether there is a variable of a name already.
+fn collect_bindings(pattern: &Pat, plain_let: bool, is_variable: &dyn Fn(&str) -> bool, into: &mut Vec<(Ident, bool)>) {
     struct Collector<'a> {
         plain_let: bool,
+        is_variable: &'a dyn Fn(&str) -> bool,
         into: &'a mut Vec<(Ident, bool)>,
     }
     impl<'ast> syn::visit::Visit<'ast> for Collector<'_> {
         fn visit_pat_ident(&mut self, pattern: &'ast PatIdent) {
-            if binds(pattern, self.plain_let) {
+            if binds(pattern, self.plain_let) || (self.is_variable)(&pattern.ident.to_string()) {
                 self.into.push((pattern.ident.clone(), pattern.mutability.is_some()));
             }
             syn::visit::visit_pat_ident(self, pattern);
@@ -356,5 +370,10 @@ fn collect_bindings(pattern: &Pat, plain_let: bool, into: &mut Vec<(Ident, bool)
         }
         fn visit_expr(&mut self, _: &'ast Expr) {}
     }
-    Collector { plain_let, into }.visit_pat(pattern);
+    let mut collector = Collector {
+        plain_let,
+        is_variable,
+        into,
+    };
+    collector.visit_pat(pattern);
 }

@@ -7,7 +7,8 @@ use syn::{BinOp, Expr, Type};
 /// Numbers, texts, and collections of them.
 pub(crate) fn is_plain_type(ty: &Type) -> bool {
     const NAMES: [&str; 17] = [
-        "bool", "char", "u8", "u16", "u32", "u64", "u128", "usize", "i8", "i16", "i32", "i64", "i128", "isize", "f32", "f64", "String",
+        "bool", "char", "u8", "u16", "u32", "u64", "u128", "usize", "i8", "i16", "i32", "i64", "i128", "isize", "f32",
+        "f64", "String",
     ];
     const AROUND: [&str; 4] = ["Vec", "Option", "VecDeque", "BTreeMap"];
     match plain_type(ty) {
@@ -41,12 +42,21 @@ pub(crate) fn is_plain_value(value: &Expr, names: &Names) -> bool {
         }
         Expr::Unary(unary) if !matches!(unary.op, syn::UnOp::Deref(_)) => is_plain_value(&unary.expr, names),
         Expr::Binary(binary) => match binary.op {
-            BinOp::Eq(_) | BinOp::Ne(_) | BinOp::Lt(_) | BinOp::Le(_) | BinOp::Gt(_) | BinOp::Ge(_) | BinOp::And(_) | BinOp::Or(_) => true,
+            BinOp::Eq(_)
+            | BinOp::Ne(_)
+            | BinOp::Lt(_)
+            | BinOp::Le(_)
+            | BinOp::Gt(_)
+            | BinOp::Ge(_)
+            | BinOp::And(_)
+            | BinOp::Or(_) => true,
             _ => is_plain_value(&binary.left, names) && is_plain_value(&binary.right, names),
         },
         Expr::Cast(cast) => is_plain_type(&cast.ty),
         Expr::Macro(call) => call.mac.path.is_ident("format"),
-        Expr::Call(call) => matches!(&*call.func, Expr::Path(path) if path.path.segments.first().is_some_and(|first| first.ident == "String")),
+        Expr::Call(call) => {
+            matches!(&*call.func, Expr::Path(path) if path.path.segments.first().is_some_and(|first| first.ident == "String"))
+        }
         _ => false,
     }
 }

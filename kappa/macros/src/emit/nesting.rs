@@ -15,6 +15,10 @@ impl Emitter<'_> {
         let block = &self.graph.blocks[id];
         let is_loop = self.loops.contains(&id) && !matches!(block.end, End::Point { .. });
         let mut atoms = Vec::new();
+        let pieces = before
+            .iter()
+            .filter_map(|item| Some((*item.takes.first()?, *item.takes.last()?)));
+        let pieces: Vec<(Var, Var)> = place.pieces.iter().copied().chain(pieces).collect();
         for atom in &block.atoms {
             let is_used = |var: &Var| place.used.contains(var) || self.witnessed.contains(var);
             if atom.deferred && !atom.declares.iter().any(is_used) {
@@ -24,17 +28,20 @@ impl Emitter<'_> {
             // The value that an assignment replaces is dropped by it.
             let old = &self.graph.unneeded[place.root].whole;
             let replaced = atom.found.assigned.intersection(old).map(|&var| {
-                let held = self.held_in(var, place);
+                let held = self.held_in(var, &pieces);
                 let number = var as u32;
                 quote!(#held.end(#number);)
             });
             let ended = atom.ends.map(|var| {
                 let is_declared = || atoms.iter().any(|item: &Item| item.declares.contains(&var));
                 if old.contains(&var) {
-                    let held = self.held_in(var, place);
+                    let held = self.held_in(var, &pieces);
                     let number = var as u32;
                     quote!(#held.end(#number);)
-                } else if place.visible.contains(&var) || is_declared() {
+                } else if place.visible.contains(&var)
+                    || is_declared()
+                    || before.iter().any(|item| item.declares.contains(&var))
+                {
                     let ident = &self.bindings[var].ident;
                     quote!(::core::mem::drop(#ident);)
                 } else {
@@ -56,7 +63,14 @@ impl Emitter<'_> {
             .collect();
         hosted.sort_by_key(|&block| self.graph.blocks[block].order);
         if is_loop {
-            let (inside, behind): (Vec<_>, Vec<_>) = hosted.into_iter().partition(|&block| self.is_in_loop(id, block));
+            // What the head declares is not visible behind the loop.
+            let sees = |block| {
+                let mut declared = atoms.iter().flat_map(|item: &Item| &item.declares);
+                declared.any(|&var| self.in_scope(var, block))
+            };
+            let (inside, behind): (Vec<_>, Vec<_>) = hosted
+                .into_iter()
+                .partition(|&block| sees(block) || self.is_in_loop(id, block));
             self.wrapped(place, before, &behind, |place| {
                 let mut place = place.clone();
                 place.continues.insert(id);
@@ -71,8 +85,8 @@ impl Emitter<'_> {
     }
 
     /// Where the value of a variable is that is held.
-    fn held_in(&self, var: Var, place: &Place) -> Ident {
-        let piece = place.pieces.iter().find(|(first, last)| (first..=last).contains(&&var));
+    fn held_in(&self, var: Var, pieces: &[(Var, Var)]) -> Ident {
+        let piece = pieces.iter().find(|(first, last)| (first..=last).contains(&&var));
         piece.map_or_else(|| self.held(), |&(first, _)| self.piece(first))
     }
 

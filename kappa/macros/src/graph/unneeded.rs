@@ -121,16 +121,44 @@ fn join(into: &mut Option<States>, from: &States) -> bool {
 fn replaced(blocks: &[Block], order: &[BlockId], dominator: &[Option<BlockId>]) -> BTreeMap<Var, BTreeSet<BlockId>> {
     let mut replaced: BTreeMap<Var, BTreeSet<BlockId>> = BTreeMap::new();
     for &id in order {
-        let is_followed = dominator[id].is_none();
+        let is_followed = is_followed(blocks, dominator, id);
         let mut vars = blocks[id].end_found().changed;
         for atom in &blocks[id].atoms {
-            vars.extend(if is_followed { &atom.found.inside } else { &atom.found.changed });
+            vars.extend(if is_followed {
+                &atom.found.inside
+            } else {
+                &atom.found.changed
+            });
         }
         for var in vars {
             replaced.entry(var).or_default().insert(id);
         }
     }
     replaced
+}
+
+/// Whether it is known, wherever its code goes on before the next suspension point, that control has come through a block.
+fn is_followed(blocks: &[Block], dominator: &[Option<BlockId>], id: BlockId) -> bool {
+    let is_below = |mut lower: BlockId| loop {
+        match dominator[lower] {
+            _ if lower == id => return true,
+            Some(upper) => lower = upper,
+            None => return false,
+        }
+    };
+    let mut seen = BTreeSet::new();
+    let mut pending = blocks[id].targets();
+    while let Some(at) = pending.pop() {
+        // Other roots begin with what is held.
+        if dominator[at].is_none() || !seen.insert(at) {
+            continue;
+        }
+        if !is_below(at) {
+            return false;
+        }
+        pending.extend(blocks[at].targets());
+    }
+    true
 }
 
 /// Whether control can get from one block to one of others while a variable is in scope.
@@ -141,9 +169,8 @@ fn gets_to(blocks: &[Block], names: &Names, var: Var, from: BlockId, to: &BTreeS
         if to.contains(&id) {
             return true;
         }
-        let mut is_new = |target: &BlockId| {
-            names.encloses(names.bindings[var].scope, blocks[*target].scope) && seen.insert(*target)
-        };
+        let mut is_new =
+            |target: &BlockId| names.encloses(names.bindings[var].scope, blocks[*target].scope) && seen.insert(*target);
         pending.extend(blocks[id].targets().into_iter().filter(&mut is_new));
     }
     false
@@ -201,7 +228,7 @@ pub(super) fn find(
         }
         for (&var, state) in states[id].iter().flatten() {
             let binding = &names.bindings[var];
-            if binding.shared.is_some() || live_in[id].contains(&var) {
+            if binding.shared.is_some() || binding.plain || live_in[id].contains(&var) {
                 continue;
             }
             match state {

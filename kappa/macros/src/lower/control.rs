@@ -123,7 +123,9 @@ impl Lower<'_> {
             Expr::Let(binding) => {
                 // What it moves is gone also if what follows is false.
                 let found = match Moves::of(&binding.pat, false) {
-                    Moves::Nothing => self.names.resolve_scrutinee(&binding.expr, std::iter::once(&*binding.pat)),
+                    Moves::Nothing => self
+                        .names
+                        .resolve_scrutinee(&binding.expr, std::iter::once(&*binding.pat)),
                     _ => self.names.resolve_perhaps_moved(&binding.expr),
                 };
                 binds.extend(self.names.declare_pattern(&binding.pat, false));
@@ -165,7 +167,10 @@ impl Lower<'_> {
         };
         let is_taken_apart = choice.arms.iter().any(has_guard);
         let rules = self.rules;
-        let lives = choice.arms.iter().filter(|arm| is_taken_apart || must_split(&arm.body, rules));
+        let lives = choice
+            .arms
+            .iter()
+            .filter(|arm| is_taken_apart || must_split(&arm.body, rules));
         let lives: Vec<&Pat> = lives.map(|arm| &arm.pat).collect();
         self.names.enter();
         if !lives.is_empty() {

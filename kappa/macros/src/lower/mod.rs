@@ -509,10 +509,13 @@ fn mentioned_in_macro(tokens: TokenStream, variables: &HashSet<String>, own: &Ha
             TokenTree::Group(group) => mentioned_in_macro(group.stream(), variables, own),
             TokenTree::Literal(literal) => {
                 let text = literal.to_string();
-                let is_inside = |name: &&String| {
-                    text.contains(&format!("{{{name}}}")) || text.contains(&format!("{{{name}:"))
-                };
-                variables.iter().find(is_inside).filter(|name| !own.contains(*name)).cloned()
+                let is_inside =
+                    |name: &&String| text.contains(&format!("{{{name}}}")) || text.contains(&format!("{{{name}:"));
+                variables
+                    .iter()
+                    .find(is_inside)
+                    .filter(|name| !own.contains(*name))
+                    .cloned()
             }
             TokenTree::Punct(_) => None,
         };

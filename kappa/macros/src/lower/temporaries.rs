@@ -84,9 +84,14 @@ impl Lower<'_> {
     /// The value of a `let` behind which there is a suspension point: what it borrows may live to the end of the block.
     pub(super) fn check_let(&mut self, pattern: &Pat, value: &mut Expr) {
         if borrows_inside(pattern) {
-            Search::asking().check(value, Use::Borrowed);
-        } else {
-            check_extended(value);
+            return Search::asking().check(value, Use::Borrowed);
+        }
+        match value {
+            Expr::Reference(reference) if may_own(&reference.expr) => {
+                let var = self.temporary((*reference.expr).clone());
+                *reference.expr = self.path(var);
+            }
+            other => check_extended(other),
         }
     }
 }
@@ -114,7 +119,10 @@ fn check_extended(value: &mut Expr) {
         Expr::Cast(cast) => check_extended(&mut cast.expr),
         Expr::Tuple(tuple) => tuple.elems.iter_mut().for_each(check_extended),
         Expr::Array(array) => array.elems.iter_mut().for_each(check_extended),
-        Expr::Struct(literal) => literal.fields.iter_mut().for_each(|field| check_extended(&mut field.expr)),
+        Expr::Struct(literal) => literal
+            .fields
+            .iter_mut()
+            .for_each(|field| check_extended(&mut field.expr)),
         Expr::Call(call) if is_constructor(&call.func) => call.args.iter_mut().for_each(check_extended),
         Expr::Block(block) => {
             if let Some(syn::Stmt::Expr(last, None)) = block.block.stmts.last_mut() {
@@ -153,109 +161,114 @@ impl<'l, 'a> Search<'l, 'a> {
 
     fn check(&mut self, value: &mut Expr, usage: Use) {
         let is_first = self.is_first;
-    match value {
-        Expr::Paren(inner) if !matches!(*inner.expr, Expr::Block(_)) => return self.check(&mut inner.expr, usage),
-        Expr::Group(inner) => return self.check(&mut inner.expr, usage),
-        Expr::MethodCall(call) => {
-            let method = call.method.to_string();
-            let usage = match (takes_receiver(&method), borrows(&method)) {
-                (true, _) => Use::Receiver,
-                (false, true) => Use::Borrowed,
-                (false, false) => Use::Either,
-            };
-            self.check(&mut call.receiver, usage);
-            call.args.iter_mut().for_each(|argument| self.check(argument, Use::Moved));
-        }
-        Expr::Call(call) => call.args.iter_mut().for_each(|argument| self.check(argument, Use::Moved)),
-        Expr::Field(field) => self.check(&mut field.base, Use::Borrowed),
-        Expr::Index(index) => {
-            self.check(&mut index.expr, Use::Borrowed);
-            self.check(&mut index.index, Use::Moved);
-        }
-        Expr::Reference(reference) => self.check(&mut reference.expr, Use::Borrowed),
-        Expr::Unary(unary) => {
-            let is_deref = matches!(unary.op, UnOp::Deref(_));
-            self.check(&mut unary.expr, if is_deref { Use::Borrowed } else { Use::Moved });
-        }
-        Expr::Binary(binary) => {
-            use syn::BinOp;
-            let (left, right) = match binary.op {
-                // What is evaluated for either side goes with it.
-                BinOp::And(_) | BinOp::Or(_) => return,
-                BinOp::Eq(_) | BinOp::Ne(_) | BinOp::Lt(_) | BinOp::Le(_) | BinOp::Gt(_) | BinOp::Ge(_) => {
-                    (Use::Borrowed, Use::Borrowed)
-                }
-                op if crate::points::is_assignment(&op) => (Use::Borrowed, Use::Moved),
-                _ => (Use::Moved, Use::Moved),
-            };
-            self.check(&mut binary.left, left);
-            self.check(&mut binary.right, right);
-        }
-        Expr::Assign(assign) => self.check(&mut assign.right, Use::Moved),
-        Expr::Cast(cast) => self.check(&mut cast.expr, Use::Moved),
-        Expr::Try(inner) => self.check(&mut inner.expr, Use::Moved),
-        Expr::Await(awaited) => self.check(&mut awaited.base, Use::Moved),
-        Expr::Tuple(tuple) => tuple.elems.iter_mut().for_each(|part| self.check(part, Use::Moved)),
-        Expr::Array(array) => array.elems.iter_mut().for_each(|part| self.check(part, Use::Moved)),
-        Expr::Repeat(repeat) => self.check(&mut repeat.expr, Use::Moved),
-        Expr::Range(range) => {
-            let ends = [range.start.as_deref_mut(), range.end.as_deref_mut()];
-            ends.into_iter().flatten().for_each(|end| self.check(end, Use::Moved));
-        }
-        Expr::Struct(literal) => {
-            literal
-                .fields
+        match value {
+            Expr::Paren(inner) if !matches!(*inner.expr, Expr::Block(_)) => return self.check(&mut inner.expr, usage),
+            Expr::Group(inner) => return self.check(&mut inner.expr, usage),
+            Expr::MethodCall(call) => {
+                let method = call.method.to_string();
+                let usage = match (takes_receiver(&method), borrows(&method)) {
+                    (true, _) => Use::Receiver,
+                    (false, true) => Use::Borrowed,
+                    (false, false) => Use::Either,
+                };
+                self.check(&mut call.receiver, usage);
+                call.args
+                    .iter_mut()
+                    .for_each(|argument| self.check(argument, Use::Moved));
+            }
+            Expr::Call(call) => call
+                .args
                 .iter_mut()
-                .for_each(|field| self.check(&mut field.expr, Use::Moved));
-            if let Some(rest) = literal.rest.as_deref_mut() {
-                self.check(rest, Use::Borrowed);
+                .for_each(|argument| self.check(argument, Use::Moved)),
+            Expr::Field(field) => self.check(&mut field.base, Use::Borrowed),
+            Expr::Index(index) => {
+                self.check(&mut index.expr, Use::Borrowed);
+                self.check(&mut index.index, Use::Moved);
             }
-        }
-        Expr::Match(choice) => {
-            let is_taken = is_place(&choice.expr)
-                || is_projection(&choice.expr)
-                || choice.arms.iter().all(|arm| takes_whole(&arm.pat));
-            self.check(&mut choice.expr, if is_taken { Use::Moved } else { Use::Borrowed });
-        }
-        Expr::Macro(call) => {
-            let name = call.mac.path.segments.last().map(|last| last.ident.to_string());
-            let usage = match name.as_deref() {
-                Some("vec" | "dbg") => Use::Moved,
-                Some("write" | "writeln" | "format_args") => Use::Borrowed,
-                // Their values go with them.
-                _ => Use::Either,
-            };
-            if usage != Use::Either
-                && let Some(mut known) = KnownMacro::parse(&call.mac)
-            {
-                for value in &mut known.values {
-                    match value {
-                        Expr::Assign(named) => self.check(&mut named.right, usage),
-                        value => self.check(value, usage),
+            Expr::Reference(reference) => self.check(&mut reference.expr, Use::Borrowed),
+            Expr::Unary(unary) => {
+                let is_deref = matches!(unary.op, UnOp::Deref(_));
+                self.check(&mut unary.expr, if is_deref { Use::Borrowed } else { Use::Moved });
+            }
+            Expr::Binary(binary) => {
+                use syn::BinOp;
+                let (left, right) = match binary.op {
+                    // What is evaluated for either side goes with it.
+                    BinOp::And(_) | BinOp::Or(_) => return,
+                    BinOp::Eq(_) | BinOp::Ne(_) | BinOp::Lt(_) | BinOp::Le(_) | BinOp::Gt(_) | BinOp::Ge(_) => {
+                        (Use::Borrowed, Use::Borrowed)
                     }
+                    op if crate::points::is_assignment(&op) => (Use::Borrowed, Use::Moved),
+                    _ => (Use::Moved, Use::Moved),
+                };
+                self.check(&mut binary.left, left);
+                self.check(&mut binary.right, right);
+            }
+            Expr::Assign(assign) => self.check(&mut assign.right, Use::Moved),
+            Expr::Cast(cast) => self.check(&mut cast.expr, Use::Moved),
+            Expr::Try(inner) => self.check(&mut inner.expr, Use::Moved),
+            Expr::Await(awaited) => self.check(&mut awaited.base, Use::Moved),
+            Expr::Tuple(tuple) => tuple.elems.iter_mut().for_each(|part| self.check(part, Use::Moved)),
+            Expr::Array(array) => array.elems.iter_mut().for_each(|part| self.check(part, Use::Moved)),
+            Expr::Repeat(repeat) => self.check(&mut repeat.expr, Use::Moved),
+            Expr::Range(range) => {
+                let ends = [range.start.as_deref_mut(), range.end.as_deref_mut()];
+                ends.into_iter().flatten().for_each(|end| self.check(end, Use::Moved));
+            }
+            Expr::Struct(literal) => {
+                literal
+                    .fields
+                    .iter_mut()
+                    .for_each(|field| self.check(&mut field.expr, Use::Moved));
+                if let Some(rest) = literal.rest.as_deref_mut() {
+                    self.check(rest, Use::Borrowed);
                 }
-                call.mac.tokens = known.tokens(&known.values);
+            }
+            Expr::Match(choice) => {
+                let is_taken = is_place(&choice.expr)
+                    || is_projection(&choice.expr)
+                    || choice.arms.iter().all(|arm| takes_whole(&arm.pat));
+                self.check(&mut choice.expr, if is_taken { Use::Moved } else { Use::Borrowed });
+            }
+            Expr::Macro(call) => {
+                let name = call.mac.path.segments.last().map(|last| last.ident.to_string());
+                let usage = match name.as_deref() {
+                    Some("vec" | "dbg") => Use::Moved,
+                    Some("write" | "writeln" | "format_args") => Use::Borrowed,
+                    // Their values go with them.
+                    _ => Use::Either,
+                };
+                if usage != Use::Either
+                    && let Some(mut known) = KnownMacro::parse(&call.mac)
+                {
+                    for value in &mut known.values {
+                        match value {
+                            Expr::Assign(named) => self.check(&mut named.right, usage),
+                            value => self.check(value, usage),
+                        }
+                    }
+                    call.mac.tokens = known.tokens(&known.values);
+                }
+            }
+            _ => {}
+        }
+        if usage != Use::Moved && may_own(value) {
+            match &mut self.lower {
+                // What comes before it in the statement has been evaluated.
+                Some(lower) if usage == Use::Borrowed && is_first && lower.hoisted.is_some() => {
+                    let var = lower.temporary(value.clone());
+                    *value = lower.path(var);
+                    lower.hoisted.get_or_insert_default().push(var);
+                    self.is_first = true;
+                    return;
+                }
+                _ => {
+                    ask(value, usage);
+                    self.has_asked = true;
+                }
             }
         }
-        _ => {}
-    }
-    if usage != Use::Moved && may_own(value) {
-        match &mut self.lower {
-            // What comes before it in the statement has been evaluated.
-            Some(lower) if usage == Use::Borrowed && is_first && lower.hoisted.is_some() => {
-                let var = lower.temporary(value.clone());
-                *value = lower.path(var);
-                lower.hoisted.get_or_insert_default().push(var);
-                self.is_first = true;
-                return;
-            }
-            _ => {
-                ask(value, usage);
-                self.has_asked = true;
-            }
-        }
-    }
-    self.is_first &= !may_own(value);
+        self.is_first &= !may_own(value);
     }
 }
 
@@ -308,11 +321,64 @@ fn ask(value: &mut Expr, usage: Use) {
 /// Whether a method of this name takes its receiver whole, if it is one of `std`'s types: of `Option`, of `Result`, of a collection, or an iterator.
 fn takes_receiver(method: &str) -> bool {
     const NAMES: [&str; 58] = [
-        "and", "and_then", "chain", "cloned", "collect", "copied", "count", "cycle", "enumerate", "err", "expect", "expect_err",
-        "filter", "filter_map", "flat_map", "flatten", "fold", "for_each", "fuse", "inspect", "into", "is_none_or", "is_ok_and",
-        "is_some_and", "last", "map", "map_err", "map_or", "map_or_else", "map_while", "max", "max_by", "max_by_key", "min", "min_by",
-        "min_by_key", "ok", "ok_or", "ok_or_else", "or", "or_else", "partition", "peekable", "product", "reduce", "rev", "scan", "skip",
-        "skip_while", "step_by", "sum", "take_while", "unwrap", "unwrap_or", "unwrap_or_default", "unwrap_or_else", "unzip", "zip",
+        "and",
+        "and_then",
+        "chain",
+        "cloned",
+        "collect",
+        "copied",
+        "count",
+        "cycle",
+        "enumerate",
+        "err",
+        "expect",
+        "expect_err",
+        "filter",
+        "filter_map",
+        "flat_map",
+        "flatten",
+        "fold",
+        "for_each",
+        "fuse",
+        "inspect",
+        "into",
+        "is_none_or",
+        "is_ok_and",
+        "is_some_and",
+        "last",
+        "map",
+        "map_err",
+        "map_or",
+        "map_or_else",
+        "map_while",
+        "max",
+        "max_by",
+        "max_by_key",
+        "min",
+        "min_by",
+        "min_by_key",
+        "ok",
+        "ok_or",
+        "ok_or_else",
+        "or",
+        "or_else",
+        "partition",
+        "peekable",
+        "product",
+        "reduce",
+        "rev",
+        "scan",
+        "skip",
+        "skip_while",
+        "step_by",
+        "sum",
+        "take_while",
+        "unwrap",
+        "unwrap_or",
+        "unwrap_or_default",
+        "unwrap_or_else",
+        "unzip",
+        "zip",
     ];
     method.starts_with("into_") || NAMES.contains(&method)
 }

@@ -47,7 +47,8 @@ impl<'a> Resolver<'a> {
 
     fn declare(&mut self, pattern: &Pat, plain_let: bool) {
         let mut idents = Vec::new();
-        collect_bindings(pattern, plain_let, &mut idents);
+        let is_variable = |name: &str| self.is_inner(name) || self.names.lookup(name).is_some();
+        collect_bindings(pattern, plain_let, &is_variable, &mut idents);
         if let Some(scope) = self.inner.last_mut() {
             scope.extend(idents.iter().map(|(ident, _)| ident.to_string()));
         }
@@ -472,7 +473,9 @@ impl<'ast> Visit<'ast> for Resolver<'_> {
 }
 
 /// Macros that move nothing out of a variable. (Should one do so, its use later does not compile.)
-const BORROWING: [&str; 9] = ["matches", "trace", "debug", "info", "warn", "error", "event", "log", "json"];
+const BORROWING: [&str; 9] = [
+    "matches", "trace", "debug", "info", "warn", "error", "event", "log", "json",
+];
 
 /// The name of a path that can be a variable.
 fn plain_name(path: &ExprPath) -> Option<String> {
