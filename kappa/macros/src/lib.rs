@@ -22,6 +22,7 @@ mod lower;
 mod names;
 mod plain;
 mod points;
+mod sources;
 mod task;
 
 /// Described where the crate `kappa` exports it.

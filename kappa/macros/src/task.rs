@@ -25,6 +25,7 @@ pub(crate) fn expand(function: ItemFn, auto: bool) -> Result<TokenStream> {
     let checked = check::body(&function.block, &cx);
     let rules = Rules { cx: &cx, auto };
     let fingerprint = fingerprint(function.to_token_stream(), auto);
+    let sources = crate::sources::hash();
 
     let ItemFn { attrs, vis, sig, block } = function;
     let name = &sig.ident;
@@ -132,6 +133,7 @@ pub(crate) fn expand(function: ItemFn, auto: bool) -> Result<TokenStream> {
                 const NAME: &'static str = ::core::concat!(::core::module_path!(), "::", #plain_name);
                 const PARAMETERS: &'static [&'static str] = &[#(#texts),*];
                 const FINGERPRINT: u64 = #fingerprint;
+                const SOURCES: u64 = #sources;
 
                 fn run<'a>(
                     cx: &'a mut ::kappa::__private::Context,
