@@ -45,9 +45,10 @@ pub(crate) struct Emitter<'a> {
     held: Vars,
     /// Those of which it has been said that nobody knows whether they are moved.
     refused: RefCell<Vars>,
-    /// The same of those that have been taken apart, and of those behind which something has been moved.
+    /// The same of those that have been taken apart, of those behind which something has been moved, and of receivers of methods.
     refused_if_taken: RefCell<Vars>,
     refused_if_emptied: RefCell<Vars>,
+    refused_if_received: RefCell<Vars>,
 }
 
 /// What an arm starts with.
@@ -111,6 +112,7 @@ impl<'a> Emitter<'a> {
             refused: RefCell::default(),
             refused_if_taken: RefCell::default(),
             refused_if_emptied: RefCell::default(),
+            refused_if_received: RefCell::default(),
         };
         for (at, &point) in points.iter().enumerate() {
             emitter.arms.insert(point, at as u32 + 1);
@@ -136,9 +138,11 @@ impl<'a> Emitter<'a> {
         let unclear: Vars = arms().flat_map(|&arm| graph.unneeded[arm].unclear.clone()).collect();
         emitter.typed = emitter.witnessed.union(&emitter.held).copied().collect();
         emitter.typed.extend(unclear);
-        let left = arms().flat_map(|&arm| graph.unneeded[arm].taken.union(&graph.unneeded[arm].emptied));
-        let left: Vars = left.copied().collect();
-        emitter.typed.extend(left);
+        let left = arms().flat_map(|&arm| {
+            let unneeded = &graph.unneeded[arm];
+            unneeded.taken.iter().chain(&unneeded.emptied).chain(&unneeded.received)
+        });
+        emitter.typed.extend(left.copied().collect::<Vars>());
         emitter
     }
 

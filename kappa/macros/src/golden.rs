@@ -107,7 +107,8 @@ fn an_operand_that_a_later_one_may_change_is_copied_if_it_can_be() {
 }
 
 #[test]
-fn a_temporary_value_that_lives_across_a_suspension_point_gets_a_name_to_the_end_of_its_statement_or_is_asked_for_its_type() {
+fn a_temporary_value_that_lives_across_a_suspension_point_gets_a_name_to_the_end_of_its_statement_or_is_asked_for_its_type()
+ {
     let text = body(quote! {
         async fn f(cx: &mut Context, n: u64) -> u64 {
             let a = make(n).name.len() + cx.call(one(n)).await;

@@ -7,7 +7,7 @@ mod resolver;
 
 use proc_macro2::{Ident, Span, TokenStream};
 use resolver::Resolver;
-pub(crate) use resolver::borrows;
+pub(crate) use resolver::{borrows, takes_receiver};
 use std::collections::{BTreeSet, HashMap};
 use syn::visit::Visit;
 use syn::{Expr, Pat, PatIdent};
@@ -217,6 +217,8 @@ pub(crate) struct Found {
     pub(crate) taken: Vars,
     /// What is behind it was moved or copied: gone, if it is a `Box`.
     pub(crate) emptied: Vars,
+    /// The receiver of a method that takes it: gone, if its type is one of `std`'s.
+    pub(crate) received: Vars,
     /// Of `changed`, what is assigned perhaps, or somewhere in the middle: not if the code is an assignment and nothing else.
     pub(crate) inside: Vars,
 }
@@ -239,6 +241,7 @@ impl Found {
         self.unclear.extend(other.unclear);
         self.taken.extend(other.taken);
         self.emptied.extend(other.emptied);
+        self.received.extend(other.received);
         self.inside.extend(other.inside);
         self
     }

@@ -27,6 +27,11 @@ impl<T> Witness<T> {
         super::held::Content::new()
     }
 
+    /// The type, of the receiver of a method.
+    pub const fn receiver(&self) -> super::held::Receiver<T> {
+        super::held::Receiver::new()
+    }
+
     /// It is the type of what this is assigned to. Generated code has it only where nothing ever comes by.
     pub fn value(&self) -> T {
         unreachable!("a witness only knows a type")

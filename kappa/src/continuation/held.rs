@@ -462,6 +462,12 @@ impl<T> Receiver<T> {
     pub fn of(_: &T) -> Self {
         Receiver(PhantomData)
     }
+
+    /// Of a type that inference finds.
+    #[expect(clippy::new_without_default, reason = "only generated code makes one")]
+    pub const fn new() -> Self {
+        Receiver(PhantomData)
+    }
 }
 
 /// The type of a variable behind which something has been moved or copied: `*variable`.
@@ -485,7 +491,7 @@ impl<K: Kind> Asked<K> {
     pub fn temporary<T>(self, _probe: &Receiver<T>, _proof: Fleeting<K>) {}
 
     /// Nothing is left that has a destructor, or it does not compile.
-    pub fn left<T>(self, _content: &Content<T>, _proof: Unclear<K>) {}
+    pub fn left<P>(self, _of: &P, _proof: Unclear<K>) {}
 }
 
 macro_rules! asked {
@@ -513,7 +519,8 @@ asked! { moved:
         [T] &&&Receiver<Option<T>> where [] -> Go; [T, E] &&&Receiver<Result<T, E>> where [] -> Go; [T] &&&Receiver<Vec<T>> where [] -> Go;
         [T] &&&Receiver<VecDeque<T>> where [] -> Go; [T] &&&Receiver<BTreeSet<T>> where [] -> Go; [T] &&&Receiver<BinaryHeap<T>> where [] -> Go;
         [K, V] &&&Receiver<BTreeMap<K, V>> where [] -> Go; [K, V, S] &&&Receiver<HashMap<K, V, S>> where [] -> Go;
-        [T, S] &&&Receiver<HashSet<T, S>> where [] -> Go;
+        [T, S] &&&Receiver<HashSet<T, S>> where [] -> Go; [T] &&&Receiver<LinkedList<T>> where [] -> Go;
+        [T, const N: usize] &&&Receiver<[T; N]> where [] -> Go;
     }
     /// An iterator.
     MovedIterator { [T] &&Receiver<T> where [T: Iterator] -> Go; }

@@ -310,6 +310,18 @@ impl Emitter<'_> {
                         .left(&#witness.content(), const { ::kappa::__private::held::Unclear::new() });
                 }
             });
+        let received = unneeded
+            .received
+            .iter()
+            .filter(|&&var| self.refused_if_received.borrow_mut().insert(var))
+            .map(|&var| {
+                let (witness, span) = (self.witness(var), self.bindings[var].ident.span().resolved_at(here()));
+                quote_spanned! {span=>
+                    (&&&&#witness.receiver())
+                        .moved()
+                        .left(&#witness.receiver(), const { ::kappa::__private::held::Unclear::new() });
+                }
+            });
         let forget = self.graph.live_in[place.root]
             .iter()
             .filter(|var| !place.visible.contains(var) && !live.contains(var) && !unneeded.whole.contains(var));
@@ -323,6 +335,6 @@ impl Emitter<'_> {
             _ => quote_spanned!(here()=> continue '__run;),
         };
         let block = Ident::new("__block", here());
-        quote!(#(#put_back)* #(#hold)* #(#unclear)* #(#taken)* #(#emptied)* #(#put)* #(#forget)* #block = #number; #go)
+        quote!(#(#put_back)* #(#hold)* #(#unclear)* #(#taken)* #(#emptied)* #(#received)* #(#put)* #(#forget)* #block = #number; #go)
     }
 }

@@ -17,6 +17,8 @@ pub(crate) struct Unneeded {
     pub(crate) taken: Vars,
     /// What is behind them has been moved: nothing is left if they are of the type `Box`.
     pub(crate) emptied: Vars,
+    /// A method has taken them: nothing is left if their types are `std`'s.
+    pub(crate) received: Vars,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -25,17 +27,19 @@ enum State {
     Gone,
     Taken,
     Emptied,
+    Received,
     Unclear,
 }
 
 impl State {
     /// One or the other.
     fn or(self, other: State) -> State {
-        use State::{Emptied, Gone, Taken, Unclear};
+        use State::{Emptied, Gone, Received, Taken, Unclear};
         match (self, other) {
             (one, same) if one == same => one,
             (Gone, Taken) | (Taken, Gone) => Taken,
             (Gone, Emptied) | (Emptied, Gone) => Emptied,
+            (Gone, Received) | (Received, Gone) => Received,
             _ => Unclear,
         }
     }
@@ -59,7 +63,12 @@ fn pass(states: &mut States, found: &crate::names::Found) {
             states.insert(var, State::Unclear);
         }
     }
-    for (vars, state) in [(&found.taken, State::Taken), (&found.emptied, State::Emptied)] {
+    let perhaps = [
+        (&found.taken, State::Taken),
+        (&found.emptied, State::Emptied),
+        (&found.received, State::Received),
+    ];
+    for (vars, state) in perhaps {
         for &var in vars {
             let state = match states.get(&var) {
                 Some(State::Whole) => state,
@@ -237,6 +246,7 @@ pub(super) fn find(
                 State::Unclear => unneeded.unclear.insert(var),
                 State::Taken => unneeded.taken.insert(var),
                 State::Emptied => unneeded.emptied.insert(var),
+                State::Received => unneeded.received.insert(var),
                 State::Gone => false,
             };
         }

@@ -6,7 +6,7 @@
 
 use super::Lower;
 use super::operands::{is_constructor, is_place, is_projection};
-use crate::names::{borrows, takes_whole};
+use crate::names::{borrows, takes_receiver, takes_whole};
 use crate::points::KnownMacro;
 use proc_macro2::Span;
 use quote::{ToTokens, quote_spanned};
@@ -316,69 +316,4 @@ fn ask(value: &mut Expr, usage: Use) {
     if let Ok(asked) = syn::parse2::<Expr>(quote_spanned!(span=> (#asked))) {
         *value = asked;
     }
-}
-
-/// Whether a method of this name takes its receiver whole, if it is one of `std`'s types: of `Option`, of `Result`, of a collection, or an iterator.
-fn takes_receiver(method: &str) -> bool {
-    const NAMES: [&str; 58] = [
-        "and",
-        "and_then",
-        "chain",
-        "cloned",
-        "collect",
-        "copied",
-        "count",
-        "cycle",
-        "enumerate",
-        "err",
-        "expect",
-        "expect_err",
-        "filter",
-        "filter_map",
-        "flat_map",
-        "flatten",
-        "fold",
-        "for_each",
-        "fuse",
-        "inspect",
-        "into",
-        "is_none_or",
-        "is_ok_and",
-        "is_some_and",
-        "last",
-        "map",
-        "map_err",
-        "map_or",
-        "map_or_else",
-        "map_while",
-        "max",
-        "max_by",
-        "max_by_key",
-        "min",
-        "min_by",
-        "min_by_key",
-        "ok",
-        "ok_or",
-        "ok_or_else",
-        "or",
-        "or_else",
-        "partition",
-        "peekable",
-        "product",
-        "reduce",
-        "rev",
-        "scan",
-        "skip",
-        "skip_while",
-        "step_by",
-        "sum",
-        "take_while",
-        "unwrap",
-        "unwrap_or",
-        "unwrap_or_default",
-        "unwrap_or_else",
-        "unzip",
-        "zip",
-    ];
-    method.starts_with("into_") || NAMES.contains(&method)
 }

@@ -295,6 +295,15 @@ impl<'ast> Visit<'ast> for Resolver<'_> {
     fn visit_expr_method_call(&mut self, call: &'ast syn::ExprMethodCall) {
         if root(&call.receiver).is_none() {
             self.visit_expr(&call.receiver);
+        } else if let (true, false, Expr::Path(path)) = (
+            takes_receiver(&call.method.to_string()),
+            self.conditional,
+            &*call.receiver,
+        ) {
+            if let Some(var) = plain_name(path).and_then(|name| self.mention(&name)) {
+                self.found.received.insert(var);
+            }
+            self.place(&call.receiver);
         } else if borrows(&call.method.to_string()) {
             self.place(&call.receiver);
         } else {
@@ -576,4 +585,68 @@ pub(crate) fn borrows(method: &str) -> bool {
     .iter()
     .any(|start| method.starts_with(start))
         || NAMES.contains(&method)
+}
+
+/// Whether a method of this name takes its receiver whole, if it is one of `std`'s types: of `Option`, of `Result`, of a collection, or an iterator.
+pub(crate) fn takes_receiver(method: &str) -> bool {
+    const NAMES: [&str; 57] = [
+        "and",
+        "and_then",
+        "chain",
+        "cloned",
+        "collect",
+        "copied",
+        "count",
+        "cycle",
+        "enumerate",
+        "err",
+        "expect",
+        "expect_err",
+        "filter",
+        "filter_map",
+        "flat_map",
+        "flatten",
+        "fold",
+        "for_each",
+        "fuse",
+        "inspect",
+        "into",
+        "is_none_or",
+        "is_ok_and",
+        "is_some_and",
+        "map",
+        "map_err",
+        "map_or",
+        "map_or_else",
+        "map_while",
+        "max",
+        "max_by",
+        "max_by_key",
+        "min",
+        "min_by",
+        "min_by_key",
+        "ok",
+        "ok_or",
+        "ok_or_else",
+        "or",
+        "or_else",
+        "partition",
+        "peekable",
+        "product",
+        "reduce",
+        "rev",
+        "scan",
+        "skip",
+        "skip_while",
+        "step_by",
+        "sum",
+        "take_while",
+        "unwrap",
+        "unwrap_or",
+        "unwrap_or_default",
+        "unwrap_or_else",
+        "unzip",
+        "zip",
+    ];
+    method.starts_with("into_") || NAMES.contains(&method)
 }
