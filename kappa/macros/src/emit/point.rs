@@ -130,7 +130,7 @@ impl Emitter<'_> {
     /// Makes a value of `cx.shared(..)` again.
     fn rebuild(&self, var: Var, at: &BTreeSet<u32>) -> Option<TokenStream> {
         let (make, uses) = self.bindings[var].shared.as_ref()?;
-        let slots = self.slots();
+        let slots = &self.slots;
         let slot = self.slot(var);
         let uses: Vec<Var> = uses.iter().copied().filter(|var| slots.contains(var)).collect();
         let take = uses.iter().map(|&var| {

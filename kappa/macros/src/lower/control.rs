@@ -65,6 +65,7 @@ impl Lower<'_> {
                 let found = self.names.resolve_scrutinee(&scrutinee);
                 let pattern = *binding.pat;
                 let binds = self.names.declare_pattern(&pattern, false);
+                self.names.flows(&scrutinee, &binds);
                 self.end(End::Branch {
                     condition: quote!(let #pattern = #scrutinee),
                     found,
@@ -139,7 +140,9 @@ impl Lower<'_> {
             }
             Expr::Let(binding) => {
                 let found = self.names.resolve_scrutinee(&binding.expr);
-                binds.extend(self.names.declare_pattern(&binding.pat, false));
+                let declared = self.names.declare_pattern(&binding.pat, false);
+                self.names.flows(&binding.expr, &declared);
+                binds.extend(declared);
                 found
             }
             other => self.names.resolve_expr(other),
@@ -205,10 +208,15 @@ impl Lower<'_> {
         let mut choices = Vec::new();
         let mut is_rest = false;
         let count = choice.arms.len();
+        let is_pattern = |arm: &syn::Arm| !matches!(arm.pat, Pat::Wild(_));
+        let patterns_below: Vec<bool> = (0..count)
+            .map(|at| choice.arms[at + 1..].iter().any(is_pattern))
+            .collect();
         for (at, arm) in choice.arms.into_iter().enumerate() {
             self.names.enter();
             let pattern = arm.pat;
             let binds = self.names.declare_pattern(&pattern, false);
+            self.names.flows(&scrutinee, &binds);
             let target = self.block(None);
             match arm.guard {
                 Some((_, guard)) if must_split(&guard, self.rules) => {
@@ -225,16 +233,17 @@ impl Lower<'_> {
                             });
                             self.start(target);
                         }
-                        let copy = quote_spanned!(pattern.span()=> ::core::clone::Clone::clone(&#scrutinee));
+                        let copy = quote_spanned!(pattern.span()=> ::kappa::__private::clone_for_guard(&#scrutinee));
                         self.emit_let(quote!(let #pattern = #copy;), scrutinee_found.clone(), binds);
                     } else {
                         choices.push(Choice {
                             pattern: quote!(#pattern),
                             guard: None,
                             found: Found::default(),
-                            binds,
+                            binds: binds.clone(),
                             target,
                         });
+                        let bound = binds;
                         choices.push(Choice::otherwise(rest));
                         self.end(End::Match {
                             scrutinee: quote!(#scrutinee),
@@ -242,6 +251,16 @@ impl Lower<'_> {
                             choices: std::mem::take(&mut choices),
                         });
                         self.start(target);
+                        // If the guard says no, a pattern below must find what this one has bound.
+                        if patterns_below[at] {
+                            let binds = bound.iter().map(|&var| &self.names.bindings[var].ident);
+                            let checks = binds.map(|ident| {
+                                let span = ident.span().resolved_at(proc_macro2::Span::mixed_site());
+                                quote_spanned!(span=> ::kappa::__private::bound_for_guard(&#ident);)
+                            });
+                            let checks = quote!(#(#checks)*);
+                            self.emit(checks, Found::default());
+                        }
                     }
                     self.condition(*guard, body, rest);
                     self.start(body);
@@ -403,6 +422,7 @@ impl Lower<'_> {
         self.names.enter();
         let pattern = *pat;
         let binds = self.names.declare_pattern(&pattern, true);
+        self.names.flows(&iterable, &binds);
         let condition = quote!(let ::core::option::Option::Some(#pattern) = #next);
         self.end(End::Branch {
             condition,

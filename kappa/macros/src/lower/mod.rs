@@ -10,12 +10,13 @@ mod expr;
 mod operands;
 
 use crate::graph::{Atom, Block, BlockId, End};
-use crate::names::{Found, Names, Var, Vars, takes_whole};
+use crate::names::{Found, Names, Var, Vars, root, takes_whole};
 use crate::points::{Rules, must_split, never_returns};
 use proc_macro2::{Ident, Span, TokenStream, TokenTree};
 use quote::{ToTokens, quote, quote_spanned};
 use std::collections::HashMap;
 use syn::spanned::Spanned;
+use syn::visit::{self, Visit};
 use syn::{Expr, Item, Lifetime, Local, Pat, Stmt, Type};
 
 /// Where the value of an expression goes.
@@ -54,6 +55,8 @@ pub(crate) struct Lower<'a> {
     depth: usize,
     /// What is being taken apart will be evaluated more than once.
     repeated: bool,
+    /// The user's code stands in front of what is generated, as it is; see `original`.
+    is_said_before: bool,
     /// How often each identifier occurs in the function.
     occurrences: HashMap<String, usize>,
 }
@@ -74,6 +77,7 @@ impl<'a> Lower<'a> {
             checks: Vec::new(),
             depth: 0,
             repeated: false,
+            is_said_before: false,
             occurrences: HashMap::new(),
         };
         let entry = lower.block(None);
@@ -85,9 +89,13 @@ impl<'a> Lower<'a> {
     pub(crate) fn body(&mut self, body: syn::Block) {
         let end = body.brace_token.span.close();
         self.occurrences = occurrences(body.to_token_stream());
+        self.is_said_before = crate::original::is_possible(&body, self.rules);
+        self.names.look_at(&body);
         self.block_into(body, Dest::Return);
         if matches!(self.blocks[self.current].end, End::Open) {
-            self.emit(quote_spanned!(end=> return;), Found::default());
+            // Of a result that is missing, rustc says more where it stands in the user's code.
+            let value = self.is_said_before.then(|| quote_spanned!(end=> ::kappa::__private::at_end()));
+            self.emit(quote_spanned!(end=> return #value;), Found::default());
             self.end(End::Stop);
         }
         self.refuse_other_shared_values();
@@ -135,6 +143,7 @@ impl<'a> Lower<'a> {
             after,
             order: usize::MAX,
             scope: 0,
+            origin: self.blocks.len(),
         });
         self.blocks.len() - 1
     }
@@ -179,8 +188,10 @@ impl<'a> Lower<'a> {
     }
 
     /// `let temporary;`, to be assigned on several ways.
-    fn deferred(&mut self, span: Span, ty: Option<&Type>) -> Var {
-        let var = self.names.temporary(span);
+    fn deferred(&mut self, value: &Expr, ty: Option<&Type>) -> Var {
+        let var = self.names.temporary(value.span());
+        self.names.bindings[var].written = crate::original::place_of_value(value);
+        self.names.bindings[var].lent = ty.is_some_and(may_be_lent);
         let ident = &self.names.bindings[var].ident;
         let ty = ty.map(|ty| quote!(: #ty));
         let code = quote!(let mut #ident #ty;);
@@ -197,6 +208,7 @@ impl<'a> Lower<'a> {
     fn temporary(&mut self, value: Expr) -> Var {
         let found = self.names.resolve_expr(&value);
         let var = self.names.temporary(value.span());
+        self.names.flows(&value, &[var]);
         let ident = self.names.bindings[var].ident.clone();
         self.emit_let(quote!(let mut #ident = #value;), found, vec![var]);
         var
@@ -225,8 +237,21 @@ impl<'a> Lower<'a> {
         let stops = stops(&value);
         let mut found = self.names.resolve_expr(&value);
         match dest {
-            Dest::Discard => self.emit(quote!(#value;), found),
+            Dest::Discard => {
+                if let Expr::Assign(assign) = &value
+                    && let Some(var) = root(&assign.left).and_then(|name| self.names.lookup(&name))
+                {
+                    self.names.flows(&assign.right, &[var]);
+                }
+                // A macro by a name such as `todo` may be another one.
+                let code = match stops && matches!(value, Expr::Macro(_)) {
+                    true => quote_spanned!(value.span()=> let _: ::kappa::__private::NeverReturns = { #value; };),
+                    false => quote!(#value;),
+                };
+                self.emit(code, found);
+            }
             Dest::Temporary(var) => {
+                self.names.flows(&value, &[var]);
                 let ident = &self.names.bindings[var].ident;
                 let code = quote!(#ident = #value;);
                 found.assigned.insert(var);
@@ -273,7 +298,11 @@ impl<'a> Lower<'a> {
                     } else if is_last && !matches!(dest, Dest::Discard) && !must_split(&expr, self.rules) {
                         // Whether it ever gets to its end is for rustc to say: `{ exit(1); }` is a value of any type.
                         has_value = true;
-                        self.emit_value(syn::parse_quote!({ #expr; }), dest);
+                        let end = match dest {
+                            Dest::Return if self.is_said_before => Some(quote!(::kappa::__private::at_end())),
+                            _ => None,
+                        };
+                        self.emit_value(syn::parse_quote!({ #expr; #end }), dest);
                     } else {
                         self.into(expr, Dest::Discard);
                     }
@@ -300,7 +329,11 @@ impl<'a> Lower<'a> {
     /// The items of a block that is taken apart are put at the function's beginning, so their names must not mean anything else outside of the block.
     fn refuse_hiding_items(&mut self, block: &syn::Block) {
         let mut names = Vec::new();
+        let mut declared_above = Vec::new();
         for stmt in &block.stmts {
+            if let Stmt::Local(local) = stmt {
+                pattern_names(&local.pat, &mut declared_above);
+            }
             let Stmt::Item(item) = stmt else { continue };
             item_names(item, &mut names);
             match item {
@@ -310,8 +343,9 @@ impl<'a> Lower<'a> {
                      outside of the function",
                 ),
                 Item::Macro(item) => {
-                    let inside = occurrences(item.mac.tokens.clone());
-                    if let Some(name) = inside.keys().find(|name| self.names.lookup(name).is_some()) {
+                    let mut inside = Vec::new();
+                    names_in_macro(item.mac.tokens.clone(), &mut inside);
+                    if let Some(name) = inside.iter().find(|name| self.names.lookup(name).is_some() || declared_above.contains(name)) {
                         let message = format!(
                             "this macro mentions the variable `{name}`, but it is put at the function's beginning, because the block holds a suspension \
                              point; pass the variable as an argument, or use a closure"
@@ -378,6 +412,10 @@ impl<'a> Lower<'a> {
                 false => self.names.resolve_scrutinee(&value),
             };
             let declares = self.names.declare_pattern(&pat, true);
+            self.names.flows(&value, &declares);
+            if ty.as_ref().is_some_and(may_be_lent) {
+                declares.iter().for_each(|&var| self.names.bindings[var].lent = true);
+            }
             if let (Some(shared), [var]) = (shared, declares.as_slice()) {
                 self.names.bindings[*var].shared = Some(shared);
             }
@@ -390,6 +428,7 @@ impl<'a> Lower<'a> {
             otherwise.assigned.clear();
             let found = self.names.resolve_scrutinee(&value).and(otherwise);
             let declares = self.names.declare_pattern(&pat, false);
+            self.names.flows(&value, &declares);
             self.emit_let(quote!(#(#attrs)* let #pat = #value else #diverge;), found, declares);
             return;
         }
@@ -400,6 +439,7 @@ impl<'a> Lower<'a> {
         self.start(other);
         self.into(*diverge, Dest::Discard);
         let binds = self.names.declare_pattern(&pat, false);
+        self.names.flows(&value, &binds);
         self.blocks[from].end = End::LetElse {
             pattern: quote!(#pat),
             value: quote!(#value),
@@ -425,6 +465,19 @@ impl<'a> Lower<'a> {
     }
 }
 
+/// Whether a value of this type may borrow, or may not be `Send`, by its text.
+fn may_be_lent(ty: &Type) -> bool {
+    fn any(tokens: TokenStream) -> bool {
+        tokens.into_iter().any(|tree| match tree {
+            TokenTree::Ident(ident) => ident == "dyn" || ident == "Rc",
+            TokenTree::Punct(punct) => matches!(punct.as_char(), '&' | '\''),
+            TokenTree::Group(group) => any(group.stream()),
+            TokenTree::Literal(_) => false,
+        })
+    }
+    any(ty.to_token_stream())
+}
+
 /// How often each identifier occurs.
 fn occurrences(tokens: TokenStream) -> HashMap<String, usize> {
     fn count(tokens: TokenStream, into: &mut HashMap<String, usize>) {
@@ -439,6 +492,31 @@ fn occurrences(tokens: TokenStream) -> HashMap<String, usize> {
     let mut counts = HashMap::new();
     count(tokens, &mut counts);
     counts
+}
+
+/// The names in a `macro_rules!` that may mean variables around it: not `$name`, not `.name`.
+fn names_in_macro(tokens: TokenStream, into: &mut Vec<String>) {
+    let mut is_other = false;
+    for tree in tokens {
+        match &tree {
+            TokenTree::Ident(ident) if !is_other => into.push(ident.to_string()),
+            TokenTree::Group(group) => names_in_macro(group.stream(), into),
+            _ => {}
+        }
+        is_other = matches!(&tree, TokenTree::Punct(punct) if matches!(punct.as_char(), '$' | '.'));
+    }
+}
+
+/// The names in a pattern.
+fn pattern_names(pattern: &Pat, into: &mut Vec<String>) {
+    struct Search<'a>(&'a mut Vec<String>);
+    impl<'ast> Visit<'ast> for Search<'_> {
+        fn visit_pat_ident(&mut self, pattern: &'ast syn::PatIdent) {
+            self.0.push(pattern.ident.to_string());
+            visit::visit_pat_ident(self, pattern);
+        }
+    }
+    Search(into).visit_pat(pattern);
 }
 
 /// The names that an item declares.
