@@ -124,8 +124,10 @@ pub use task::{Queue, Task, TaskCall};
 #[doc(hidden)]
 pub mod __private {
     pub use crate::context::{Context, Kind, Operation, Shared};
-    pub use crate::continuation::borrowed::{NotBorrowed, probe};
-    pub use crate::continuation::generated::{AsFuture, Awaited, NeverReturns, Witness, at_end, in_place, output, same_type};
+    pub use crate::continuation::borrowed::{FirstBorrowed, ItselfBorrowed, NotBorrowed, SecondBorrowed, probe};
+    pub use crate::continuation::generated::{
+        AsFuture, Awaited, NeverReturns, Witness, at_end, in_place, output, same_type,
+    };
     pub use crate::continuation::held::{self, Held};
     pub use crate::continuation::moved::{bound_for_guard, clone_for_guard, copied_field};
     use crate::continuation::save_and_read_back;

@@ -2,7 +2,7 @@
 
 use crate::task::{Arguments as _, TaskCall, TaskFunction};
 use serde::de::{DeserializeSeed, Deserializer, Error as _, SeqAccess, Visitor};
-use serde::{Deserialize, forward_to_deserialize_any};
+use serde::forward_to_deserialize_any;
 use serde_json::{Error, Value};
 use std::io::Read;
 
@@ -127,6 +127,7 @@ impl<'de> SeqAccess<'de> for Remaining {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde::Deserialize;
     use serde_json::json;
 
     type Three = (Vec<String>, String, Option<u8>);

@@ -220,7 +220,9 @@ impl Emitter<'_> {
         let live = &self.graph.live_in[arm];
         // A variable that has been moved is used at the suspension point, not where it is declared.
         let used_at = match self.graph.blocks[arm].end {
-            End::Point { result, auto: false, .. } => Some(self.bindings[result].ident.span()),
+            End::Point {
+                result, auto: false, ..
+            } => Some(self.bindings[result].ident.span()),
             _ => None,
         };
         let put = live.intersection(&place.visible).map(|&var| {

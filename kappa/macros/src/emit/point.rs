@@ -115,14 +115,14 @@ impl Emitter<'_> {
             let (slot, span) = self.spanned_slot(var);
             quote_spanned! {span=>
                 let __probe = ::kappa::__private::probe(&#slot);
-                __probe.itself();
-                __probe.first();
-                __probe.second();
+                (&&__probe).itself().check();
+                (&&__probe).first().check();
+                (&&__probe).second().check();
             }
         });
         quote_spanned! {here()=>
             #[allow(unused_imports)]
-            use ::kappa::__private::NotBorrowed as _;
+            use ::kappa::__private::{FirstBorrowed as _, ItselfBorrowed as _, NotBorrowed as _, SecondBorrowed as _};
             #(#probes)*
         }
     }

@@ -94,7 +94,9 @@ impl<'a> Lower<'a> {
         self.block_into(body, Dest::Return);
         if matches!(self.blocks[self.current].end, End::Open) {
             // Of a result that is missing, rustc says more where it stands in the user's code.
-            let value = self.is_said_before.then(|| quote_spanned!(end=> ::kappa::__private::at_end()));
+            let value = self
+                .is_said_before
+                .then(|| quote_spanned!(end=> ::kappa::__private::at_end()));
             self.emit(quote_spanned!(end=> return #value;), Found::default());
             self.end(End::Stop);
         }
@@ -220,7 +222,8 @@ impl<'a> Lower<'a> {
             return self.path(var);
         }
         let ident = &self.names.bindings[var].ident;
-        syn::parse_quote!(({ #ident }))
+        let span = ident.span();
+        syn::parse_quote_spanned!(span=> ({ #ident }))
     }
 
     fn path(&self, var: Var) -> Expr {
