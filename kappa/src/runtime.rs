@@ -69,6 +69,8 @@ struct Inner {
     /// Where tasks may have files put.
     files: LocalFiles,
     same_program: bool,
+    /// Whether runs are only ended here: no task of theirs is carried out.
+    only_ends: bool,
     /// The coordinators' own; `None` only while it is being dropped.
     runtime: Option<Runtime>,
 }
@@ -238,8 +240,8 @@ impl Kappa {
             tuning: self.inner.tuning.clone(),
             time_limit: self.inner.time_limit,
             program: match self.inner.state {
-                Some(_) => crate::program::identity().to_string(),
-                None => String::new(),
+                Some(_) if !self.inner.only_ends => crate::program::identity().to_string(),
+                _ => String::new(),
             },
             same_program: self.inner.same_program,
             observers: record.chain(self.inner.observers.iter().cloned()).collect(),

@@ -15,7 +15,7 @@ mod point;
 
 use crate::graph::{BlockId, ENTRY, End, Graph};
 use crate::names::{Binding, Names, Var, Vars};
-use proc_macro2::{Ident, Span, TokenStream};
+use proc_macro2::{Ident, Spacing, Span, TokenStream, TokenTree};
 use quote::{format_ident, quote, quote_spanned};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -47,6 +47,9 @@ pub(crate) struct Emitter<'a> {
     slots: Vars,
     /// Those of which it has been said that nobody knows whether they are moved.
     refused: RefCell<Vars>,
+    /// The same of those that have been taken apart, and of those behind which something has been moved.
+    refused_if_taken: RefCell<Vars>,
+    refused_if_emptied: RefCell<Vars>,
 }
 
 /// What an arm starts with.
@@ -111,6 +114,8 @@ impl<'a> Emitter<'a> {
             held: Vars::new(),
             slots: Vars::new(),
             refused: RefCell::default(),
+            refused_if_taken: RefCell::default(),
+            refused_if_emptied: RefCell::default(),
         };
         for (at, &point) in points.iter().enumerate() {
             emitter.arms.insert(point, at as u32 + 1);
@@ -142,6 +147,9 @@ impl<'a> Emitter<'a> {
         let values = values
             .filter(|(var, binding)| binding.temporary && binding.written.is_some() && emitter.slots.contains(var));
         emitter.typed.extend(values.map(|(var, _)| var));
+        let left = arms().flat_map(|&arm| graph.unneeded[arm].taken.union(&graph.unneeded[arm].emptied));
+        let left: Vars = left.copied().collect();
+        emitter.typed.extend(left);
         emitter
     }
 
@@ -451,7 +459,9 @@ impl<'a> Emitter<'a> {
             .filter(|&block| self.graph.root(block) == root)
             .collect();
         let mentioned: Vars = members.iter().flat_map(|&block| self.mentioned(block)).collect();
-        let taken: Vars = self.graph.live_in[root].intersection(&mentioned).copied().collect();
+        let live = &self.graph.live_in[root];
+        let mut taken: Vars = live.intersection(&mentioned).copied().collect();
+        taken.extend(self.dropped_here(root, &members, &taken));
         let mut place = Place {
             root,
             at: root,
@@ -467,6 +477,66 @@ impl<'a> Emitter<'a> {
         self.missing(root, &place, &mut missing);
         place.visible.extend(&missing);
         Start { taken, missing, place }
+    }
+
+    /// The live variables that an arm does not mention, but may have to drop: where their scope ends in it, and where the function ends, in their
+    /// order among the others.
+    fn dropped_here(&self, root: BlockId, members: &[BlockId], taken: &Vars) -> Vars {
+        let others = self.graph.live_in[root].difference(taken).copied();
+        let others: Vec<Var> = others.filter(|&var| !self.bindings[var].plain).collect();
+        if others.is_empty() {
+            return Vars::new();
+        }
+        let ends = members.iter().any(|&block| self.may_return(block));
+        // What is in hand is dropped before what is in a slot.
+        let first = taken
+            .iter()
+            .filter(|&&var| !self.bindings[var].plain)
+            .chain(&self.graph.unneeded[root].whole)
+            .min();
+        let leads_to: BTreeSet<BlockId> = members
+            .iter()
+            .flat_map(|&block| self.graph.blocks[block].targets())
+            .collect();
+        let is_dropped = |&var: &Var| {
+            (ends && first.is_some_and(|&first| first < var))
+                || leads_to.iter().any(|&block| !self.in_scope(var, block))
+        };
+        others.into_iter().filter(is_dropped).collect()
+    }
+
+    /// Whether the function may end in this block.
+    fn may_return(&self, block: BlockId) -> bool {
+        fn returns(tokens: TokenStream) -> bool {
+            let mut after_ident = false;
+            tokens.into_iter().any(|tree| {
+                let was_ident = std::mem::replace(&mut after_ident, matches!(tree, TokenTree::Ident(_)));
+                match tree {
+                    TokenTree::Ident(ident) => ident == "return",
+                    TokenTree::Group(group) => returns(group.stream()),
+                    // A macro may hold a `return`.
+                    TokenTree::Punct(punct) => match punct.as_char() {
+                        '?' => true,
+                        '!' => was_ident && punct.spacing() == Spacing::Alone,
+                        _ => false,
+                    },
+                    TokenTree::Literal(_) => false,
+                }
+            })
+        }
+        let block = &self.graph.blocks[block];
+        let end = match &block.end {
+            End::Branch { condition, .. } => condition.clone(),
+            End::Match { scrutinee, choices, .. } => {
+                let guards = choices.iter().filter_map(|choice| choice.guard.clone());
+                guards.fold(scrutinee.clone(), |all, guard| quote!(#all #guard))
+            }
+            End::LetElse { value, .. } => value.clone(),
+            End::Suspend { operation, .. } => operation.clone(),
+            End::Stop => return true,
+            End::Open | End::Jump(_) | End::Point { .. } => TokenStream::new(),
+        };
+        returns(end) || block.atoms.iter().any(|atom| returns(atom.code.clone()))
     }
 
     fn arm(&self, root: BlockId) -> TokenStream {

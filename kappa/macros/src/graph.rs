@@ -6,7 +6,7 @@ mod joins;
 mod parts;
 mod unneeded;
 
-use crate::names::{Binding, Found, Names, Scope, Var, Vars};
+use crate::names::{Binding, Found, Moves, Names, Scope, Var, Vars};
 use parts::Parts;
 use proc_macro2::TokenStream;
 pub(crate) use unneeded::Unneeded;
@@ -25,6 +25,8 @@ pub(crate) struct Atom {
     pub(crate) declares: Vec<Var>,
     /// `let x;`: left out where nobody uses it, because its type could not be inferred there.
     pub(crate) deferred: bool,
+    /// Here ends the scope of a temporary value that has got a name.
+    pub(crate) ends: Option<Var>,
 }
 
 impl Atom {
@@ -34,6 +36,7 @@ impl Atom {
             found,
             declares: Vec::new(),
             deferred: false,
+            ends: None,
         }
     }
 }
@@ -46,6 +49,8 @@ pub(crate) struct Choice {
     /// Of the guard.
     pub(crate) found: Found,
     pub(crate) binds: Vec<Var>,
+    /// What the pattern does with the variable that is matched.
+    pub(crate) effect: Option<(Var, Moves)>,
     pub(crate) target: BlockId,
 }
 
@@ -57,6 +62,7 @@ impl Choice {
             guard: None,
             found: Found::default(),
             binds: Vec::new(),
+            effect: None,
             target,
         }
     }
@@ -73,6 +79,8 @@ pub(crate) enum End {
         condition: TokenStream,
         found: Found,
         binds: Vec<Var>,
+        /// What the pattern does with the variable that is matched.
+        effect: Option<(Var, Moves)>,
         then: BlockId,
         other: BlockId,
     },
@@ -87,6 +95,8 @@ pub(crate) enum End {
         value: TokenStream,
         found: Found,
         binds: Vec<Var>,
+        /// What the pattern does with the variable that is matched.
+        effect: Option<(Var, Moves)>,
         next: BlockId,
         other: BlockId,
     },
@@ -172,6 +182,31 @@ impl Block {
         }
     }
 
+    /// For each way from here to a block what the pattern does with the variable that is matched.
+    pub(crate) fn effects_on_the_ways_to(&self, target: BlockId) -> Vec<Option<(Var, Moves)>> {
+        match &self.end {
+            End::Branch {
+                effect, then, other, ..
+            }
+            | End::LetElse {
+                effect,
+                next: then,
+                other,
+                ..
+            } => {
+                let ways = [(*then, *effect), (*other, None)];
+                let ways = ways.into_iter().filter(|(to, _)| *to == target);
+                ways.map(|(_, effect)| effect).collect()
+            }
+            End::Match { choices, .. } => choices
+                .iter()
+                .filter(|choice| choice.target == target)
+                .map(|choice| choice.effect)
+                .collect(),
+            _ => vec![],
+        }
+    }
+
     /// The variables that the end declares.
     pub(crate) fn end_declares(&self) -> Vec<Var> {
         match &self.end {
@@ -217,7 +252,7 @@ impl Graph {
         let mut live_in = liveness(&blocks, &reverse_postorder, bindings);
         forget_unassigned(&blocks, &reverse_postorder, &mut live_in);
         let dominator = dominators(&blocks, &reverse_postorder);
-        let unneeded = unneeded::find(&blocks, &reverse_postorder, names, &live_in, parameters);
+        let unneeded = unneeded::find(&blocks, &reverse_postorder, names, &live_in, &dominator, parameters);
         let parts = parts::find(&blocks, &reverse_postorder);
         Graph {
             blocks,

@@ -22,7 +22,9 @@ mod graph;
 mod lower;
 mod names;
 mod original;
+mod plain;
 mod points;
+mod sources;
 mod task;
 
 /// Described where the crate `kappa` exports it.

@@ -7,7 +7,7 @@ mod constants;
 mod lent;
 mod resolver;
 
-use constants::Constants;
+use constants::{Constants, may_be_variable};
 use proc_macro2::{Ident, Span, TokenStream};
 use resolver::Resolver;
 pub(crate) use resolver::{borrows, root};
@@ -31,6 +31,8 @@ pub(crate) struct Binding {
     pub(crate) mutable: bool,
     /// A temporary of the compiler: what it holds, for messages.
     pub(crate) temporary: bool,
+    /// By what is written where it is declared, it has no destructor that anybody could see.
+    pub(crate) plain: bool,
     /// Made by `cx.shared(closure)`: the closure, resolved, and what it uses.
     pub(crate) shared: Option<(TokenStream, Vars)>,
     /// Where the user wrote it: its declaration, or the expression whose value a temporary is.
@@ -113,6 +115,7 @@ impl Names {
             scope: self.scope(),
             mutable: true,
             temporary: true,
+            plain: false,
             shared: None,
             written: None,
             lent: false,
@@ -131,6 +134,7 @@ impl Names {
             scope: self.scope(),
             mutable,
             temporary: false,
+            plain: false,
             shared: None,
             written: crate::original::place(name.span()),
             lent: false,
@@ -146,7 +150,10 @@ impl Names {
     /// Declares the variables of a pattern.
     pub(crate) fn declare_pattern(&mut self, pattern: &Pat, plain_let: bool) -> Vec<Var> {
         let mut idents = Vec::new();
-        self.constants.collect_bindings(pattern, plain_let, &mut idents);
+        // A variable cannot have the name of a constant that is in scope with it.
+        let is_variable = |name: &str| self.lookup(name).is_some();
+        self.constants
+            .collect_bindings(pattern, plain_let, &is_variable, &mut idents);
         let mut declared = BTreeSet::new();
         let mut vars = Vec::new();
         for (ident, mutable) in idents {
@@ -182,19 +189,58 @@ impl Names {
         self.resolve(expr, |resolver| resolver.visit_expr(expr))
     }
 
-    /// As [`Names::resolve_expr`], for what a pattern is matched with.
-    pub(crate) fn resolve_scrutinee(&self, expr: &Expr) -> Found {
-        self.resolve(expr, |resolver| resolver.scrutinee(expr))
+    /// As [`Names::resolve_expr`], for what one of these patterns is matched with. What the pattern that fits does with a variable, [`Names::effect`]
+    /// says.
+    pub(crate) fn resolve_scrutinee<'p>(&self, expr: &Expr, patterns: impl Iterator<Item = &'p Pat>) -> Found {
+        let moves_nothing = patterns
+            .into_iter()
+            .all(|pattern| Moves::of(pattern, false) == Moves::Nothing);
+        let moves = if moves_nothing { Moves::Nothing } else { Moves::Unclear };
+        self.resolve(expr, |resolver| match self.matched(expr) {
+            Some(_) => resolver.place(expr),
+            None => resolver.scrutinee(expr, moves),
+        })
+    }
+
+    /// As [`Names::resolve_expr`], for the value of a `let` with this pattern.
+    pub(crate) fn resolve_let(&self, expr: &Expr, pattern: &Pat, plain_let: bool) -> Found {
+        self.resolve(expr, |resolver| resolver.scrutinee(expr, Moves::of(pattern, plain_let)))
+    }
+
+    /// As [`Names::resolve_expr`], for what may be moved in part.
+    pub(crate) fn resolve_perhaps_moved(&self, expr: &Expr) -> Found {
+        self.resolve(expr, |resolver| resolver.scrutinee(expr, Moves::Unclear))
+    }
+
+    /// The variable that is matched, if that is all that is matched.
+    fn matched(&self, expr: &Expr) -> Option<Var> {
+        match expr {
+            Expr::Path(path) => path.path.get_ident().and_then(|name| self.lookup(&name.to_string())),
+            Expr::Paren(inner) => self.matched(&inner.expr),
+            Expr::Group(inner) => self.matched(&inner.expr),
+            _ => None,
+        }
+    }
+
+    /// What it does with the variable that is matched that a pattern fits.
+    pub(crate) fn effect(&self, expr: &Expr, pattern: &Pat) -> Option<(Var, Moves)> {
+        let moves = Moves::of(pattern, false);
+        (moves != Moves::Nothing).then(|| self.matched(expr).map(|var| (var, moves)))?
     }
 
     fn resolve(&self, expr: &Expr, visit: impl FnOnce(&mut Resolver<'_>)) -> Found {
         let assigned = crate::assigned::by_expr(expr, self);
         let mut resolver = Resolver::new(self);
         visit(&mut resolver);
-        Found {
-            assigned,
-            ..resolver.into_found()
+        let mut found = resolver.into_found();
+        found.inside = found.changed.clone();
+        if let Expr::Assign(assign) = expr
+            && let Expr::Path(place) = &*assign.left
+            && let Some(var) = place.path.get_ident().and_then(|name| self.lookup(&name.to_string()))
+        {
+            found.inside.remove(&var);
         }
+        Found { assigned, ..found }
     }
 }
 
@@ -215,6 +261,12 @@ pub(crate) struct Found {
     pub(crate) unclear: Vars,
     /// What becomes of fields, in this order.
     pub(crate) parts: Vec<Part>,
+    /// Taken apart by a pattern that binds all of it: gone, if its type has no destructor of its own.
+    pub(crate) taken: Vars,
+    /// What is behind it was moved or copied: gone, if it is a `Box`.
+    pub(crate) emptied: Vars,
+    /// Of `changed`, what is assigned perhaps, or somewhere in the middle: not if the code is an assignment and nothing else.
+    pub(crate) inside: Vars,
 }
 
 /// What becomes of a field of a variable.
@@ -243,22 +295,98 @@ impl Found {
         self.moved.extend(other.moved);
         self.unclear.extend(other.unclear);
         self.parts.extend(other.parts);
+        self.taken.extend(other.taken);
+        self.emptied.extend(other.emptied);
+        self.inside.extend(other.inside);
         self
     }
 }
 
-/// Whether a pattern takes the whole of a value: nothing of it stays where it was.
-pub(crate) fn takes_whole(pattern: &Pat) -> bool {
-    match pattern {
-        Pat::Ident(name) => name.by_ref.is_none() && name.subpat.is_none(),
-        Pat::Type(typed) => takes_whole(&typed.pat),
-        Pat::Paren(inner) => takes_whole(&inner.pat),
-        Pat::Tuple(tuple) => tuple.elems.iter().all(takes_whole),
-        Pat::TupleStruct(tuple) => tuple.elems.iter().all(takes_whole),
-        Pat::Slice(slice) => slice.elems.iter().all(takes_whole),
-        Pat::Struct(literal) => literal.rest.is_none() && literal.fields.iter().all(|field| takes_whole(&field.pat)),
-        _ => false,
+/// What of a value its pattern moves.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Moves {
+    /// It binds nothing, or by reference.
+    Nothing,
+    /// All that has a destructor.
+    Whole,
+    /// All, if its type has no destructor of its own: if it has, only copies are taken out of it.
+    Parts,
+    /// Some of it, perhaps.
+    Unclear,
+}
+
+impl Moves {
+    /// `plain_let`: of a `let` without `else`, where each name is a variable.
+    pub(crate) fn of(pattern: &Pat, plain_let: bool) -> Moves {
+        match pattern {
+            Pat::Ident(name) if name.by_ref.is_some() => Moves::Nothing,
+            Pat::Ident(name) if may_be_variable(name, plain_let) => Moves::Whole,
+            // May be a constant.
+            Pat::Ident(_) => Moves::Nothing,
+            Pat::Type(typed) => Moves::of(&typed.pat, plain_let),
+            Pat::Paren(inner) => Moves::of(&inner.pat, plain_let),
+            Pat::Tuple(tuple) => Moves::all(tuple.elems.iter(), Moves::Whole, plain_let),
+            Pat::Slice(slice) => Moves::all(slice.elems.iter(), Moves::Whole, plain_let),
+            Pat::TupleStruct(tuple) => {
+                let name = tuple.path.segments.last().map(|last| last.ident.to_string());
+                let is_known = name.is_some_and(|name| ["Some", "Ok", "Err"].contains(&name.as_str()));
+                Moves::all(
+                    tuple.elems.iter(),
+                    if is_known { Moves::Whole } else { Moves::Parts },
+                    plain_let,
+                )
+            }
+            Pat::Struct(literal) => {
+                let fields = Moves::all(literal.fields.iter().map(|field| &*field.pat), Moves::Parts, plain_let);
+                match (&literal.rest, fields) {
+                    (Some(_), Moves::Whole | Moves::Parts) => Moves::Unclear,
+                    _ => fields,
+                }
+            }
+            Pat::Or(or) => {
+                let mut cases = or.cases.iter().map(|case| Moves::of(case, false));
+                let first = cases.next().unwrap_or(Moves::Nothing);
+                cases.fold(first, Moves::or)
+            }
+            Pat::Reference(_)
+            | Pat::Lit(_)
+            | Pat::Range(_)
+            | Pat::Const(_)
+            | Pat::Path(_)
+            | Pat::Wild(_)
+            | Pat::Rest(_) => Moves::Nothing,
+            _ => Moves::Unclear,
+        }
     }
+
+    /// Of a pattern with these inside: all of its parts, none of them, or some.
+    fn all<'p>(parts: impl Iterator<Item = &'p Pat>, whole: Moves, plain_let: bool) -> Moves {
+        let (mut moved, mut left) = (false, false);
+        for part in parts {
+            match Moves::of(part, plain_let) {
+                Moves::Whole => moved = true,
+                // What is equal to a constant has no destructor.
+                Moves::Nothing if matches!(part, Pat::Lit(_) | Pat::Range(_) | Pat::Const(_)) => {}
+                Moves::Nothing => left = true,
+                Moves::Parts | Moves::Unclear => return Moves::Unclear,
+            }
+        }
+        match (moved, left) {
+            (false, _) => Moves::Nothing,
+            (true, false) => whole,
+            (true, true) => Moves::Unclear,
+        }
+    }
+
+    /// Of one pattern or another.
+    pub(crate) fn or(self, other: Moves) -> Moves {
+        if self == other { self } else { Moves::Unclear }
+    }
+}
+
+/// Whether a pattern takes the whole of a value: nothing with a destructor stays where it was.
+pub(crate) fn takes_whole(pattern: &Pat) -> bool {
+    Moves::of(pattern, false) == Moves::Whole || matches!(pattern, Pat::Lit(_) | Pat::Range(_) | Pat::Const(_))
 }
 
 /// What the names of temporaries begin with.

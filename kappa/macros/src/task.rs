@@ -26,6 +26,7 @@ pub(crate) fn expand(function: ItemFn, auto: bool) -> Result<TokenStream> {
     let checked = check::body(&function.block, &cx);
     let rules = Rules { cx: &cx, auto };
     let fingerprint = fingerprint(function.to_token_stream(), auto);
+    let sources = crate::sources::hash();
 
     let ItemFn {
         attrs,
@@ -132,6 +133,7 @@ pub(crate) fn expand(function: ItemFn, auto: bool) -> Result<TokenStream> {
                 const NAME: &'static str = ::core::concat!(::core::module_path!(), "::", #plain_name);
                 const PARAMETERS: &'static [&'static str] = &[#(#texts),*];
                 const FINGERPRINT: u64 = #fingerprint;
+                const SOURCES: u64 = #sources;
 
                 fn run<'a>(
                     cx: &'a mut ::kappa::__private::Context,
@@ -150,7 +152,8 @@ pub(crate) fn expand(function: ItemFn, auto: bool) -> Result<TokenStream> {
             use ::kappa::__private::{AsFuture as _, CopyOperand as _, PlaceOperand as _};
             #[allow(unused_imports)]
             use ::kappa::__private::held::{
-                OfCollection as _, OfCopy as _, OfDrop as _, OfFree as _, OfKept as _, OfKeptParts as _, OfOther as _, OfParts as _,
+                EmptiedBox as _, EmptiedFree as _, EmptiedOther as _, MovedFree as _, MovedIterator as _, MovedKnown as _, MovedOther as _, OfCollection as _, OfCopy as _, OfDrop as _, OfFree as _, OfKept as _,
+                OfOther as _, OfSaved as _, OfSavedCollection as _,
             };
 
             #(#lints)*
@@ -223,7 +226,11 @@ fn body(block: syn::Block, rules: Rules<'_>, parameters: &[Parameter]) -> Result
     let mut lower = Lower::new(rules, Names::new());
     let variables: Vec<_> = parameters
         .iter()
-        .map(|parameter| lower.names.declare(&parameter.ident, parameter.mutable))
+        .map(|parameter| {
+            let var = lower.names.declare(&parameter.ident, parameter.mutable);
+            lower.names.bindings[var].plain = crate::plain::is_plain_type(&parameter.ty);
+            var
+        })
         .collect();
     lower.body(block.clone());
     let Lower {

@@ -26,7 +26,12 @@ impl<T> Witness<T> {
         super::held::Probe::new()
     }
 
-    /// It is the type of this, which is given back.
+    /// The type, of a value behind which something has been moved.
+    pub const fn content(&self) -> super::held::Content<T> {
+        super::held::Content::new()
+    }
+
+    /// It is the type of this, which is given back: what is expected of the whole is expected of this.
     pub fn same(&self, value: T) -> T {
         value
     }

@@ -26,6 +26,7 @@ mod save;
 
 pub(crate) use encoding::read_all;
 pub use frame::{Continuation, Entry, Frame, Function, Live, SavedFrame, encode};
+pub use held::FreeToGo;
 pub use iterate::{IntoResumable, Items, Numbered, ResumableIterator, Step, Steps, StepsFrom, Strides};
 #[doc(hidden)]
 pub use operand::{CopyOperand, Operand, PlaceOperand};

@@ -40,7 +40,8 @@ pub(crate) fn save<T: Save>(value: &T, to: &mut Writer) -> Result<(), Unsaved> {
     value.save(to)?;
     let kind = Kind::of::<T>();
     if kind.is_due::<T>(to.bytes.len() - start, to.variants) {
-        compare(value, &to.bytes[start..], kind)?;
+        let variants = to.variants;
+        compare(value, &to.bytes[start..], kind).inspect_err(|_| is_bad(type_name::<T>(), variants))?;
     }
     to.variants |= before;
     Ok(())
@@ -98,10 +99,23 @@ fn how_often() -> Often {
     })
 }
 
+/// The combinations of variants of which values have been read back, by the names of their types.
+fn seen() -> parking_lot::MutexGuard<'static, HashMap<&'static str, Vec<u64>>> {
+    static SEEN: OnceLock<Mutex<HashMap<&'static str, Vec<u64>>>> = OnceLock::new();
+    SEEN.get_or_init(Mutex::default).lock()
+}
+
+/// Has the next value like this read back, too: it is no better for being the second.
+#[cold]
+fn is_bad(name: &'static str, variants: u64) {
+    if let Some(seen) = seen().get_mut(name) {
+        seen.retain(|combination| *combination != variants);
+    }
+}
+
 /// Whether a value like this has not been read back yet.
 fn is_new(name: &'static str, variants: u64) -> bool {
-    static SEEN: OnceLock<Mutex<HashMap<&'static str, Vec<u64>>>> = OnceLock::new();
-    let mut seen = SEEN.get_or_init(Mutex::default).lock();
+    let mut seen = seen();
     let seen = seen.entry(name).or_default();
     let is_new = seen.len() < TIMES && !seen.contains(&variants);
     if is_new {
@@ -266,6 +280,18 @@ mod tests {
         let values = vec![Counted(1), Counted(2)];
         survives(&values);
         assert_eq!(DROPPED.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn a_value_that_does_not_come_back_is_an_error_each_time() {
+        #[derive(Serialize, Deserialize)]
+        #[serde(untagged)]
+        enum Again {
+            Text(String),
+        }
+        for _ in 0..3 {
+            assert!(said(&Again::Text("a".into())).contains("untagged"));
+        }
     }
 
     #[test]

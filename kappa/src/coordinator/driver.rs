@@ -17,6 +17,7 @@
 //! Time, platform, store and journal are handed in, nothing is decided by the order of a hash table, by the system's clock or by chance: on one
 //! thread, under a clock of its own, the same surroundings give the same history. `tests/simulation` lives by that.
 
+mod answers;
 pub mod clock;
 mod finish;
 mod garbage;
@@ -50,7 +51,7 @@ use parking_lot::Mutex;
 pub(crate) use perform::BY_THE_COORDINATOR;
 pub use publish::{Draft, Files, Gate, LocalFiles};
 use record::{Compaction, Input, Milestone};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -138,13 +139,18 @@ struct Doings {
 /// Which call waits for its reply, and where that goes.
 type Waiting = (Sequence, oneshot::Sender<Reply>);
 
+/// Which invocation.
+type Key = (TaskId, Incarnation);
+
 /// What the lock protects.
 struct Core {
     state: State,
     /// Where replies go.
-    waiting: BTreeMap<(TaskId, Incarnation), Vec<Waiting>>,
+    waiting: BTreeMap<Key, Vec<Waiting>>,
     /// What is running, and how to kill it.
-    invocations: BTreeMap<(TaskId, Incarnation), AbortHandle>,
+    invocations: BTreeMap<Key, AbortHandle>,
+    /// Who has been answered through the store.
+    long_answers: BTreeSet<Key>,
     /// How many objects are on their way to external places.
     publishing: usize,
     /// The timer that the clock is set to.
@@ -227,7 +233,10 @@ impl Coordinator {
             true => 0,
             false => IN_ONE_LIFE.saturating_add(setup.life),
         };
-        let environment = environment(&setup, ahead);
+        let mut environment = environment(&setup, ahead);
+        if environment.program.is_empty() {
+            environment.program = state.program().to_string(); // Who is nobody leaves the run to whom it belongs.
+        }
         let coordinator = Self::around(state, setup, compaction)?;
         coordinator.begin(Event::Recovered(environment)).await
     }
@@ -250,6 +259,7 @@ impl Coordinator {
             state,
             waiting: BTreeMap::new(),
             invocations: BTreeMap::new(),
+            long_answers: BTreeSet::new(),
             publishing: 0,
             armed: None,
             stopped: false,
@@ -396,6 +406,7 @@ fn broken(setup: &Setup, cause: &str) -> RunError {
 #[async_trait]
 impl Link for Shared {
     async fn send(&self, request: Request) -> Reply {
+        let (key, sequence) = ((request.task, request.incarnation), request.sequence);
         let answer = self.with_core(|core| {
             if core.stopped || core.state.fences(&request) {
                 return Ok(Reply::Fenced);
@@ -410,10 +421,11 @@ impl Link for Shared {
                 None => self.call(core, request),
             }
         });
-        match answer {
+        let reply = match answer {
             Ok(reply) => reply,
             Err(receiver) => receiver.await.unwrap_or(Reply::Fenced),
-        }
+        };
+        self.short_reply(key, sequence, reply).await
     }
 }
 

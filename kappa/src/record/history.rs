@@ -417,9 +417,10 @@ impl TaskSums {
         for wait in &task.waits {
             self.waiting += wait.until.unwrap_or(until).saturating_sub(wait.from);
         }
+        // Numbers begin anew, further on, in each life of a coordinator: they do not say which was the first.
+        self.resumed += (task.invocations.len() as u64).saturating_sub(1);
         for invocation in &task.invocations {
             self.invocations += 1;
-            self.resumed += u64::from(invocation.incarnation > 0);
             self.suspended += u64::from(invocation.is_suspended);
             match &invocation.outcome {
                 Some(InvocationOutcome::Killed(_)) if !invocation.is_stopped() => self.killed += 1,

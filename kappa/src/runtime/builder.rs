@@ -24,6 +24,7 @@ pub struct Builder {
     resume_arguments: Option<Vec<String>>,
     objects_below: Option<Vec<PathBuf>>,
     same_program: bool,
+    only_ends: bool,
 }
 
 /// Why there is no place to run things.
@@ -141,6 +142,13 @@ impl Builder {
         self
     }
 
+    /// Says that runs are only ended here, as by `kappa cancel`: nothing of them is read, so that any program may do it, and they stay with the build that has
+    /// worked on them.
+    pub(crate) fn only_ends_runs(mut self) -> Self {
+        self.only_ends = true;
+        self
+    }
+
     /// Opens what was not given, and starts the coordinator's threads.
     ///
     /// # Errors
@@ -182,6 +190,7 @@ impl Builder {
             observers: self.observers,
             resume_arguments: self.resume_arguments,
             same_program: self.same_program,
+            only_ends: self.only_ends,
             files: self.objects_below.map_or_else(LocalFiles::default, LocalFiles::below),
             runtime: Some(runtime),
         };

@@ -93,6 +93,8 @@ pub trait TaskFunction: Sized + Send + Sync + 'static {
     const PARAMETERS: &'static [&'static str];
     /// A hash of the function's source text.
     const FINGERPRINT: u64;
+    /// A hash of the sources of the crate that it is in, where its types are; 0 if they are not known.
+    const SOURCES: u64 = 0;
 
     /// Name and fingerprint.
     const FUNCTION: Function = Function {

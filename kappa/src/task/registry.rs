@@ -16,11 +16,8 @@ pub(crate) type Running<'a> = Pin<Box<dyn Future<Output = Result<Vec<u8>, Stop>>
 /// One registered task function.
 pub struct Registration {
     name: &'static str,
-    #[cfg_attr(
-        not(feature = "aws"),
-        expect(dead_code, reason = "functions of AWS are asked whether they are the same program")
-    )]
     fingerprint: u64,
+    sources: u64,
     /// The path of its type, in which the functions around it have their names too.
     path: fn() -> &'static str,
     place: &'static Location<'static>,
@@ -35,6 +32,7 @@ impl Registration {
         Registration {
             name: F::NAME,
             fingerprint: F::FINGERPRINT,
+            sources: F::SOURCES,
             path: std::any::type_name::<F>,
             place: Location::caller(),
             begin: begin::<F>,
@@ -132,17 +130,18 @@ fn only(functions: &[&'static Registration]) -> Result<&'static Registration, Sa
     }
 }
 
-/// A hash of the source of all task functions of this program: the same wherever it is built for, another if one of them has changed.
-#[cfg(feature = "aws")]
+/// A hash of the source of all task functions of this program and of the crates that they are in: the same wherever it is built for, another if one of them
+/// has changed.
 pub(crate) fn fingerprint() -> u64 {
     let mut functions: Vec<_> = inventory::iter::<Registration>
         .into_iter()
-        .map(|r| (r.name, r.fingerprint))
+        .map(|r| (r.name, r.fingerprint, r.sources))
         .collect();
     functions.sort_unstable();
-    let bytes = functions
-        .iter()
-        .flat_map(|(name, fingerprint)| name.bytes().chain([0]).chain(fingerprint.to_le_bytes()));
+    let bytes = functions.iter().flat_map(|(name, fingerprint, sources)| {
+        let numbers = fingerprint.to_le_bytes().into_iter().chain(sources.to_le_bytes());
+        name.bytes().chain([0]).chain(numbers)
+    });
     // FNV-1a: what has to be found out is a mistake, not an attack.
     bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)

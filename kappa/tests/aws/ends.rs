@@ -229,14 +229,14 @@ inside! {
 }
 
 inside! {
-    async fn an_order_that_makes_no_sense_is_the_task_s_failure_and_not_the_lambda_s(emulator: Emulator) {
+    async fn an_order_whose_arguments_are_lost_stops_the_run_and_is_not_the_lambda_s_failure(emulator: Emulator) {
         emulator.make_this("f", 20).await;
         let platform = platform("f", 1, Some(http())).await;
         let link = Arc::new(Yes::default());
         let mut lost = invocation(tasks::well_behaved(1));
         lost.start = Start::Begin(Payload::Stored { key: "runs/gone".into(), length: 7 });
         let ended = platform.invoke(lost, link).await;
-        assert!(matches!(&ended, InvocationOutcome::Crashed(said) if said.contains("runs/gone")), "{ended:?}");
+        assert!(matches!(&ended, InvocationOutcome::NeedsRepair(said) if said.contains("runs/gone")), "{ended:?}");
         assert_eq!(outcome(&platform, tasks::well_behaved(1)).await.0, InvocationOutcome::Returned);
     }
 }

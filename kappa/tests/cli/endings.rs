@@ -108,11 +108,28 @@ fn interrupted_word_count(place: &Place) -> String {
 }
 
 #[test]
-fn a_program_without_the_task_function_is_refused_and_the_right_one_ends_the_run() {
+fn another_program_is_refused_also_if_it_is_said_to_be_the_same_and_the_right_one_ends_the_run() {
     let place = place_with_text();
     let run = interrupted_word_count(&place);
+    let refused = place.run("factorial", &["resume", &run, "--state", "state"]);
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    for part in [
+        "of `word_count` has worked on it so far",
+        "of `factorial`",
+        "--same-program",
+    ] {
+        assert!(refused.stderr.contains(part), "{}", refused.stderr);
+    }
     for platform in ["in-process", "process"] {
-        let arguments = ["resume", &run, "--state", "state", "--platform", platform];
+        let arguments = [
+            "resume",
+            &run,
+            "--state",
+            "state",
+            "--same-program",
+            "--platform",
+            platform,
+        ];
         let refused = place.run("factorial", &arguments);
         assert_eq!(refused.code, Some(1), "{refused:?}");
         for part in [
@@ -123,7 +140,8 @@ fn a_program_without_the_task_function_is_refused_and_the_right_one_ends_the_run
             assert!(refused.stderr.contains(part), "{}", refused.stderr);
         }
     }
-    let ended = place.run("word_count", &["resume", &run, "--state", "state"]);
+    // It was said to be the same: the run is the other one's since then, so the same has to be said again.
+    let ended = place.run("word_count", &["resume", &run, "--state", "state", "--same-program"]);
     assert_eq!(ended.value(), json!({"words": 5400, "distinct": 8}));
 }
 

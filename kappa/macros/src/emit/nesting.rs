@@ -16,6 +16,10 @@ impl Emitter<'_> {
         let block = &self.graph.blocks[id];
         let is_loop = self.loops.contains(&id) && !matches!(block.end, End::Point { .. });
         let mut atoms = Vec::new();
+        let pieces = before
+            .iter()
+            .filter_map(|item| Some((*item.takes.first()?, *item.takes.last()?)));
+        let pieces: Vec<(Var, Var)> = place.pieces.iter().copied().chain(pieces).collect();
         for atom in &block.atoms {
             let is_used = |var: &Var| place.used.contains(var) || self.witnessed.contains(var);
             if atom.deferred && !atom.declares.iter().any(is_used) {
@@ -25,13 +29,28 @@ impl Emitter<'_> {
             // The value that an assignment replaces is dropped by it.
             let old = &self.graph.unneeded[place.root].whole;
             let replaced = atom.found.assigned.intersection(old).map(|&var| {
-                let piece = place.pieces.iter().find(|(first, last)| (first..=last).contains(&&var));
-                let held = piece.map_or_else(|| self.held(), |&(first, _)| self.piece(first));
+                let held = self.held_in(var, &pieces);
                 let number = var as u32;
                 quote!(#held.end(#number);)
             });
+            let ended = atom.ends.map(|var| {
+                let is_declared = || atoms.iter().any(|item: &Item| item.declares.contains(&var));
+                if old.contains(&var) {
+                    let held = self.held_in(var, &pieces);
+                    let number = var as u32;
+                    quote!(#held.end(#number);)
+                } else if place.visible.contains(&var)
+                    || is_declared()
+                    || before.iter().any(|item| item.declares.contains(&var))
+                {
+                    let ident = &self.bindings[var].ident;
+                    quote!(::core::mem::drop(#ident);)
+                } else {
+                    TokenStream::new()
+                }
+            });
             atoms.push(Item {
-                code: quote!(#code #declared #(#replaced)*),
+                code: quote!(#code #declared #(#replaced)* #ended),
                 declares: atom.declares.clone(),
                 takes: Vec::new(),
                 assigns: atom.found.assigned.clone(),
@@ -45,7 +64,14 @@ impl Emitter<'_> {
             .collect();
         hosted.sort_by_key(|&block| self.graph.blocks[block].order);
         if is_loop {
-            let (inside, behind): (Vec<_>, Vec<_>) = hosted.into_iter().partition(|&block| self.is_in_loop(id, block));
+            // What the head declares is not visible behind the loop.
+            let sees = |block| {
+                let mut declared = atoms.iter().flat_map(|item: &Item| &item.declares);
+                declared.any(|&var| self.in_scope(var, block))
+            };
+            let (inside, behind): (Vec<_>, Vec<_>) = hosted
+                .into_iter()
+                .partition(|&block| sees(block) || self.is_in_loop(id, block));
             self.wrapped(place, before, &behind, |place| {
                 let mut place = place.clone();
                 place.continues.insert(id);
@@ -57,6 +83,12 @@ impl Emitter<'_> {
             let items = before.into_iter().chain(atoms).collect();
             self.wrapped(place, items, &hosted, |place| self.end(id, place))
         }
+    }
+
+    /// Where the value of a variable is that is held.
+    fn held_in(&self, var: Var, pieces: &[(Var, Var)]) -> Ident {
+        let piece = pieces.iter().find(|(first, last)| (first..=last).contains(&&var));
+        piece.map_or_else(|| self.held(), |&(first, _)| self.piece(first))
     }
 
     /// The items and what is inside, followed by the hosted blocks.
@@ -269,7 +301,31 @@ impl Emitter<'_> {
             .map(|&var| {
                 let witness = self.witness(var);
                 let span = self.bindings[var].ident.span().resolved_at(here());
-                quote_spanned!(span=> (&&&&&&&&#witness.probe()).kind().unclear(&#witness.probe());)
+                quote_spanned! {span=>
+                    (&&&&&&&&#witness.probe())
+                        .kind()
+                        .unclear(&#witness.probe(), const { ::kappa::__private::held::Unclear::new() });
+                }
+            });
+        let taken = unneeded
+            .taken
+            .iter()
+            .filter(|&&var| self.refused_if_taken.borrow_mut().insert(var))
+            .map(|&var| {
+                let (witness, span) = (self.witness(var), self.bindings[var].ident.span().resolved_at(here()));
+                quote_spanned!(span=> (&&&&&&&&#witness.probe()).kind().taken(&#witness.probe());)
+            });
+        let emptied = unneeded
+            .emptied
+            .iter()
+            .filter(|&&var| self.refused_if_emptied.borrow_mut().insert(var))
+            .map(|&var| {
+                let (witness, span) = (self.witness(var), self.bindings[var].ident.span().resolved_at(here()));
+                quote_spanned! {span=>
+                    (&&&#witness.content())
+                        .emptied()
+                        .left(&#witness.content(), const { ::kappa::__private::held::Unclear::new() });
+                }
             });
         let forget = self.graph.live_in[place.root]
             .iter()
@@ -292,6 +348,6 @@ impl Emitter<'_> {
             _ => quote_spanned!(here()=> continue '__run;),
         };
         let block = Ident::new("__block", here());
-        quote!(#(#whole)* #(#put_back)* #(#hold)* #(#unclear)* #(#put)* #(#forget)* #block = #number; #go)
+        quote!(#(#whole)* #(#put_back)* #(#hold)* #(#unclear)* #(#taken)* #(#emptied)* #(#put)* #(#forget)* #block = #number; #go)
     }
 }

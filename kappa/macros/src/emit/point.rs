@@ -120,10 +120,19 @@ impl Emitter<'_> {
                 (&&__probe).second().check();
             }
         });
+        let goes = self.held.iter().map(|&var| {
+            let (witness, span) = (self.witness(var), self.spanned_slot(var).1);
+            quote_spanned! {span=>
+                (&&&&&&&&#witness.probe())
+                    .kind()
+                    .goes(&#witness.probe(), const { ::kappa::__private::held::Goes::new() });
+            }
+        });
         quote_spanned! {here()=>
             #[allow(unused_imports)]
             use ::kappa::__private::{FirstBorrowed as _, ItselfBorrowed as _, NotBorrowed as _, SecondBorrowed as _};
             #(#probes)*
+            #(#goes)*
         }
     }
 

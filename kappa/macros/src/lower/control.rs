@@ -2,7 +2,7 @@
 
 use super::{Dest, Lower, Target};
 use crate::graph::{BlockId, Choice, End};
-use crate::names::{Found, Var, borrows};
+use crate::names::{Found, Moves, Var};
 use crate::points::{must_split, must_split_block, suspends};
 use quote::{quote, quote_spanned};
 use syn::spanned::Spanned;
@@ -16,7 +16,8 @@ impl Lower<'_> {
         let (then, other) = (self.block(None), self.block(None));
         let after = self.block(Some(self.current));
         self.names.enter();
-        self.condition(*branch.cond, then, other);
+        let lives = must_split_block(&branch.then_branch, self.rules);
+        self.condition(*branch.cond, then, other, lives);
         self.start(then);
         self.block_into(branch.then_branch, dest);
         self.names.leave();
@@ -30,46 +31,66 @@ impl Lower<'_> {
         self.start(after);
     }
 
-    /// Goes to `then` or `other`; the variables that the condition binds are declared for `then`.
-    pub(super) fn condition(&mut self, condition: Expr, then: BlockId, other: BlockId) {
-        if !must_split(&condition, self.rules) {
+    /// Goes to `then` or `other`; the variables that the condition binds are declared for `then`. `lives`: what its `let`s look at lives across a
+    /// suspension point.
+    pub(super) fn condition(&mut self, condition: Expr, then: BlockId, other: BlockId, lives: bool) {
+        if !(must_split(&condition, self.rules) || (lives && has_let(&condition))) {
             let mut binds = Vec::new();
-            let found = self.native_condition(&condition, &mut binds);
+            let effect = match &condition {
+                Expr::Let(binding) => self.names.effect(&binding.expr, &binding.pat),
+                _ => None,
+            };
+            let found = match &condition {
+                Expr::Let(binding) => {
+                    let patterns = std::iter::once(&*binding.pat);
+                    let found = self.names.resolve_scrutinee(&binding.expr, patterns);
+                    binds = self.names.declare_pattern(&binding.pat, false);
+                    found
+                }
+                _ => self.native_condition(&condition, &mut binds),
+            };
             self.end(End::Branch {
                 condition: quote!(#condition),
                 found,
                 binds,
+                effect,
                 then,
                 other,
             });
             return;
         }
         match condition {
-            Expr::Paren(inner) => self.condition(*inner.expr, then, other),
-            Expr::Group(inner) => self.condition(*inner.expr, then, other),
+            Expr::Paren(inner) => self.condition(*inner.expr, then, other, lives),
+            Expr::Group(inner) => self.condition(*inner.expr, then, other, lives),
             Expr::Binary(binary) if matches!(binary.op, BinOp::And(_)) => {
                 let middle = self.block(None);
-                self.condition(*binary.left, middle, other);
+                let lives_on = lives || must_split(&binary.right, self.rules);
+                self.condition(*binary.left, middle, other, lives_on);
                 self.start(middle);
-                self.condition(*binary.right, then, other);
+                self.condition(*binary.right, then, other, lives);
             }
             Expr::Binary(binary) if matches!(binary.op, BinOp::Or(_)) => {
                 let middle = self.block(None);
-                self.condition(*binary.left, then, middle);
+                self.condition(*binary.left, then, middle, false);
                 self.start(middle);
-                self.condition(*binary.right, then, other);
+                self.condition(*binary.right, then, other, false);
             }
-            Expr::Unary(unary) if matches!(unary.op, UnOp::Not(_)) => self.condition(*unary.expr, other, then),
+            Expr::Unary(unary) if matches!(unary.op, UnOp::Not(_)) => self.condition(*unary.expr, other, then, false),
             Expr::Let(binding) => {
-                let scrutinee = self.value(*binding.expr);
-                let found = self.names.resolve_scrutinee(&scrutinee);
+                let mut scrutinee = self.value(*binding.expr);
                 let pattern = *binding.pat;
+                if lives {
+                    self.check_scrutinee(&mut scrutinee, std::iter::once(&pattern));
+                }
+                let found = self.names.resolve_scrutinee(&scrutinee, std::iter::once(&pattern));
+                let effect = self.names.effect(&scrutinee, &pattern);
                 let binds = self.names.declare_pattern(&pattern, false);
                 self.names.flows(&scrutinee, &binds);
                 self.end(End::Branch {
                     condition: quote!(let #pattern = #scrutinee),
                     found,
                     binds,
+                    effect,
                     then,
                     other,
                 });
@@ -81,49 +102,11 @@ impl Lower<'_> {
                     condition: quote!(#value),
                     found,
                     binds: Vec::new(),
+                    effect: None,
                     then,
                     other,
                 });
             }
-        }
-    }
-
-    /// What a `match` looks at may hold temporary values until its end: one with a destructor would be dropped at a suspension point in an arm.
-    fn check_temporaries(&mut self, scrutinee: &mut Expr) {
-        let (inner, is_borrowed) = match scrutinee {
-            Expr::MethodCall(call) => {
-                let borrows = borrows(&call.method.to_string());
-                (&mut *call.receiver, borrows)
-            }
-            Expr::Field(field) => (&mut *field.base, true),
-            Expr::Reference(reference) => (&mut *reference.expr, true),
-            Expr::Binary(binary) => {
-                self.check_temporaries(&mut binary.left);
-                return self.check_temporaries(&mut binary.right);
-            }
-            Expr::Paren(inner) => return self.check_temporaries(&mut inner.expr),
-            Expr::Unary(inner) => (&mut *inner.expr, matches!(inner.op, UnOp::Deref(_))),
-            Expr::Try(inner) => (&mut *inner.expr, false),
-            Expr::Cast(inner) => (&mut *inner.expr, false),
-            _ => return,
-        };
-        self.check_temporaries(inner);
-        if is_borrowed
-            && matches!(
-                inner,
-                Expr::Call(_) | Expr::MethodCall(_) | Expr::Struct(_) | Expr::Try(_)
-            )
-        {
-            let span = inner.span().resolved_at(proc_macro2::Span::mixed_site());
-            let var = self.names.temporary(span);
-            let ident = self.names.bindings[var].ident.clone();
-            self.emit(
-                quote!(let #ident = ::kappa::__private::Witness::new();),
-                Found::default(),
-            );
-            *inner = Expr::Verbatim(quote_spanned!(span=> #ident.same(#inner)));
-            self.checks
-                .push(quote_spanned!(span=> (&&&&&&&&#ident.probe()).kind().temporary(&#ident.probe());));
         }
     }
 
@@ -139,7 +122,13 @@ impl Lower<'_> {
                 found
             }
             Expr::Let(binding) => {
-                let found = self.names.resolve_scrutinee(&binding.expr);
+                // What it moves is gone also if what follows is false.
+                let found = match Moves::of(&binding.pat, false) {
+                    Moves::Nothing => self
+                        .names
+                        .resolve_scrutinee(&binding.expr, std::iter::once(&*binding.pat)),
+                    _ => self.names.resolve_perhaps_moved(&binding.expr),
+                };
                 let declared = self.names.declare_pattern(&binding.pat, false);
                 self.names.flows(&binding.expr, &declared);
                 binds.extend(declared);
@@ -180,6 +169,16 @@ impl Lower<'_> {
                 .is_some_and(|(_, guard)| must_split(guard, self.rules))
         };
         let is_taken_apart = choice.arms.iter().any(has_guard);
+        let rules = self.rules;
+        let lives = choice
+            .arms
+            .iter()
+            .filter(|arm| is_taken_apart || must_split(&arm.body, rules));
+        let lives: Vec<&Pat> = lives.map(|arm| &arm.pat).collect();
+        self.names.enter();
+        if !lives.is_empty() {
+            self.check_scrutinee(&mut scrutinee, lives.into_iter());
+        }
         if is_taken_apart {
             // Looked at more than once.
             let guards = choice.arms.iter().filter_map(|arm| arm.guard.as_ref());
@@ -187,11 +186,10 @@ impl Lower<'_> {
             scrutinee = self.settle(scrutinee, &guards);
         }
         // Before the arms declare variables, which may have the same names.
-        let scrutinee_found = self.names.resolve_scrutinee(&scrutinee);
-        let rules = self.rules;
-        if !is_taken_apart && choice.arms.iter().any(|arm| must_split(&arm.body, rules)) {
-            self.check_temporaries(&mut scrutinee);
-        }
+        let scrutinee_found = {
+            let patterns = choice.arms.iter().map(|arm| &arm.pat);
+            self.names.resolve_scrutinee(&scrutinee, patterns)
+        };
         if is_taken_apart {
             // What follows has an arm for everything else; that the arms as they were written cover everything, only rustc can tell. It never runs.
             let arms = choice.arms.iter().map(|arm| {
@@ -215,6 +213,7 @@ impl Lower<'_> {
         for (at, arm) in choice.arms.into_iter().enumerate() {
             self.names.enter();
             let pattern = arm.pat;
+            let effect = self.names.effect(&scrutinee, &pattern);
             let binds = self.names.declare_pattern(&pattern, false);
             self.names.flows(&scrutinee, &binds);
             let target = self.block(None);
@@ -241,6 +240,7 @@ impl Lower<'_> {
                             guard: None,
                             found: Found::default(),
                             binds: binds.clone(),
+                            effect,
                             target,
                         });
                         let bound = binds;
@@ -262,7 +262,7 @@ impl Lower<'_> {
                             self.emit(checks, Found::default());
                         }
                     }
-                    self.condition(*guard, body, rest);
+                    self.condition(*guard, body, rest, false);
                     self.start(body);
                     self.into(*arm.body, dest);
                     self.jump(after);
@@ -292,6 +292,7 @@ impl Lower<'_> {
                         guard,
                         found,
                         binds,
+                        effect,
                         target,
                     });
                 }
@@ -316,6 +317,7 @@ impl Lower<'_> {
             found: scrutinee_found,
             choices,
         });
+        self.names.leave();
         self.start(after);
     }
 
@@ -364,7 +366,8 @@ impl Lower<'_> {
         self.names.enter();
         let back = self.back_edge(head);
         self.enter_target(expr.label.as_ref(), after, Some(back), Dest::Discard);
-        self.condition(*expr.cond, body, after);
+        let lives = must_split_block(&expr.body, self.rules);
+        self.condition(*expr.cond, body, after, lives);
         self.start(body);
         self.block_into(expr.body, Dest::Discard);
         self.targets.pop();
@@ -382,8 +385,11 @@ impl Lower<'_> {
             body,
             ..
         } = expr;
-        let iterable = self.value(*iterable);
+        let mut iterable = self.value(*iterable);
         let span = iterable.span();
+        if suspends(&body, self.rules) {
+            self.check_iterable(&mut iterable);
+        }
         if !self.rules.auto && !must_split_block(&body, self.rules) {
             // Only what it goes over had to be taken apart.
             let mut rest: Expr = syn::parse_quote!(#label for #pat in #iterable #body);
@@ -413,6 +419,7 @@ impl Lower<'_> {
                     guard: None,
                     found: Found::default(),
                     binds: vec![iterator],
+                    effect: None,
                     target: head,
                 }],
             });
@@ -428,6 +435,7 @@ impl Lower<'_> {
             condition,
             found: Found::using(iterator),
             binds,
+            effect: None,
             then: inside,
             other: after,
         });
@@ -488,6 +496,17 @@ impl Lower<'_> {
             None => self.error(jump.span(), "`continue` outside of a loop"),
         }
         self.dead();
+    }
+}
+
+/// Whether a condition binds variables.
+fn has_let(condition: &Expr) -> bool {
+    match condition {
+        Expr::Let(_) => true,
+        Expr::Binary(binary) if matches!(binary.op, BinOp::And(_)) => has_let(&binary.left) || has_let(&binary.right),
+        Expr::Paren(inner) => has_let(&inner.expr),
+        Expr::Group(inner) => has_let(&inner.expr),
+        _ => false,
     }
 }
 

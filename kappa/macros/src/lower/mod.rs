@@ -8,15 +8,16 @@
 mod control;
 mod expr;
 mod operands;
+mod temporaries;
 
 use crate::graph::{Atom, Block, BlockId, End};
 use crate::names::{Found, Names, Var, Vars, root, takes_whole};
+use crate::plain::{is_plain_type, is_plain_value};
 use crate::points::{Rules, must_split, never_returns};
 use proc_macro2::{Ident, Span, TokenStream, TokenTree};
 use quote::{ToTokens, quote, quote_spanned};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use syn::spanned::Spanned;
-use syn::visit::{self, Visit};
 use syn::{Expr, Item, Lifetime, Local, Pat, Stmt, Type};
 
 /// Where the value of an expression goes.
@@ -49,8 +50,8 @@ pub(crate) struct Lower<'a> {
     pub(crate) points: Vec<BlockId>,
     pub(crate) errors: Vec<syn::Error>,
     started: usize,
-    /// What is asked of types as soon as they are known: in the block that is started next.
-    checks: Vec<TokenStream>,
+    /// The temporary values of the statement that is being taken apart which have got names; `None` where they would not live to its end.
+    hoisted: Option<Vec<Var>>,
     /// How many blocks of the user are open.
     depth: usize,
     /// What is being taken apart will be evaluated more than once.
@@ -74,7 +75,7 @@ impl<'a> Lower<'a> {
             points: Vec::new(),
             errors: Vec::new(),
             started: 0,
-            checks: Vec::new(),
+            hoisted: None,
             depth: 0,
             repeated: false,
             is_said_before: false,
@@ -101,6 +102,29 @@ impl<'a> Lower<'a> {
             self.end(End::Stop);
         }
         self.refuse_other_shared_values();
+        self.refuse_macros_with_variables();
+    }
+
+    /// A macro of a block that is taken apart is put at the function's beginning, where none of its variables are.
+    fn refuse_macros_with_variables(&mut self) {
+        let mut errors = Vec::new();
+        for item in &self.items {
+            let Item::Macro(item) = item else { continue };
+            let mut own = HashSet::new();
+            declared_in_tokens(item.mac.tokens.clone(), &mut own);
+            let bindings = self.names.bindings.iter();
+            let variables: HashSet<String> = bindings.map(|binding| binding.ident.to_string()).collect();
+            if let Some(name) = mentioned_in_macro(item.mac.tokens.clone(), &variables, &own) {
+                let message = format!(
+                    "this macro mentions the variable `{name}`, but it is put at the function's beginning, because the block holds a suspension point; \
+                     pass the variable as an argument, or use a closure"
+                );
+                errors.push((item.span(), message));
+            }
+        }
+        for (span, message) in errors {
+            self.error(span, &message);
+        }
     }
 
     /// A value of `cx.shared(closure)` is what the closure gives, today and after a resume.
@@ -156,9 +180,6 @@ impl<'a> Lower<'a> {
         self.blocks[block].scope = self.names.scope();
         self.started += 1;
         self.current = block;
-        for check in std::mem::take(&mut self.checks) {
-            self.emit(check, Found::default());
-        }
     }
 
     fn end(&mut self, end: End) {
@@ -290,10 +311,12 @@ impl<'a> Lower<'a> {
         });
         let count = stmts.len();
         let mut has_value = false;
+        let last_split = stmts.iter().rposition(|stmt| must_split_stmt(stmt, self.rules));
         for (at, stmt) in stmts.into_iter().enumerate() {
             let is_last = at + 1 == count;
+            let outer = self.hoisted.replace(Vec::new());
             match stmt {
-                Stmt::Local(local) => self.local(local),
+                Stmt::Local(local) => self.local(local, last_split.is_some_and(|last| at < last)),
                 Stmt::Expr(expr, semi) => {
                     if is_last && (semi.is_none() || stops(&expr)) {
                         has_value = true;
@@ -321,6 +344,13 @@ impl<'a> Lower<'a> {
                 }
                 Stmt::Item(_) => {}
             }
+            let hoisted = std::mem::replace(&mut self.hoisted, outer);
+            for var in hoisted.into_iter().flatten().rev() {
+                self.blocks[self.current].atoms.push(Atom {
+                    ends: Some(var),
+                    ..Atom::new(TokenStream::new(), Found::default())
+                });
+            }
         }
         self.names.leave();
         self.depth -= 1;
@@ -332,11 +362,7 @@ impl<'a> Lower<'a> {
     /// The items of a block that is taken apart are put at the function's beginning, so their names must not mean anything else outside of the block.
     fn refuse_hiding_items(&mut self, block: &syn::Block) {
         let mut names = Vec::new();
-        let mut declared_above = Vec::new();
         for stmt in &block.stmts {
-            if let Stmt::Local(local) = stmt {
-                pattern_names(&local.pat, &mut declared_above);
-            }
             let Stmt::Item(item) = stmt else { continue };
             item_names(item, &mut names);
             match item {
@@ -345,17 +371,6 @@ impl<'a> Lower<'a> {
                     "in a block that holds a suspension point, this would bring names into the whole function; name what you use, or write the `use` \
                      outside of the function",
                 ),
-                Item::Macro(item) => {
-                    let mut inside = Vec::new();
-                    names_in_macro(item.mac.tokens.clone(), &mut inside);
-                    if let Some(name) = inside.iter().find(|name| self.names.lookup(name).is_some() || declared_above.contains(name)) {
-                        let message = format!(
-                            "this macro mentions the variable `{name}`, but it is put at the function's beginning, because the block holds a suspension \
-                             point; pass the variable as an argument, or use a closure"
-                        );
-                        self.error(item.span(), &message);
-                    }
-                }
                 _ => {}
             }
         }
@@ -386,7 +401,8 @@ impl<'a> Lower<'a> {
         }
     }
 
-    fn local(&mut self, local: Local) {
+    /// `lives`: there is a suspension point in what follows.
+    fn local(&mut self, local: Local, lives: bool) {
         let Local { attrs, pat, init, .. } = local;
         let Some(init) = init else {
             let declares = self.names.declare_pattern(&pat, true);
@@ -409,15 +425,21 @@ impl<'a> Lower<'a> {
             if must_split(&value, self.rules) {
                 value = self.value_of_type(value, ty.as_ref());
             }
+            if lives {
+                self.check_let(&pat, &mut value);
+            }
             let is_whole = takes_whole(&pat);
-            let found = match is_whole {
-                true => self.names.resolve_expr(&value),
-                false => self.names.resolve_scrutinee(&value),
+            let found = self.names.resolve_let(&value, &pat, true);
+            let is_plain = match &ty {
+                Some(ty) => is_plain_type(ty),
+                None => is_whole && is_plain_value(&value, &self.names),
             };
             let declares = self.names.declare_pattern(&pat, true);
             self.names.flows(&value, &declares);
-            if ty.as_ref().is_some_and(may_be_lent) {
-                declares.iter().for_each(|&var| self.names.bindings[var].lent = true);
+            let is_lent = ty.as_ref().is_some_and(may_be_lent);
+            for &var in &declares {
+                self.names.bindings[var].lent |= is_lent;
+                self.names.bindings[var].plain = is_plain;
             }
             if let (Some(shared), [var]) = (shared, declares.as_slice()) {
                 self.names.bindings[*var].shared = Some(shared);
@@ -429,14 +451,15 @@ impl<'a> Lower<'a> {
             let diverge = *diverge;
             let mut otherwise = self.names.resolve_expr(&diverge);
             otherwise.assigned.clear();
-            let found = self.names.resolve_scrutinee(&value).and(otherwise);
+            let found = self.names.resolve_let(&value, &pat, false).and(otherwise);
             let declares = self.names.declare_pattern(&pat, false);
             self.names.flows(&value, &declares);
             self.emit_let(quote!(#(#attrs)* let #pat = #value else #diverge;), found, declares);
             return;
         }
         value = self.value_of_type(value, ty.as_ref());
-        let found = self.names.resolve_scrutinee(&value);
+        let found = self.names.resolve_scrutinee(&value, std::iter::once(&pat));
+        let effect = self.names.effect(&value, &pat);
         let (next, other) = (self.block(None), self.block(None));
         let from = self.current;
         self.start(other);
@@ -448,6 +471,7 @@ impl<'a> Lower<'a> {
             value: quote!(#value),
             found,
             binds,
+            effect,
             next,
             other,
         };
@@ -481,6 +505,76 @@ fn may_be_lent(ty: &Type) -> bool {
     any(ty.to_token_stream())
 }
 
+/// Whether a statement has to be taken apart.
+fn must_split_stmt(stmt: &Stmt, rules: Rules<'_>) -> bool {
+    match stmt {
+        Stmt::Local(local) => local.init.as_ref().is_some_and(|init| {
+            let diverge = init.diverge.as_ref();
+            must_split(&init.expr, rules) || diverge.is_some_and(|(_, other)| must_split(other, rules))
+        }),
+        Stmt::Expr(expr, _) => must_split(expr, rules),
+        Stmt::Macro(call) => must_split(
+            &Expr::Macro(syn::ExprMacro {
+                attrs: Vec::new(),
+                mac: call.mac.clone(),
+            }),
+            rules,
+        ),
+        Stmt::Item(_) => false,
+    }
+}
+
+/// The names that tokens declare with `let`, or as a parameter of their macro.
+fn declared_in_tokens(tokens: TokenStream, into: &mut HashSet<String>) {
+    let mut after = None;
+    for tree in tokens {
+        match &tree {
+            TokenTree::Ident(ident) if after.take().is_some() && ident != "mut" => _ = into.insert(ident.to_string()),
+            TokenTree::Ident(ident) if ident == "let" || ident == "mut" => after = Some(()),
+            TokenTree::Punct(punct) => after = (punct.as_char() == '$').then_some(()),
+            TokenTree::Group(group) => {
+                after = None;
+                declared_in_tokens(group.stream(), into);
+            }
+            TokenTree::Ident(_) | TokenTree::Literal(_) => after = None,
+        }
+    }
+}
+
+/// The first of some variables that a macro's definition mentions: by its name, or in a format string.
+fn mentioned_in_macro(tokens: TokenStream, variables: &HashSet<String>, own: &HashSet<String>) -> Option<String> {
+    let mut before = None;
+    for tree in tokens {
+        let last = before.replace(match &tree {
+            TokenTree::Punct(punct) => Some(punct.as_char()),
+            _ => None,
+        });
+        let found = match &tree {
+            TokenTree::Ident(ident) => {
+                let name = ident.to_string();
+                let is_other = matches!(last, Some(Some('$' | '.' | '\'')));
+                (!is_other && variables.contains(&name) && !own.contains(&name)).then_some(name)
+            }
+            TokenTree::Group(group) => mentioned_in_macro(group.stream(), variables, own),
+            TokenTree::Literal(literal) => {
+                let text = literal.to_string();
+                let is_inside =
+                    |name: &&String| text.contains(&format!("{{{name}}}")) || text.contains(&format!("{{{name}:"));
+                variables
+                    .iter()
+                    .find(is_inside)
+                    .filter(|name| !own.contains(*name))
+                    .cloned()
+            }
+            TokenTree::Punct(_) => None,
+        };
+        if found.is_some() {
+            return found;
+        }
+    }
+    None
+}
+
 /// How often each identifier occurs.
 fn occurrences(tokens: TokenStream) -> HashMap<String, usize> {
     fn count(tokens: TokenStream, into: &mut HashMap<String, usize>) {
@@ -495,31 +589,6 @@ fn occurrences(tokens: TokenStream) -> HashMap<String, usize> {
     let mut counts = HashMap::new();
     count(tokens, &mut counts);
     counts
-}
-
-/// The names in a `macro_rules!` that may mean variables around it: not `$name`, not `.name`.
-fn names_in_macro(tokens: TokenStream, into: &mut Vec<String>) {
-    let mut is_other = false;
-    for tree in tokens {
-        match &tree {
-            TokenTree::Ident(ident) if !is_other => into.push(ident.to_string()),
-            TokenTree::Group(group) => names_in_macro(group.stream(), into),
-            _ => {}
-        }
-        is_other = matches!(&tree, TokenTree::Punct(punct) if matches!(punct.as_char(), '$' | '.'));
-    }
-}
-
-/// The names in a pattern.
-fn pattern_names(pattern: &Pat, into: &mut Vec<String>) {
-    struct Search<'a>(&'a mut Vec<String>);
-    impl<'ast> Visit<'ast> for Search<'_> {
-        fn visit_pat_ident(&mut self, pattern: &'ast syn::PatIdent) {
-            self.0.push(pattern.ident.to_string());
-            visit::visit_pat_ident(self, pattern);
-        }
-    }
-    Search(into).visit_pat(pattern);
 }
 
 /// The names that an item declares.

@@ -6,6 +6,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use syn::visit::{self, Visit};
 use syn::{Block, Expr, Item, Pat, PatIdent, UseTree};
 
+/// Whether a constant could not stand there.
+fn can_only_bind(pattern: &PatIdent, plain_let: bool) -> bool {
+    plain_let || pattern.by_ref.is_some() || pattern.mutability.is_some() || pattern.subpat.is_some()
+}
+
+/// Whether an identifier in a pattern is a new variable, by what it looks like.
+pub(super) fn may_be_variable(pattern: &PatIdent, plain_let: bool) -> bool {
+    let name = pattern.ident.to_string();
+    can_only_bind(pattern, plain_let) || !name.starts_with(char::is_uppercase) || name.chars().count() == 1
+}
+
 /// What is known of the names in a body.
 #[derive(Default)]
 pub(super) struct Constants {
@@ -45,27 +56,29 @@ impl Constants {
     /// Whether an identifier in a pattern is a new variable and not a constant: where a constant could not stand, and by its name elsewhere. One
     /// capital letter is a variable if anything mentions it; a wrong guess does not compile.
     fn binds(&self, pattern: &PatIdent, plain_let: bool) -> bool {
-        if plain_let || pattern.by_ref.is_some() || pattern.mutability.is_some() || pattern.subpat.is_some() {
-            return true;
-        }
         let name = pattern.ident.to_string();
-        if self.declared.contains(&name) {
-            return false;
-        }
         let is_mentioned = || self.words.get(&name).is_some_and(|&count| count > 1);
-        !name.starts_with(char::is_uppercase) || (name.chars().count() == 1 && is_mentioned())
+        let may_bind = !self.declared.contains(&name) && (!name.starts_with(char::is_uppercase) || is_mentioned());
+        can_only_bind(pattern, plain_let) || (may_bind && may_be_variable(pattern, plain_let))
     }
 
-    /// The variables of a pattern, and whether they are `mut`.
-    pub(super) fn collect_bindings(&self, pattern: &Pat, plain_let: bool, into: &mut Vec<(Ident, bool)>) {
+    /// The variables of a pattern, and whether they are `mut`; `is_variable` says whether there is a variable of a name already.
+    pub(super) fn collect_bindings(
+        &self,
+        pattern: &Pat,
+        plain_let: bool,
+        is_variable: &dyn Fn(&str) -> bool,
+        into: &mut Vec<(Ident, bool)>,
+    ) {
         struct Collector<'a> {
             constants: &'a Constants,
             plain_let: bool,
+            is_variable: &'a dyn Fn(&str) -> bool,
             into: &'a mut Vec<(Ident, bool)>,
         }
         impl<'ast> Visit<'ast> for Collector<'_> {
             fn visit_pat_ident(&mut self, pattern: &'ast PatIdent) {
-                if self.constants.binds(pattern, self.plain_let) {
+                if self.constants.binds(pattern, self.plain_let) || (self.is_variable)(&pattern.ident.to_string()) {
                     self.into.push((pattern.ident.clone(), pattern.mutability.is_some()));
                 }
                 visit::visit_pat_ident(self, pattern);
@@ -81,6 +94,7 @@ impl Constants {
         Collector {
             constants: self,
             plain_let,
+            is_variable,
             into,
         }
         .visit_pat(pattern);

@@ -1,6 +1,6 @@
 //! What code that is not taken apart does with the variables around it: its names are found, also in macros and in the texts of `format!`.
 
-use super::{Found, Names, Part, Var, takes_whole};
+use super::{Found, Moves, Names, Part, Var};
 use crate::points::{KnownMacro, MacroUse};
 use proc_macro2::{Delimiter, Literal, TokenStream, TokenTree};
 use quote::ToTokens;
@@ -47,7 +47,10 @@ impl<'a> Resolver<'a> {
 
     fn declare(&mut self, pattern: &Pat, plain_let: bool) {
         let mut idents = Vec::new();
-        self.names.constants.collect_bindings(pattern, plain_let, &mut idents);
+        let is_variable = |name: &str| self.is_inner(name) || self.names.lookup(name).is_some();
+        self.names
+            .constants
+            .collect_bindings(pattern, plain_let, &is_variable, &mut idents);
         if let Some(scope) = self.inner.last_mut() {
             scope.extend(idents.iter().map(|(ident, _)| ident.to_string()));
         }
@@ -104,7 +107,7 @@ impl<'a> Resolver<'a> {
     }
 
     /// A place that is borrowed, compared or changed, but not moved.
-    fn place(&mut self, place: &Expr) {
+    pub(super) fn place(&mut self, place: &Expr) {
         match place {
             Expr::Path(path) if plain_name(path).is_some() => {
                 if let Some(var) = plain_name(path).and_then(|name| self.mention(&name)) {
@@ -131,11 +134,19 @@ impl<'a> Resolver<'a> {
         self.place(place);
     }
 
-    /// What a pattern is matched with.
-    pub(super) fn scrutinee(&mut self, expr: &Expr) {
-        match root(expr) {
-            Some(_) => self.perhaps_moved(expr),
-            None => self.visit_expr(expr),
+    /// What a pattern is matched with that moves so much of it.
+    pub(super) fn scrutinee(&mut self, expr: &Expr, moves: Moves) {
+        match (root(expr), moves) {
+            (None, _) => self.visit_expr(expr),
+            (Some(_), Moves::Nothing) => self.place(expr),
+            (Some(_), Moves::Whole) if matches!(expr, Expr::Path(_)) => self.visit_expr(expr),
+            (Some(name), Moves::Parts) if matches!(expr, Expr::Path(_)) && !self.conditional => {
+                if let Some(var) = self.mention(&name) {
+                    self.found.taken.insert(var);
+                }
+                self.place(expr);
+            }
+            (Some(_), _) => self.perhaps_moved(expr),
         }
     }
 
@@ -303,7 +314,16 @@ impl<'ast> Visit<'ast> for Resolver<'_> {
 
     fn visit_expr_unary(&mut self, unary: &'ast syn::ExprUnary) {
         match unary.op {
-            syn::UnOp::Deref(_) if root(&unary.expr).is_some() => self.perhaps_moved(&unary.expr),
+            syn::UnOp::Deref(_) if root(&unary.expr).is_some() => {
+                let is_variable = matches!(*unary.expr, Expr::Path(_));
+                match root(&unary.expr).and_then(|name| self.mention(&name)) {
+                    Some(var) if is_variable && !self.conditional => {
+                        self.found.emptied.insert(var);
+                        self.place(&unary.expr);
+                    }
+                    _ => self.perhaps_moved(&unary.expr),
+                }
+            }
             _ => self.visit_expr(&unary.expr),
         }
     }
@@ -342,7 +362,11 @@ impl<'ast> Visit<'ast> for Resolver<'_> {
     }
 
     fn visit_expr_match(&mut self, choice: &'ast syn::ExprMatch) {
-        self.scrutinee(&choice.expr);
+        let moves = choice.arms.iter().map(|arm| Moves::of(&arm.pat, false));
+        match moves.clone().all(|moves| moves == Moves::Nothing) {
+            true => self.scrutinee(&choice.expr, Moves::Nothing),
+            false => self.scrutinee(&choice.expr, Moves::Unclear),
+        }
         self.conditionally(|this| choice.arms.iter().for_each(|arm| this.visit_arm(arm)));
     }
 
@@ -355,8 +379,23 @@ impl<'ast> Visit<'ast> for Resolver<'_> {
     }
 
     fn visit_expr_assign(&mut self, assign: &'ast syn::ExprAssign) {
-        self.visit_expr(&assign.right);
+        match &*assign.left {
+            Expr::Infer(_) => self.place(&assign.right),
+            // What no part of the left side takes stays where it was.
+            Expr::Tuple(_) | Expr::Array(_) | Expr::Call(_) | Expr::Struct(_) => {
+                self.scrutinee(&assign.right, Moves::Unclear);
+            }
+            _ => self.visit_expr(&assign.right),
+        }
         self.assign(&assign.left);
+    }
+
+    fn visit_expr_block(&mut self, block: &'ast syn::ExprBlock) {
+        match block.label {
+            // A `break` may leave it before its end.
+            Some(_) => self.conditionally(|this| this.visit_block(&block.block)),
+            None => self.visit_block(&block.block),
+        }
     }
 
     fn visit_block(&mut self, block: &'ast Block) {
@@ -371,9 +410,11 @@ impl<'ast> Visit<'ast> for Resolver<'_> {
         let mut plain_let = true;
         if let Some(init) = &local.init {
             match &local.pat {
-                Pat::Wild(_) => self.place(&init.expr),
-                whole if takes_whole(whole) && init.diverge.is_none() => self.visit_expr(&init.expr),
-                _ => self.scrutinee(&init.expr),
+                pattern if init.diverge.is_none() => self.scrutinee(&init.expr, Moves::of(pattern, true)),
+                pattern => match Moves::of(pattern, false) {
+                    Moves::Nothing => self.scrutinee(&init.expr, Moves::Nothing),
+                    _ => self.scrutinee(&init.expr, Moves::Unclear),
+                },
             }
             if let Some((_, diverge)) = &init.diverge {
                 plain_let = false;
@@ -442,7 +483,10 @@ impl<'ast> Visit<'ast> for Resolver<'_> {
     }
 
     fn visit_expr_let(&mut self, expr: &'ast syn::ExprLet) {
-        self.scrutinee(&expr.expr);
+        match Moves::of(&expr.pat, false) {
+            Moves::Nothing => self.scrutinee(&expr.expr, Moves::Nothing),
+            _ => self.scrutinee(&expr.expr, Moves::Unclear),
+        }
         self.declare(&expr.pat, false);
     }
 
@@ -450,7 +494,14 @@ impl<'ast> Visit<'ast> for Resolver<'_> {
         match KnownMacro::parse(call) {
             Some(known) => self.known_macro(&known),
             // `matches!(x, Some(x) if ..)` and the like cannot be told from expressions.
-            None => self.tokens(call.tokens.clone()),
+            None => {
+                let name = call.path.segments.last().map(|last| last.ident.to_string());
+                let before = self.found.unclear.clone();
+                self.tokens(call.tokens.clone());
+                if name.is_some_and(|name| BORROWING.contains(&name.as_str())) {
+                    self.found.unclear = before;
+                }
+            }
         }
     }
 
@@ -484,6 +535,11 @@ fn has_field_of(tokens: &TokenStream, name: &proc_macro2::Ident) -> bool {
         _ => false,
     })
 }
+
+/// Macros that move nothing out of a variable. (Should one do so, its use later does not compile.)
+const BORROWING: [&str; 9] = [
+    "matches", "trace", "debug", "info", "warn", "error", "event", "log", "json",
+];
 
 /// The name of a path that can be a variable.
 fn plain_name(path: &ExprPath) -> Option<String> {

@@ -88,8 +88,7 @@ async fn take_over(records: &dyn Records, run: RunId) -> Result<(), End> {
     let kappa = Kappa::builder()
         .platform(Arc::new(Idle))
         .store(store)
-        // Nothing of the run is read here but who it is.
-        .same_program(true)
+        .only_ends_runs()
         .state(records.place());
     let kappa = kappa.build().await.map_err(End::failed)?;
     let handle = kappa.resume_erased(run).await.map_err(End::failed)?;

@@ -108,7 +108,13 @@ impl Shared {
         let started = self.now();
         self.setup.runtime.spawn(async move {
             let link = Measured::new(me.clone());
-            let running = AssertUnwindSafe(platform.invoke(invocation, link.clone())).catch_unwind();
+            let running = async {
+                match me.short_start(invocation).await {
+                    Ok(invocation) => platform.invoke(invocation, link.clone()).await,
+                    Err(outcome) => outcome,
+                }
+            };
+            let running = AssertUnwindSafe(running).catch_unwind();
             let running = running.instrument(span);
             let outcome = match Abortable::new(running, registration).await {
                 Ok(Ok(outcome)) => outcome,
@@ -138,10 +144,14 @@ impl Shared {
             spent: self.spent(usage, on_coordinator),
         });
         // Only now: whoever waits until nothing runs wants everybody's end to have been told.
-        {
+        let had_long_answers = {
             let mut core = self.core.lock();
             core.invocations.remove(&key);
             core.waiting.remove(&key);
+            core.long_answers.remove(&key)
+        };
+        if had_long_answers && let Some(me) = self.me.upgrade() {
+            self.setup.runtime.spawn(async move { me.forget_answers(key).await });
         }
         self.invocation_gone.notify_waiters();
     }

@@ -741,6 +741,9 @@ async fn another_build_goes_on_with_a_run_only_if_it_is_asked_to() {
     // From now on the run is this build's.
     setup.same_program = false;
     drop(Coordinator::resume(setup.clone()).await.expect("the same build"));
+    setup.program = String::new();
+    drop(Coordinator::resume(setup.clone()).await.expect("nobody asks"));
+    // Who has no build of its own does not take it over.
     setup.program = "aa11 words".to_string();
     assert!(matches!(
         Coordinator::resume(setup).await,

@@ -4,6 +4,7 @@
 //! store, as [`remote`](crate::platform::remote) has it.
 
 use super::base64;
+use crate::platform::remote::{other_program, program};
 use serde::{Deserialize, Serialize};
 
 /// Longest request to Lambda and longest response from it, in bytes (developer guide, "Lambda quotas": 6 MB each, synchronous).
@@ -111,19 +112,6 @@ impl Answered {
             .ok()
             .map(|response| response.kappa)
     }
-}
-
-/// This program, as far as continuations and orders depend on it: the same for all processors and systems it is built for.
-pub(super) fn program() -> String {
-    format!("{}-{:016x}", env!("CARGO_PKG_VERSION"), crate::task::fingerprint())
-}
-
-/// What is said where two programs should be one.
-pub(super) fn other_program(coordinator: &str, function: &str) -> String {
-    format!(
-        "the function is another program, or another version of it ({function}, and this one is {coordinator}): continuations are only understood by the code \
-         that made them; deploy this one's build"
-    )
 }
 
 #[cfg(test)]

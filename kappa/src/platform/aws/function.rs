@@ -1,10 +1,11 @@
 //! What is known of the function, asked once: how long it may run, how much memory it has, and that it is this program.
 
-use super::envelope::{Answered, Event, other_program, program};
+use super::envelope::{Answered, Event};
 use super::failure;
 use super::logs::Log;
 use crate::aws::said;
 use crate::platform::PlatformError;
+use crate::platform::remote::{other_program, program};
 use crate::protocol::InvocationOutcome;
 use aws_sdk_lambda::Client;
 use aws_sdk_lambda::error::ProvideErrorMetadata;

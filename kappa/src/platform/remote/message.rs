@@ -11,10 +11,11 @@ use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 /// The version of orders, reports and all that they hold. It grows with every change.
-const VERSION: u8 = 3;
+const VERSION: u8 = 4;
 
 /// Longest part of a message in bytes that goes through the store.
 pub(super) const LONGEST_STORED: u64 = 256 << 20;
@@ -22,6 +23,8 @@ pub(super) const LONGEST_STORED: u64 = 256 << 20;
 /// Work for a worker. Holds secrets: the run's, and perhaps a password in the URL of the store.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Order {
+    /// Which [program](program) gives it.
+    pub(crate) program: String,
     /// What is to be run.
     pub(crate) invocation: Part<Invocation>,
     /// How the coordinator is reached; without it, the worker leaves with its first request.
@@ -178,9 +181,26 @@ impl Unopened {
     }
 }
 
+/// This program, as far as continuations and orders depend on it: the same for all processors and systems it is built for, another if a source file of a crate
+/// with tasks has changed.
+pub(crate) fn program() -> String {
+    static PROGRAM: OnceLock<String> = OnceLock::new();
+    let make = || format!("{}-{:016x}", env!("CARGO_PKG_VERSION"), crate::task::fingerprint());
+    PROGRAM.get_or_init(make).clone()
+}
+
+/// What is said where two programs should be one.
+pub(crate) fn other_program(coordinator: &str, function: &str) -> String {
+    format!(
+        "the function is another program, or another version of it ({function}, and the coordinator is {coordinator}): continuations are only understood by the \
+         code that made them; deploy the coordinator's build"
+    )
+}
+
 impl fmt::Debug for Order {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Order {
+            program,
             invocation,
             access,
             store,
@@ -188,6 +208,7 @@ impl fmt::Debug for Order {
             time_limit,
         } = self;
         f.debug_struct("Order")
+            .field("program", program)
             .field("invocation", invocation)
             .field("access", access)
             .field("store", &address::shown(store))

@@ -24,5 +24,7 @@ mod tests;
 mod worker;
 
 pub(crate) use message::{End, NoMessage, Order, Report, decode, encode};
+#[cfg(feature = "aws")]
+pub(crate) use message::{other_program, program};
 pub(crate) use orders::{Orders, Written};
 pub(crate) use worker::OrderWorker;

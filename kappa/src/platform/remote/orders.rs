@@ -1,6 +1,6 @@
 //! The platform's side: from an invocation to an order, from a report to an outcome.
 
-use super::message::{End, Order, Part, Report, Usage, decode, encode};
+use super::message::{End, Order, Part, Report, Usage, decode, encode, program};
 use crate::ids::{Incarnation, RunId, TaskId};
 use crate::link::Link;
 use crate::link::http::{Access, Opened};
@@ -55,6 +55,7 @@ impl Orders {
         let unsendable = |cause: String| InvocationOutcome::Unstartable(format!("its order cannot be sent: {cause}"));
         let time_limit = invocation.time_limit;
         let mut order = Order {
+            program: program(),
             invocation: Part::Here(invocation),
             access,
             store: self.store.url(),

@@ -1,6 +1,6 @@
 //! Orders and reports between the two sides, and a worker that carries them out over loopback.
 
-use super::message::{LONGEST_STORED, NoMessage, Part, Usage};
+use super::message::{LONGEST_STORED, NoMessage, Part, Usage, program};
 use super::worker::Stuck;
 use super::*;
 use crate::ids::{RunId, TaskId};
@@ -319,10 +319,32 @@ async fn nothing_of_an_invocation_runs_after_its_report() {
 }
 
 #[tokio::test]
+async fn an_order_of_another_program_is_not_carried_out() {
+    let place = Place::new();
+    let order = Order {
+        program: "0.0.1-77".into(),
+        invocation: Part::Here(invocation(counting(1))),
+        access: None,
+        store: place.store.url(),
+        report_limit: 1000,
+        time_limit: None,
+    };
+    let report = place.worker.run_order(order, None).await.unwrap();
+    let Part::Here(End::WrongProgram(message)) = report.end else {
+        panic!("{report:?}")
+    };
+    assert!(
+        message.contains("0.0.1-77") && message.contains(&program()),
+        "{message}"
+    );
+}
+
+#[tokio::test]
 async fn a_store_that_the_worker_cannot_reach_is_said() {
     let place = Place::new();
     for store in ["memory:", "nonsense:x"] {
         let order = Order {
+            program: program(),
             invocation: Part::Here(invocation(resting())),
             access: None,
             store: store.into(),
@@ -573,6 +595,7 @@ fn an_access_is_part_of_an_order_and_its_secret_is_not_printed() {
         message_limit: 5,
     };
     let order = Order {
+        program: program(),
         invocation: Part::Here(invocation(counting(1))),
         access: Some(access),
         store: "redis://:password@a,b".into(),

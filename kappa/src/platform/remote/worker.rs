@@ -1,6 +1,6 @@
 //! The worker's side: from an order to a report.
 
-use super::message::{End, Order, Part, Report, Usage};
+use super::message::{End, Order, Part, Report, Usage, other_program, program};
 use super::orders::{ANY_RUN, fitting};
 use crate::link::Link;
 use crate::link::http::{HttpClient, Left};
@@ -85,6 +85,7 @@ impl OrderWorker {
         let started = Instant::now();
         let is_cold = !self.has_served.swap(true, Ordering::SeqCst);
         let Order {
+            program: theirs,
             invocation,
             access,
             store,
@@ -100,6 +101,11 @@ impl OrderWorker {
             },
             delivery: None,
         };
+        let ours = program();
+        if theirs != ours {
+            let end = End::WrongProgram(other_program(&theirs, &ours));
+            return Ok(report(end, Operations::default()));
+        }
         let (store, counts) = match self.store(&store) {
             Ok(store) => Counted::over(store),
             Err(end) => return Ok(report(end, Operations::default())),

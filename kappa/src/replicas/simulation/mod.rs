@@ -9,6 +9,7 @@ pub(super) mod clock;
 mod history;
 mod server;
 mod tests;
+mod twins;
 mod world;
 
 use super::line::Line;

@@ -1,4 +1,5 @@
-//! A server that answers as Redis does to what it is sent by [`super::super`], with the scripts written again in Rust. That both do the same is a test.
+//! A server that answers as Redis does to what it is sent by [`super::super`], with the scripts written again in Rust. That both do the same is a test
+//! (`twins`).
 
 use super::super::clock::now;
 use super::super::scripts::{self, Code, code_of};
@@ -15,6 +16,8 @@ pub(super) struct Server {
     pub(super) is_paused: bool,
     texts: BTreeMap<String, Text>,
     vote: Option<[String; 4]>,
+    /// What it has on its disk if it does not wait for that.
+    saved: (BTreeMap<String, Text>, Option<[String; 4]>),
 }
 
 #[derive(Clone)]
@@ -40,6 +43,7 @@ impl Server {
             is_paused: false,
             texts: BTreeMap::new(),
             vote: None,
+            saved: Default::default(),
         }
     }
 
@@ -51,6 +55,16 @@ impl Server {
     pub(super) fn kill(&mut self) {
         self.is_up = false;
         self.is_paused = false;
+    }
+
+    /// Writes what it has to its disk, as it does from time to time.
+    pub(super) fn save(&mut self) {
+        self.saved = (self.texts.clone(), self.vote.clone());
+    }
+
+    /// Loses what it has not written to its disk: it was killed.
+    pub(super) fn forget_unsaved(&mut self) {
+        (self.texts, self.vote) = self.saved.clone();
     }
 
     /// With all that it had on its disk.

@@ -48,6 +48,11 @@ fn a_simulation_notices_an_emptied_server_that_is_trusted() {
 }
 
 #[test]
+fn a_simulation_notices_a_restarted_server_that_is_trusted() {
+    assert_noticed(Sabotage::TrustsRestarted);
+}
+
+#[test]
 fn a_simulation_notices_a_server_that_returns_without_what_it_lacks() {
     assert_noticed(Sabotage::GivesNothing);
 }

@@ -171,10 +171,21 @@ impl World {
                 format!("server {one} paused for {lasts:?}")
             }
             4 => {
+                // Some of what it has acknowledged since it saved is not on its disk.
+                let since_saved = self.dice.random_bool(0.7).then(|| lasts / 8);
+                if let Some(since_saved) = since_saved {
+                    self.shared.lock().servers[one].save();
+                    clock::sleep(since_saved).await;
+                }
                 self.shared.lock().servers[one].kill();
+                if since_saved.is_some() {
+                    self.shared.lock().servers[one].forget_unsaved();
+                }
+                // Sometimes it is there again before anybody has noticed.
+                let lasts = if self.dice.random_bool(0.5) { lasts / 100 } else { lasts };
                 clock::sleep(lasts).await;
                 self.shared.lock().servers[one].start();
-                format!("server {one} killed for {lasts:?}")
+                format!("server {one} killed for {lasts:?}, and has lost the last {since_saved:?}")
             }
             5 => {
                 self.shared.lock().servers[one].empty();
