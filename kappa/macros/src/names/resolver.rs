@@ -333,6 +333,8 @@ impl<'ast> Visit<'ast> for Resolver<'_> {
             self.visit_expr(&call.receiver);
         } else if borrows(&call.method.to_string()) {
             self.place(&call.receiver);
+        } else if consumes(&call.method.to_string()) && matches!(&*call.receiver, Expr::Path(_)) {
+            self.visit_expr(&call.receiver);
         } else {
             self.perhaps_moved(&call.receiver);
         }
@@ -559,6 +561,22 @@ pub(crate) fn root(place: &Expr) -> Option<String> {
         Expr::Group(inner) => root(&inner.expr),
         _ => None,
     }
+}
+
+/// Whether a method by its name takes its receiver by value: those of `Option` and `Result` that have no other use.
+fn consumes(method: &str) -> bool {
+    const NAMES: [&str; 9] = [
+        "expect",
+        "into_iter",
+        "map_err",
+        "ok_or",
+        "ok_or_else",
+        "unwrap",
+        "unwrap_or",
+        "unwrap_or_default",
+        "unwrap_or_else",
+    ];
+    NAMES.contains(&method)
 }
 
 /// Whether a method by its name takes its receiver by reference. A wrong guess is not a wrong answer: what has been moved does not compile if it is held.
