@@ -170,7 +170,7 @@ free_to_go! {
     [] i8; [] i16; [] i32; [] i64; [] i128; [] isize; [] f32; [] f64;
     [] std::time::Duration; [] std::time::Instant; [] std::time::SystemTime;
     [] std::path::Path; [] std::path::PathBuf; [] std::ffi::OsStr; [] std::ffi::OsString; [] std::ffi::CString; [] std::io::Error; [] crate::Error;
-    [] bytes::Bytes; [] bytes::BytesMut; [] serde_json::Value; [] serde_json::Map<String, serde_json::Value>; [] serde_json::Error;
+    [] crate::TaskError; [] crate::Failure; [] bytes::Bytes; [] bytes::BytesMut; [] serde_json::Value; [] serde_json::Map<String, serde_json::Value>; [] serde_json::Error;
     [] std::process::Output; [] std::fs::DirEntry; [] std::fs::ReadDir;
     [] dyn std::error::Error; [] dyn std::error::Error + Send; [] dyn std::error::Error + Send + Sync;
     [] std::sync::atomic::AtomicBool; [] std::sync::atomic::AtomicU32; [] std::sync::atomic::AtomicU64; [] std::sync::atomic::AtomicUsize;
@@ -549,6 +549,34 @@ mod tests {
     }
 
     static LOG: Mutex<Vec<u8>> = Mutex::new(Vec::new());
+
+    #[test]
+    fn what_has_a_destructor_inside_is_held_and_what_only_frees_memory_or_does_nothing_is_not() {
+        #[derive(serde::Serialize, serde::Deserialize)]
+        struct Both(Noisy, u8);
+        #[derive(serde::Serialize, serde::Deserialize)]
+        struct Point(u8);
+        let mut held = Held::new();
+        macro_rules! hold {
+            ($number:literal, $value:expr) => {
+                let value = $value;
+                (&&&&&&&&Probe::of(&value)).kind().hold(value, $number, &mut held);
+            };
+        }
+        hold!(0, Point(1));
+        hold!(1, vec![Point(1)]);
+        hold!(2, BTreeMap::from([(1_u8, vec!["text".to_string()])]));
+        hold!(3, Arc::new(Mutex::new(1_u8)));
+        hold!(4, Box::new(Point(1)));
+        hold!(10, Both(Noisy(10), 0));
+        hold!(11, vec![(1_u8, Noisy(11))]);
+        hold!(12, Some(Some(Noisy(12))));
+        hold!(13, BTreeMap::from([(1_u8, Noisy(13))]));
+        hold!(14, Arc::new(Noisy(14)));
+        hold!(15, (1_u8, 2_u8, Noisy(15)));
+        assert_eq!(format!("{held:?}"), "{10, 11, 12, 13, 14, 15}");
+        std::mem::forget(held);
+    }
 
     #[test]
     fn what_has_a_destructor_is_held_saved_and_dropped_in_reverse_order() {
