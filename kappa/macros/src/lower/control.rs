@@ -190,7 +190,8 @@ impl Lower<'_> {
             let patterns = choice.arms.iter().map(|arm| &arm.pat);
             self.names.resolve_scrutinee(&scrutinee, patterns)
         };
-        if is_taken_apart {
+        // Where the user's code stands in front, it says so itself.
+        if is_taken_apart && !self.is_said_before {
             // What follows has an arm for everything else; that the arms as they were written cover everything, only rustc can tell. It never runs.
             let arms = choice.arms.iter().map(|arm| {
                 let (pattern, guard) = (&arm.pat, arm.guard.as_ref().map(|_| quote!(if false)));
