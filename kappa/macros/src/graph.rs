@@ -2,9 +2,12 @@
 //!
 //! Blocks exist only where a suspension point forces the code apart; an atom is a statement that stays as the user wrote it.
 
+mod joins;
+mod parts;
 mod unneeded;
 
 use crate::names::{Binding, Found, Moves, Names, Scope, Var, Vars};
+use parts::Parts;
 use proc_macro2::TokenStream;
 pub(crate) use unneeded::Unneeded;
 
@@ -14,6 +17,7 @@ pub(crate) type BlockId = usize;
 pub(crate) const ENTRY: BlockId = 0;
 
 /// A statement that stays whole.
+#[derive(Clone)]
 pub(crate) struct Atom {
     pub(crate) code: TokenStream,
     pub(crate) found: Found,
@@ -38,6 +42,7 @@ impl Atom {
 }
 
 /// One way out of a `match`.
+#[derive(Clone)]
 pub(crate) struct Choice {
     pub(crate) pattern: TokenStream,
     pub(crate) guard: Option<TokenStream>,
@@ -64,6 +69,7 @@ impl Choice {
 }
 
 /// How a block ends.
+#[derive(Clone)]
 pub(crate) enum End {
     /// Not yet known, or never reached.
     Open,
@@ -111,6 +117,7 @@ pub(crate) enum End {
     Stop,
 }
 
+#[derive(Clone)]
 pub(crate) struct Block {
     pub(crate) atoms: Vec<Atom>,
     pub(crate) end: End,
@@ -120,6 +127,8 @@ pub(crate) struct Block {
     pub(crate) order: usize,
     /// The innermost scope that is open where it begins.
     pub(crate) scope: Scope,
+    /// The block that this is a copy of, or itself.
+    pub(crate) origin: BlockId,
 }
 
 impl Block {
@@ -220,12 +229,23 @@ pub(crate) struct Graph {
     pub(crate) dominator: Vec<Option<BlockId>>,
     /// For each block the variables in scope whose values nobody needs there: those that are still there, and those that may be.
     pub(crate) unneeded: Vec<Unneeded>,
+    /// The fields that have been moved or copied at the end of each block.
+    pub(crate) parts: Vec<Parts>,
 }
 
 impl Graph {
     pub(crate) fn new(mut blocks: Vec<Block>, names: &Names, parameters: &[Var]) -> Self {
-        let bindings = &names.bindings;
         skip_empty(&mut blocks);
+        let most = joins::most(&blocks);
+        let mut graph = Graph::of(blocks, names, parameters);
+        while let Some(blocks) = joins::separate(&graph, names, most) {
+            graph = Graph::of(blocks, names, parameters);
+        }
+        graph
+    }
+
+    fn of(blocks: Vec<Block>, names: &Names, parameters: &[Var]) -> Self {
+        let bindings = &names.bindings;
         let reverse_postorder = reverse_postorder(&blocks);
         let mut reachable = reverse_postorder.clone();
         reachable.sort_by_key(|&block| blocks[block].order);
@@ -233,12 +253,14 @@ impl Graph {
         forget_unassigned(&blocks, &reverse_postorder, &mut live_in);
         let dominator = dominators(&blocks, &reverse_postorder);
         let unneeded = unneeded::find(&blocks, &reverse_postorder, names, &live_in, &dominator, parameters);
+        let parts = parts::find(&blocks, &reverse_postorder);
         Graph {
             blocks,
             reachable,
             live_in,
             dominator,
             unneeded,
+            parts,
         }
     }
 
@@ -260,6 +282,17 @@ impl Graph {
                 None => return false,
             }
         }
+    }
+
+    /// The nearest block above this one that is `upper` or a copy of it.
+    pub(crate) fn dominating_copy(&self, upper: BlockId, mut lower: BlockId) -> Option<BlockId> {
+        while let Some(dominator) = self.dominator[lower] {
+            lower = dominator;
+            if self.blocks[lower].origin == self.blocks[upper].origin {
+                return Some(lower);
+            }
+        }
+        None
     }
 
     pub(crate) fn predecessors(&self, block: BlockId) -> Vec<BlockId> {

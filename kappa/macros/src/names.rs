@@ -3,14 +3,17 @@
 //! Every binding of the code that is taken apart gets an id. Two variables of the same name are two bindings. They keep their names: the generated
 //! code opens and closes the scopes of the user, so that a name means there what it meant to the user, also inside a macro that nobody can look into.
 
+mod constants;
+mod lent;
 mod resolver;
 
+use constants::{Constants, may_be_variable};
 use proc_macro2::{Ident, Span, TokenStream};
 use resolver::Resolver;
-pub(crate) use resolver::{borrows, takes_receiver};
+pub(crate) use resolver::{borrows, root, takes_receiver};
 use std::collections::{BTreeSet, HashMap};
 use syn::visit::Visit;
-use syn::{Expr, Pat, PatIdent};
+use syn::{Expr, Pat};
 
 /// A variable of the code that is taken apart, or a temporary of the compiler.
 pub(crate) type Var = usize;
@@ -32,6 +35,14 @@ pub(crate) struct Binding {
     pub(crate) plain: bool,
     /// Made by `cx.shared(closure)`: the closure, resolved, and what it uses.
     pub(crate) shared: Option<(TokenStream, Vars)>,
+    /// Where the user wrote it: its declaration, or the expression whose value a temporary is.
+    pub(crate) written: Option<String>,
+    /// What it holds may borrow, or may not be `Send`.
+    pub(crate) lent: bool,
+    /// An `async` block.
+    pub(crate) future: bool,
+    /// Its pattern may mean a constant that a `use` in the body brings in.
+    pub(crate) doubtful: bool,
 }
 
 impl Binding {
@@ -51,6 +62,7 @@ pub(crate) struct Names {
     scopes: Vec<(Scope, HashMap<String, Var>)>,
     /// The scope around each scope.
     parents: Vec<Scope>,
+    constants: Constants,
 }
 
 impl Names {
@@ -59,7 +71,13 @@ impl Names {
             bindings: Vec::new(),
             scopes: vec![(0, HashMap::new())],
             parents: vec![0],
+            constants: Constants::default(),
         }
+    }
+
+    /// Takes note of what names in patterns may mean in this body.
+    pub(crate) fn look_at(&mut self, body: &syn::Block) {
+        self.constants = Constants::of(body);
     }
 
     pub(crate) fn enter(&mut self) {
@@ -99,6 +117,10 @@ impl Names {
             temporary: true,
             plain: false,
             shared: None,
+            written: None,
+            lent: false,
+            future: false,
+            doubtful: false,
         });
         // Temporaries are visible wherever the compiler mentions them.
         self.scopes[0].1.insert(ident.to_string(), var);
@@ -114,6 +136,10 @@ impl Names {
             temporary: false,
             plain: false,
             shared: None,
+            written: crate::original::place(name.span()),
+            lent: false,
+            future: false,
+            doubtful: false,
         });
         if let Some((_, names)) = self.scopes.last_mut() {
             names.insert(name.to_string(), var);
@@ -126,16 +152,36 @@ impl Names {
         let mut idents = Vec::new();
         // A variable cannot have the name of a constant that is in scope with it.
         let is_variable = |name: &str| self.lookup(name).is_some();
-        collect_bindings(pattern, plain_let, &is_variable, &mut idents);
+        self.constants
+            .collect_bindings(pattern, plain_let, &is_variable, &mut idents);
         let mut declared = BTreeSet::new();
         let mut vars = Vec::new();
         for (ident, mutable) in idents {
             // An or-pattern has each name once in each alternative.
             if declared.insert(ident.to_string()) {
-                vars.push(self.declare(&ident, mutable));
+                let var = self.declare(&ident, mutable);
+                self.bindings[var].doubtful = !plain_let && self.constants.is_doubtful(&ident);
+                vars.push(var);
             }
         }
         vars
+    }
+
+    /// Takes note of a value that these variables get, or parts of it.
+    pub(crate) fn flows(&mut self, value: &Expr, into: &[Var]) {
+        let is_future = match value {
+            Expr::Async(_) => true,
+            Expr::Path(_) => root(value)
+                .and_then(|name| self.lookup(&name))
+                .is_some_and(|var| self.bindings[var].future),
+            _ => false,
+        };
+        if is_future {
+            into.iter().for_each(|&var| self.bindings[var].future = true);
+        }
+        if lent::lends(value, self) {
+            into.iter().for_each(|&var| self.bindings[var].lent = true);
+        }
     }
 
     /// Says which variables code touches that stays as it is.
@@ -213,6 +259,8 @@ pub(crate) struct Found {
     pub(crate) moved: Vars,
     /// Perhaps moved, as a whole or in part.
     pub(crate) unclear: Vars,
+    /// What becomes of fields, in this order.
+    pub(crate) parts: Vec<Part>,
     /// Taken apart by a pattern that binds all of it: gone, if its type has no destructor of its own.
     pub(crate) taken: Vars,
     /// What is behind it was moved or copied: gone, if it is a `Box`.
@@ -221,6 +269,15 @@ pub(crate) struct Found {
     pub(crate) received: Vars,
     /// Of `changed`, what is assigned perhaps, or somewhere in the middle: not if the code is an assignment and nothing else.
     pub(crate) inside: Vars,
+}
+
+/// What becomes of a field of a variable.
+#[derive(Clone)]
+pub(crate) enum Part {
+    /// It is moved or copied on every way through: the place as text and as code.
+    Taken(Var, String, TokenStream),
+    /// It may be assigned.
+    Assigned(Var, String),
 }
 
 impl Found {
@@ -239,6 +296,7 @@ impl Found {
         self.changed.extend(other.changed);
         self.moved.extend(other.moved);
         self.unclear.extend(other.unclear);
+        self.parts.extend(other.parts);
         self.taken.extend(other.taken);
         self.emptied.extend(other.emptied);
         self.received.extend(other.received);
@@ -265,7 +323,7 @@ impl Moves {
     pub(crate) fn of(pattern: &Pat, plain_let: bool) -> Moves {
         match pattern {
             Pat::Ident(name) if name.by_ref.is_some() => Moves::Nothing,
-            Pat::Ident(name) if binds(name, plain_let) => Moves::Whole,
+            Pat::Ident(name) if may_be_variable(name, plain_let) => Moves::Whole,
             // May be a constant.
             Pat::Ident(_) => Moves::Nothing,
             Pat::Type(typed) => Moves::of(&typed.pat, plain_let),
@@ -340,43 +398,4 @@ const TEMPORARY: &str = "__kappa_value";
 /// Whether this is the name of a temporary.
 pub(crate) fn is_temporary(ident: &Ident) -> bool {
     ident.to_string().starts_with(TEMPORARY)
-}
-
-/// Whether an identifier in a pattern is a new variable and not a constant: where a constant could not stand, and by its first letter elsewhere.
-fn binds(pattern: &PatIdent, plain_let: bool) -> bool {
-    plain_let
-        || pattern.by_ref.is_some()
-        || pattern.mutability.is_some()
-        || pattern.subpat.is_some()
-        || !pattern.ident.to_string().starts_with(|c: char| c.is_uppercase())
-}
-
-/// `is_variable`: whether there is a variable of a name already.
-fn collect_bindings(pattern: &Pat, plain_let: bool, is_variable: &dyn Fn(&str) -> bool, into: &mut Vec<(Ident, bool)>) {
-    struct Collector<'a> {
-        plain_let: bool,
-        is_variable: &'a dyn Fn(&str) -> bool,
-        into: &'a mut Vec<(Ident, bool)>,
-    }
-    impl<'ast> syn::visit::Visit<'ast> for Collector<'_> {
-        fn visit_pat_ident(&mut self, pattern: &'ast PatIdent) {
-            if binds(pattern, self.plain_let) || (self.is_variable)(&pattern.ident.to_string()) {
-                self.into.push((pattern.ident.clone(), pattern.mutability.is_some()));
-            }
-            syn::visit::visit_pat_ident(self, pattern);
-        }
-        // Of its alternatives each can be refuted.
-        fn visit_pat_or(&mut self, pattern: &'ast syn::PatOr) {
-            let plain_let = std::mem::replace(&mut self.plain_let, false);
-            syn::visit::visit_pat_or(self, pattern);
-            self.plain_let = plain_let;
-        }
-        fn visit_expr(&mut self, _: &'ast Expr) {}
-    }
-    let mut collector = Collector {
-        plain_let,
-        is_variable,
-        into,
-    };
-    collector.visit_pat(pattern);
 }

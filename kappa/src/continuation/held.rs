@@ -170,7 +170,7 @@ free_to_go! {
     [] i8; [] i16; [] i32; [] i64; [] i128; [] isize; [] f32; [] f64;
     [] std::time::Duration; [] std::time::Instant; [] std::time::SystemTime;
     [] std::path::Path; [] std::path::PathBuf; [] std::ffi::OsStr; [] std::ffi::OsString; [] std::ffi::CString; [] std::io::Error; [] crate::Error;
-    [] bytes::Bytes; [] bytes::BytesMut; [] serde_json::Value; [] serde_json::Map<String, serde_json::Value>; [] serde_json::Error;
+    [] crate::TaskError; [] crate::Failure; [] bytes::Bytes; [] bytes::BytesMut; [] serde_json::Value; [] serde_json::Map<String, serde_json::Value>; [] serde_json::Error;
     [] std::process::Output; [] std::fs::DirEntry; [] std::fs::ReadDir;
     [] dyn std::error::Error; [] dyn std::error::Error + Send; [] dyn std::error::Error + Send + Sync;
     [] std::sync::atomic::AtomicBool; [] std::sync::atomic::AtomicU32; [] std::sync::atomic::AtomicU64; [] std::sync::atomic::AtomicUsize;

@@ -17,6 +17,8 @@ pub mod generated;
 #[doc(hidden)]
 pub mod held;
 mod iterate;
+#[doc(hidden)]
+pub mod moved;
 mod operand;
 mod pending;
 mod read_back;

@@ -5,6 +5,7 @@ use crate::graph::{BlockId, End};
 use crate::names::Var;
 use proc_macro2::{Ident, TokenStream};
 use quote::{quote, quote_spanned};
+use syn::spanned::Spanned;
 
 impl Emitter<'_> {
     /// The code of a block and of everything that is placed inside it; `before` comes first.
@@ -164,6 +165,10 @@ impl Emitter<'_> {
     }
 
     fn end(&self, id: BlockId, place: &Place) -> TokenStream {
+        let place = &Place {
+            at: id,
+            ..place.clone()
+        };
         match &self.graph.blocks[id].end {
             End::Open => TokenStream::new(),
             End::Stop => TokenStream::new(),
@@ -245,8 +250,20 @@ impl Emitter<'_> {
     /// Goes to another arm: the variables that are live there go into their slots.
     fn leave(&self, arm: BlockId, place: &Place) -> TokenStream {
         let live = &self.graph.live_in[arm];
+        // A variable that has been moved is used at the suspension point, not where it is declared.
+        let used_at = match self.graph.blocks[arm].end {
+            End::Point {
+                result, auto: false, ..
+            } => Some(self.bindings[result].ident.span()),
+            _ => None,
+        };
         let put = live.intersection(&place.visible).map(|&var| {
-            let (slot, variable) = (self.slot(var), self.variable(var));
+            let (slot, mut variable) = (self.slot(var), self.variable(var));
+            if let Some(span) = used_at.filter(|_| !self.shadowed.contains(&var)) {
+                let mut ident = self.bindings[var].ident.clone();
+                ident.set_span(span.resolved_at(ident.span()));
+                variable = quote!(#ident);
+            }
             quote!(#slot = ::core::option::Option::Some(#variable);)
         });
         let unneeded = &self.graph.unneeded[arm];
@@ -329,12 +346,20 @@ impl Emitter<'_> {
             let slot = self.slot(var);
             quote!(#slot = ::core::option::Option::None;)
         });
+        // A variable from which a field has been moved cannot go into its slot.
+        let parts = self.graph.parts[place.at]
+            .iter()
+            .filter(|((var, _), _)| live.contains(var) && place.visible.contains(var) && !self.shadowed.contains(var));
+        let whole = parts.map(|(_, code)| {
+            let span = code.span().resolved_at(here());
+            quote_spanned!(span=> loop { break; ::kappa::__private::copied_field(&#code); })
+        });
         let number = self.arms[&arm];
         let go = match self.graph.blocks[arm].end {
             End::Point { .. } => quote_spanned!(here()=> break '__suspend;),
             _ => quote_spanned!(here()=> continue '__run;),
         };
         let block = Ident::new("__block", here());
-        quote!(#(#put_back)* #(#hold)* #(#unclear)* #(#taken)* #(#emptied)* #(#received)* #(#put)* #(#forget)* #block = #number; #go)
+        quote!(#(#whole)* #(#put_back)* #(#hold)* #(#unclear)* #(#taken)* #(#emptied)* #(#received)* #(#put)* #(#forget)* #block = #number; #go)
     }
 }

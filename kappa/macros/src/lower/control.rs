@@ -85,6 +85,7 @@ impl Lower<'_> {
                 let found = self.names.resolve_scrutinee(&scrutinee, std::iter::once(&pattern));
                 let effect = self.names.effect(&scrutinee, &pattern);
                 let binds = self.names.declare_pattern(&pattern, false);
+                self.names.flows(&scrutinee, &binds);
                 self.end(End::Branch {
                     condition: quote!(let #pattern = #scrutinee),
                     found,
@@ -128,7 +129,9 @@ impl Lower<'_> {
                         .resolve_scrutinee(&binding.expr, std::iter::once(&*binding.pat)),
                     _ => self.names.resolve_perhaps_moved(&binding.expr),
                 };
-                binds.extend(self.names.declare_pattern(&binding.pat, false));
+                let declared = self.names.declare_pattern(&binding.pat, false);
+                self.names.flows(&binding.expr, &declared);
+                binds.extend(declared);
                 found
             }
             other => self.names.resolve_expr(other),
@@ -187,7 +190,8 @@ impl Lower<'_> {
             let patterns = choice.arms.iter().map(|arm| &arm.pat);
             self.names.resolve_scrutinee(&scrutinee, patterns)
         };
-        if is_taken_apart {
+        // Where the user's code stands in front, it says so itself.
+        if is_taken_apart && !self.is_said_before {
             // What follows has an arm for everything else; that the arms as they were written cover everything, only rustc can tell. It never runs.
             let arms = choice.arms.iter().map(|arm| {
                 let (pattern, guard) = (&arm.pat, arm.guard.as_ref().map(|_| quote!(if false)));
@@ -203,11 +207,16 @@ impl Lower<'_> {
         let mut choices = Vec::new();
         let mut is_rest = false;
         let count = choice.arms.len();
+        let is_pattern = |arm: &syn::Arm| !matches!(arm.pat, Pat::Wild(_));
+        let patterns_below: Vec<bool> = (0..count)
+            .map(|at| choice.arms[at + 1..].iter().any(is_pattern))
+            .collect();
         for (at, arm) in choice.arms.into_iter().enumerate() {
             self.names.enter();
             let pattern = arm.pat;
             let effect = self.names.effect(&scrutinee, &pattern);
             let binds = self.names.declare_pattern(&pattern, false);
+            self.names.flows(&scrutinee, &binds);
             let target = self.block(None);
             match arm.guard {
                 Some((_, guard)) if must_split(&guard, self.rules) => {
@@ -224,17 +233,18 @@ impl Lower<'_> {
                             });
                             self.start(target);
                         }
-                        let copy = quote_spanned!(pattern.span()=> ::core::clone::Clone::clone(&#scrutinee));
+                        let copy = quote_spanned!(pattern.span()=> ::kappa::__private::clone_for_guard(&#scrutinee));
                         self.emit_let(quote!(let #pattern = #copy;), scrutinee_found.clone(), binds);
                     } else {
                         choices.push(Choice {
                             pattern: quote!(#pattern),
                             guard: None,
                             found: Found::default(),
-                            binds,
+                            binds: binds.clone(),
                             effect,
                             target,
                         });
+                        let bound = binds;
                         choices.push(Choice::otherwise(rest));
                         self.end(End::Match {
                             scrutinee: quote!(#scrutinee),
@@ -242,6 +252,16 @@ impl Lower<'_> {
                             choices: std::mem::take(&mut choices),
                         });
                         self.start(target);
+                        // If the guard says no, a pattern below must find what this one has bound.
+                        if patterns_below[at] {
+                            let binds = bound.iter().map(|&var| &self.names.bindings[var].ident);
+                            let checks = binds.map(|ident| {
+                                let span = ident.span().resolved_at(proc_macro2::Span::mixed_site());
+                                quote_spanned!(span=> ::kappa::__private::bound_for_guard(&#ident);)
+                            });
+                            let checks = quote!(#(#checks)*);
+                            self.emit(checks, Found::default());
+                        }
                     }
                     self.condition(*guard, body, rest, false);
                     self.start(body);
@@ -410,6 +430,7 @@ impl Lower<'_> {
         self.names.enter();
         let pattern = *pat;
         let binds = self.names.declare_pattern(&pattern, true);
+        self.names.flows(&iterable, &binds);
         let condition = quote!(let ::core::option::Option::Some(#pattern) = #next);
         self.end(End::Branch {
             condition,

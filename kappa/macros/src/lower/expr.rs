@@ -201,7 +201,7 @@ impl Lower<'_> {
     }
 
     fn control_value(&mut self, expr: Expr, ty: Option<&Type>) -> Expr {
-        let var = self.deferred(expr.span(), ty);
+        let var = self.deferred(&expr, ty);
         self.into(expr, Dest::Temporary(var));
         self.once(var)
     }

@@ -11,7 +11,7 @@ mod operands;
 mod temporaries;
 
 use crate::graph::{Atom, Block, BlockId, End};
-use crate::names::{Found, Names, Var, Vars, takes_whole};
+use crate::names::{Found, Names, Var, Vars, root, takes_whole};
 use crate::plain::{is_plain_type, is_plain_value};
 use crate::points::{Rules, must_split, never_returns};
 use proc_macro2::{Ident, Span, TokenStream, TokenTree};
@@ -56,6 +56,8 @@ pub(crate) struct Lower<'a> {
     depth: usize,
     /// What is being taken apart will be evaluated more than once.
     repeated: bool,
+    /// The user's code stands in front of what is generated, as it is; see `original`.
+    is_said_before: bool,
     /// How often each identifier occurs in the function.
     occurrences: HashMap<String, usize>,
 }
@@ -76,6 +78,7 @@ impl<'a> Lower<'a> {
             hoisted: None,
             depth: 0,
             repeated: false,
+            is_said_before: false,
             occurrences: HashMap::new(),
         };
         let entry = lower.block(None);
@@ -87,9 +90,15 @@ impl<'a> Lower<'a> {
     pub(crate) fn body(&mut self, body: syn::Block) {
         let end = body.brace_token.span.close();
         self.occurrences = occurrences(body.to_token_stream());
+        self.is_said_before = crate::original::is_possible(&body, self.rules);
+        self.names.look_at(&body);
         self.block_into(body, Dest::Return);
         if matches!(self.blocks[self.current].end, End::Open) {
-            self.emit(quote_spanned!(end=> return;), Found::default());
+            // Of a result that is missing, rustc says more where it stands in the user's code.
+            let value = self
+                .is_said_before
+                .then(|| quote_spanned!(end=> ::kappa::__private::at_end()));
+            self.emit(quote_spanned!(end=> return #value;), Found::default());
             self.end(End::Stop);
         }
         self.refuse_other_shared_values();
@@ -160,6 +169,7 @@ impl<'a> Lower<'a> {
             after,
             order: usize::MAX,
             scope: 0,
+            origin: self.blocks.len(),
         });
         self.blocks.len() - 1
     }
@@ -201,8 +211,10 @@ impl<'a> Lower<'a> {
     }
 
     /// `let temporary;`, to be assigned on several ways.
-    fn deferred(&mut self, span: Span, ty: Option<&Type>) -> Var {
-        let var = self.names.temporary(span);
+    fn deferred(&mut self, value: &Expr, ty: Option<&Type>) -> Var {
+        let var = self.names.temporary(value.span());
+        self.names.bindings[var].written = crate::original::place_of_value(value);
+        self.names.bindings[var].lent = ty.is_some_and(may_be_lent);
         let ident = &self.names.bindings[var].ident;
         let ty = ty.map(|ty| quote!(: #ty));
         let code = quote!(let mut #ident #ty;);
@@ -219,6 +231,7 @@ impl<'a> Lower<'a> {
     fn temporary(&mut self, value: Expr) -> Var {
         let found = self.names.resolve_expr(&value);
         let var = self.names.temporary(value.span());
+        self.names.flows(&value, &[var]);
         let ident = self.names.bindings[var].ident.clone();
         self.emit_let(quote!(let mut #ident = #value;), found, vec![var]);
         var
@@ -230,7 +243,8 @@ impl<'a> Lower<'a> {
             return self.path(var);
         }
         let ident = &self.names.bindings[var].ident;
-        syn::parse_quote!(({ #ident }))
+        let span = ident.span();
+        syn::parse_quote_spanned!(span=> ({ #ident }))
     }
 
     fn path(&self, var: Var) -> Expr {
@@ -247,8 +261,21 @@ impl<'a> Lower<'a> {
         let stops = stops(&value);
         let mut found = self.names.resolve_expr(&value);
         match dest {
-            Dest::Discard => self.emit(quote!(#value;), found),
+            Dest::Discard => {
+                if let Expr::Assign(assign) = &value
+                    && let Some(var) = root(&assign.left).and_then(|name| self.names.lookup(&name))
+                {
+                    self.names.flows(&assign.right, &[var]);
+                }
+                // A macro by a name such as `todo` may be another one.
+                let code = match stops && matches!(value, Expr::Macro(_)) {
+                    true => quote_spanned!(value.span()=> let _: ::kappa::__private::NeverReturns = { #value; };),
+                    false => quote!(#value;),
+                };
+                self.emit(code, found);
+            }
             Dest::Temporary(var) => {
+                self.names.flows(&value, &[var]);
                 let ident = &self.names.bindings[var].ident;
                 let code = quote!(#ident = #value;);
                 found.assigned.insert(var);
@@ -297,7 +324,11 @@ impl<'a> Lower<'a> {
                     } else if is_last && !matches!(dest, Dest::Discard) && !must_split(&expr, self.rules) {
                         // Whether it ever gets to its end is for rustc to say: `{ exit(1); }` is a value of any type.
                         has_value = true;
-                        self.emit_value(syn::parse_quote!({ #expr; }), dest);
+                        let end = match dest {
+                            Dest::Return if self.is_said_before => Some(quote!(::kappa::__private::at_end())),
+                            _ => None,
+                        };
+                        self.emit_value(syn::parse_quote!({ #expr; #end }), dest);
                     } else {
                         self.into(expr, Dest::Discard);
                     }
@@ -404,7 +435,10 @@ impl<'a> Lower<'a> {
                 None => is_whole && is_plain_value(&value, &self.names),
             };
             let declares = self.names.declare_pattern(&pat, true);
+            self.names.flows(&value, &declares);
+            let is_lent = ty.as_ref().is_some_and(may_be_lent);
             for &var in &declares {
+                self.names.bindings[var].lent |= is_lent;
                 self.names.bindings[var].plain = is_plain;
             }
             if let (Some(shared), [var]) = (shared, declares.as_slice()) {
@@ -419,6 +453,7 @@ impl<'a> Lower<'a> {
             otherwise.assigned.clear();
             let found = self.names.resolve_let(&value, &pat, false).and(otherwise);
             let declares = self.names.declare_pattern(&pat, false);
+            self.names.flows(&value, &declares);
             self.emit_let(quote!(#(#attrs)* let #pat = #value else #diverge;), found, declares);
             return;
         }
@@ -430,6 +465,7 @@ impl<'a> Lower<'a> {
         self.start(other);
         self.into(*diverge, Dest::Discard);
         let binds = self.names.declare_pattern(&pat, false);
+        self.names.flows(&value, &binds);
         self.blocks[from].end = End::LetElse {
             pattern: quote!(#pat),
             value: quote!(#value),
@@ -454,6 +490,19 @@ impl<'a> Lower<'a> {
         let found = self.names.resolve_expr(value);
         Some((quote!(#value), found.mentions))
     }
+}
+
+/// Whether a value of this type may borrow, or may not be `Send`, by its text.
+fn may_be_lent(ty: &Type) -> bool {
+    fn any(tokens: TokenStream) -> bool {
+        tokens.into_iter().any(|tree| match tree {
+            TokenTree::Ident(ident) => ident == "dyn" || ident == "Rc",
+            TokenTree::Punct(punct) => matches!(punct.as_char(), '&' | '\''),
+            TokenTree::Group(group) => any(group.stream()),
+            TokenTree::Literal(_) => false,
+        })
+    }
+    any(ty.to_token_stream())
 }
 
 /// Whether a statement has to be taken apart.

@@ -1,8 +1,8 @@
 //! What code that is not taken apart does with the variables around it: its names are found, also in macros and in the texts of `format!`.
 
-use super::{Found, Moves, Names, Var, collect_bindings};
+use super::{Found, Moves, Names, Part, Var};
 use crate::points::{KnownMacro, MacroUse};
-use proc_macro2::{Literal, TokenStream, TokenTree};
+use proc_macro2::{Delimiter, Literal, TokenStream, TokenTree};
 use quote::ToTokens;
 use std::collections::HashSet;
 use syn::visit::{self, Visit};
@@ -48,7 +48,9 @@ impl<'a> Resolver<'a> {
     fn declare(&mut self, pattern: &Pat, plain_let: bool) {
         let mut idents = Vec::new();
         let is_variable = |name: &str| self.is_inner(name) || self.names.lookup(name).is_some();
-        collect_bindings(pattern, plain_let, &is_variable, &mut idents);
+        self.names
+            .constants
+            .collect_bindings(pattern, plain_let, &is_variable, &mut idents);
         if let Some(scope) = self.inner.last_mut() {
             scope.extend(idents.iter().map(|(ident, _)| ident.to_string()));
         }
@@ -75,6 +77,24 @@ impl<'a> Resolver<'a> {
         let before = std::mem::replace(&mut self.conditional, true);
         visit(self);
         self.conditional = before;
+    }
+
+    /// With `move`, whatever the code mentions is moved into the closure or block, be it a part of a variable or the whole.
+    fn capturing(&mut self, by_move: bool, code: &TokenStream, visit: impl FnOnce(&mut Self)) {
+        if !by_move {
+            return visit(self);
+        }
+        let outside = std::mem::take(&mut self.found);
+        visit(self);
+        let inside = std::mem::replace(&mut self.found, outside);
+        for &var in &inside.mentions {
+            if has_field_of(code, &self.names.bindings[var].ident) {
+                self.found.unclear.insert(var);
+            } else {
+                self.moves(var);
+            }
+        }
+        self.found = std::mem::take(&mut self.found).and(inside);
     }
 
     /// The variable is moved or copied.
@@ -148,6 +168,13 @@ impl<'a> Resolver<'a> {
             Expr::Call(call) => call.args.iter().for_each(|part| self.assign(part)),
             Expr::Struct(literal) => literal.fields.iter().for_each(|field| self.assign(&field.expr)),
             Expr::Range(_) | Expr::Infer(_) => {}
+            Expr::Field(field) => {
+                if let Some(var) = root(place).and_then(|name| self.mention(&name)) {
+                    let text = field.to_token_stream().to_string();
+                    self.found.parts.push(Part::Assigned(var, text));
+                }
+                self.place(place);
+            }
             other => self.visit_expr(other),
         }
     }
@@ -266,7 +293,16 @@ impl<'ast> Visit<'ast> for Resolver<'_> {
 
     fn visit_expr_field(&mut self, field: &'ast syn::ExprField) {
         match root(&field.base) {
-            Some(_) => self.perhaps_moved(&field.base),
+            Some(name) => {
+                if !self.conditional
+                    && is_field_of_variable(&field.base)
+                    && let Some(var) = self.mention(&name)
+                {
+                    let code = field.to_token_stream();
+                    self.found.parts.push(Part::Taken(var, code.to_string(), code));
+                }
+                self.perhaps_moved(&field.base);
+            }
             None => self.visit_expr(&field.base),
         }
     }
@@ -403,14 +439,18 @@ impl<'ast> Visit<'ast> for Resolver<'_> {
                 this.declare(input, true);
             }
             let captured = std::mem::replace(&mut this.captured, true);
-            this.conditionally(|this| this.visit_expr(&closure.body));
+            this.capturing(closure.capture.is_some(), &closure.body.to_token_stream(), |this| {
+                this.conditionally(|this| this.visit_expr(&closure.body));
+            });
             this.captured = captured;
         });
     }
 
     fn visit_expr_async(&mut self, block: &'ast syn::ExprAsync) {
         let captured = std::mem::replace(&mut self.captured, true);
-        self.conditionally(|this| this.visit_block(&block.block));
+        self.capturing(block.capture.is_some(), &block.block.to_token_stream(), |this| {
+            this.conditionally(|this| this.visit_block(&block.block));
+        });
         self.captured = captured;
     }
 
@@ -479,6 +519,30 @@ impl<'ast> Visit<'ast> for Resolver<'_> {
     fn visit_type(&mut self, _: &'ast syn::Type) {}
 
     fn visit_pat(&mut self, _: &'ast Pat) {}
+}
+
+/// Whether a place is a variable or a field of one, and not behind a reference or an index that is written.
+fn is_field_of_variable(place: &Expr) -> bool {
+    match place {
+        Expr::Path(_) => true,
+        Expr::Field(field) => is_field_of_variable(&field.base),
+        Expr::Paren(inner) => is_field_of_variable(&inner.expr),
+        Expr::Group(inner) => is_field_of_variable(&inner.expr),
+        _ => false,
+    }
+}
+
+/// Whether tokens seem to hold `name.field`.
+fn has_field_of(tokens: &TokenStream, name: &proc_macro2::Ident) -> bool {
+    let trees: Vec<TokenTree> = tokens.clone().into_iter().collect();
+    let is_method = |at: usize| matches!(trees.get(at), Some(TokenTree::Group(group)) if group.delimiter() == Delimiter::Parenthesis);
+    trees.iter().enumerate().any(|(at, tree)| match tree {
+        TokenTree::Ident(ident) if ident == name => {
+            matches!(trees.get(at + 1), Some(TokenTree::Punct(dot)) if dot.as_char() == '.') && !is_method(at + 3)
+        }
+        TokenTree::Group(group) => has_field_of(&group.stream(), name),
+        _ => false,
+    })
 }
 
 /// Macros that move nothing out of a variable. (Should one do so, its use later does not compile.)
