@@ -8,25 +8,37 @@
 //! DataFusion takes `k` for the left side's, which is NULL where only the right side has a row. The same goes for `RIGHT` and
 //! `NATURAL` joins, and for all that are joined to one of them by `USING`. The keys of the two sides are no longer to be had
 //! by `a.k` and `b.k`.
+//!
+//! From the third table on, `k` would be ambiguous to DataFusion whatever the joins are. There the key of the table that is added is left
+//! out, unless the query names it:
+//!
+//! ```text
+//!   (a JOIN b USING (k)) JOIN c USING (k)   =   SELECT a.*, b.*, the other columns of c FROM (a JOIN b USING (k)) JOIN c ON a.k = c.k
+//! ```
 
 use datafusion::common::{Column, DFSchema, JoinType, Result, plan_err};
 use datafusion::functions::expr_fn::coalesce;
 use datafusion::logical_expr::planner::{PlannedRelation, RelationPlannerContext};
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 use datafusion::sql::sqlparser::ast::{
-    Join, JoinConstraint, JoinOperator, Select, SelectItem, TableFactor, TableWithJoins,
+    Expr as AstExpr, Join, JoinConstraint, JoinOperator, Select, SelectItem, TableFactor, TableWithJoins, Visit,
+    Visitor,
 };
+use std::collections::BTreeSet;
+use std::ops::ControlFlow;
 
 /// Puts brackets around each join that merges keys: what is in brackets can be planned here.
 pub(super) fn mark(select: &mut Select) -> Result<()> {
     let mut is_marked = false;
-    for from in &mut select.from {
-        is_marked |= mark_joins(from);
-    }
     let has_qualified_wildcard = select
         .projection
         .iter()
         .any(|item| matches!(item, SelectItem::QualifiedWildcard(..)));
+    let names = (!has_qualified_wildcard).then(|| names_in(select));
+    for from in &mut select.from {
+        let is_long = names.as_ref().is_some_and(|names| is_long(from, names));
+        is_marked |= mark_joins(from, is_long);
+    }
     if is_marked && has_qualified_wildcard {
         return plan_err!(
             "`table.*` beside a RIGHT or FULL JOIN with USING or NATURAL is not supported, as the merged key is of neither table; write the columns"
@@ -35,7 +47,60 @@ pub(super) fn mark(select: &mut Select) -> Result<()> {
     Ok(())
 }
 
-fn mark_joins(from: &mut TableWithJoins) -> bool {
+/// The columns that are written with the name of their table, as that name and theirs.
+fn names_in(select: &Select) -> BTreeSet<(String, String)> {
+    struct Names(BTreeSet<(String, String)>);
+    impl Visitor for Names {
+        type Break = ();
+
+        fn pre_visit_expr(&mut self, expr: &AstExpr) -> ControlFlow<()> {
+            if let AstExpr::CompoundIdentifier(parts) = expr
+                && let [.., table, column] = parts.as_slice()
+            {
+                self.0.insert((table.value.to_lowercase(), column.value.to_lowercase()));
+            }
+            ControlFlow::Continue(())
+        }
+    }
+    let mut names = Names(BTreeSet::new());
+    // It never breaks.
+    let _ = Visit::visit(select, &mut names);
+    names.0
+}
+
+/// Whether more than two tables are joined by keys with one name each, of which the later tables' are not asked for.
+fn is_long(from: &TableWithJoins, names: &BTreeSet<(String, String)>) -> bool {
+    let merging = from.joins.iter().filter_map(|join| {
+        let (_, constraint) = kind_of(join)?;
+        merges_keys(constraint).then_some((join, constraint))
+    });
+    let mut later = merging.skip(1).peekable();
+    later.peek().is_some()
+        && later.all(|(join, constraint)| {
+            let Some(table) = name_of(&join.relation) else {
+                return false;
+            };
+            !names.iter().any(|(of, column)| {
+                let is_key = match constraint {
+                    JoinConstraint::Using(keys) => keys.iter().any(|key| key.to_string().to_lowercase() == *column),
+                    // Its keys are not known yet.
+                    _ => true,
+                };
+                *of == table && is_key
+            })
+        })
+}
+
+fn name_of(relation: &TableFactor) -> Option<String> {
+    let name = match relation {
+        TableFactor::Table { alias: Some(alias), .. } | TableFactor::Derived { alias: Some(alias), .. } => &alias.name,
+        TableFactor::Table { name, .. } => name.0.last()?.as_ident()?,
+        _ => return None,
+    };
+    Some(name.value.to_lowercase())
+}
+
+fn mark_joins(from: &mut TableWithJoins, is_long: bool) -> bool {
     let mut is_marked = mark_within(&mut from.relation);
     for join in &mut from.joins {
         is_marked |= mark_within(&mut join.relation);
@@ -43,7 +108,7 @@ fn mark_joins(from: &mut TableWithJoins) -> bool {
     let merges = from.joins.iter().any(
         |join| matches!(kind_of(join), Some((JoinType::Right | JoinType::Full, constraint)) if merges_keys(constraint)),
     );
-    if !merges && !is_marked {
+    if !merges && !is_marked && !is_long {
         return false;
     }
     // ((a FULL JOIN b USING (k)) JOIN c ON ..) FULL JOIN d USING (k): brackets from the left.
@@ -55,12 +120,12 @@ fn mark_joins(from: &mut TableWithJoins) -> bool {
             from.relation = bracketed(joined);
         }
     }
-    true
+    merges || is_marked
 }
 
 fn mark_within(relation: &mut TableFactor) -> bool {
     match relation {
-        TableFactor::NestedJoin { table_with_joins, .. } => mark_joins(table_with_joins),
+        TableFactor::NestedJoin { table_with_joins, .. } => mark_joins(table_with_joins, false),
         _ => false,
     }
 }
@@ -134,7 +199,20 @@ pub(super) fn plan(
     let is_outer = matches!(join_type, JoinType::Right | JoinType::Full);
     let is_merged = |plan: &LogicalPlan| keys.iter().any(|key| plan.schema().has_column(&Column::from_name(key)));
     if !is_outer && !is_merged(&left) && !is_merged(&right) {
-        return Ok(None);
+        // Those that no join has made equal are left to DataFusion, which says that the key is ambiguous.
+        let joined = left.using_columns()?;
+        let several = keys.iter().map(|key| left.schema().columns_with_unqualified_name(key));
+        let several: Vec<Vec<Column>> = several.filter(|columns| columns.len() > 1).collect();
+        let are_equal = |columns: &Vec<Column>| {
+            joined
+                .iter()
+                .any(|equal| columns.iter().all(|column| equal.contains(column)))
+        };
+        if several.is_empty() || !several.iter().all(are_equal) {
+            return Ok(None);
+        }
+        let plan = with_keys_of_the_left(left, right, join_type, &keys)?;
+        return Ok(Some(PlannedRelation::new(plan, alias.clone())));
     }
     let plan = merged(left, right, join_type, &keys)?;
     Ok(Some(PlannedRelation::new(plan, alias.clone())))
@@ -162,6 +240,42 @@ fn keys_of(
         keys.push(context.normalize_ident(ident.clone()));
     }
     Ok(keys)
+}
+
+/// A join whose keys are those of the first table that has them.
+fn with_keys_of_the_left(
+    left: LogicalPlan,
+    right: LogicalPlan,
+    join_type: JoinType,
+    keys: &[String],
+) -> Result<LogicalPlan> {
+    let mut conditions = Vec::new();
+    let mut left_out = Vec::new();
+    for key in keys {
+        let first = left
+            .schema()
+            .qualified_fields_with_unqualified_name(key)
+            .into_iter()
+            .next();
+        let Some(first) = first else {
+            return plan_err!("USING ({key}): no table on the left has this column");
+        };
+        let other = Column::from(right.schema().qualified_field_with_unqualified_name(key)?);
+        conditions.push(Expr::Column(Column::from(first)).eq(Expr::Column(other.clone())));
+        left_out.push(other);
+    }
+    let mut columns = left.schema().columns();
+    columns.extend(
+        right
+            .schema()
+            .columns()
+            .into_iter()
+            .filter(|column| !left_out.contains(column)),
+    );
+    LogicalPlanBuilder::from(left)
+        .join_on(right, join_type, conditions)?
+        .project(columns.into_iter().map(Expr::Column))?
+        .build()
 }
 
 fn merged(left: LogicalPlan, right: LogicalPlan, join_type: JoinType, keys: &[String]) -> Result<LogicalPlan> {
