@@ -24,7 +24,8 @@ use crate::plan::filtered::filtered_functions;
 use crate::planner::{JoinOrder, RowCounts, WindowFilters};
 use crate::sql::{
     CheckConstants, CheckDecimals, CheckRanges, CheckShifts, CheckedSum, FloatKeys, Membership, NanPruning, Refused,
-    Relations, Zones, checked_decimal, extremes, float_key, framed_functions, range_checks, shifts, without_zone,
+    Relations, Zones, checked_decimal, extremes, float_key, framed_functions, in_zone, range_checks, shifts,
+    without_zone,
 };
 use crate::tables::{Catalogue, s3};
 use datafusion::catalog::{CatalogProvider, MemoryCatalogProvider};
@@ -172,6 +173,9 @@ impl Session {
         }
         for function in extremes() {
             context.register_udaf(function);
+        }
+        for function in in_zone(context.state().scalar_functions().values()) {
+            context.register_udf(function);
         }
         for function in framed_functions(context.state().aggregate_functions().values()) {
             context.register_udaf(function);

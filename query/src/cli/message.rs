@@ -164,7 +164,7 @@ fn of_parser_error(error: &ParserError, sql: &str, origin: &Origin) -> String {
         ParserError::TokenizerError(text) | ParserError::ParserError(text) => text.as_str(),
         ParserError::RecursionLimitExceeded => {
             return format!(
-                "the SQL{} is nested too deeply: brackets, calls, CASE and subqueries go a few hundred deep; give the inner part a name by \
+                "the SQL{} is nested too deeply: brackets, calls and subqueries go a few hundred deep; give the inner part a name by \
                  WITH name AS (SELECT ..)",
                 in_file(origin)
             );

@@ -17,7 +17,7 @@ use super::float_key::{NAME, float_key};
 use super::named;
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::common::tree_node::{Transformed, TransformedResult};
 use datafusion::common::{DFSchema, JoinConstraint, Result, ScalarValue};
 use datafusion::logical_expr::expr::{Cast, InSubquery, WindowFunction};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;

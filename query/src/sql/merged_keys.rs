@@ -9,12 +9,8 @@
 //! `NATURAL` joins, and for all that are joined to one of them by `USING`. The keys of the two sides are no longer to be had
 //! by `a.k` and `b.k`.
 //!
-//! From the third table on, `k` would be ambiguous to DataFusion whatever the joins are. There the key of the table that is added is left
-//! out, unless the query names it:
-//!
-//! ```text
-//!   (a JOIN b USING (k)) JOIN c USING (k)   =   SELECT a.*, b.*, the other columns of c FROM (a JOIN b USING (k)) JOIN c ON a.k = c.k
-//! ```
+//! From the third table on, `k` would be ambiguous to DataFusion whatever the joins are. There the keys are merged, too, unless the query names
+//! that of a table.
 
 use datafusion::common::{Column, DFSchema, JoinType, Result, plan_err};
 use datafusion::functions::expr_fn::coalesce;
@@ -68,27 +64,26 @@ fn names_in(select: &Select) -> BTreeSet<(String, String)> {
     names.0
 }
 
-/// Whether more than two tables are joined by keys with one name each, of which the later tables' are not asked for.
+/// Whether more than two tables are joined by keys with one name each, and no key is asked for with the name of its table.
 fn is_long(from: &TableWithJoins, names: &BTreeSet<(String, String)>) -> bool {
     let merging = from.joins.iter().filter_map(|join| {
         let (_, constraint) = kind_of(join)?;
-        merges_keys(constraint).then_some((join, constraint))
+        merges_keys(constraint).then_some(constraint)
     });
-    let mut later = merging.skip(1).peekable();
-    later.peek().is_some()
-        && later.all(|(join, constraint)| {
-            let Some(table) = name_of(&join.relation) else {
-                return false;
-            };
-            !names.iter().any(|(of, column)| {
-                let is_key = match constraint {
-                    JoinConstraint::Using(keys) => keys.iter().any(|key| key.to_string().to_lowercase() == *column),
-                    // Its keys are not known yet.
-                    _ => true,
-                };
-                *of == table && is_key
-            })
+    let merging: Vec<&JoinConstraint> = merging.collect();
+    let relations = std::iter::once(&from.relation).chain(from.joins.iter().map(|join| &join.relation));
+    let tables: Option<Vec<String>> = relations.map(name_of).collect();
+    let Some(tables) = tables.filter(|_| merging.len() > 1) else {
+        return false;
+    };
+    let is_key = |column: &String| {
+        merging.iter().any(|constraint| match constraint {
+            JoinConstraint::Using(keys) => keys.iter().any(|key| key.to_string().to_lowercase() == *column),
+            // Its keys are not known yet.
+            _ => true,
         })
+    };
+    !names.iter().any(|(of, column)| tables.contains(of) && is_key(column))
 }
 
 fn name_of(relation: &TableFactor) -> Option<String> {
@@ -199,20 +194,7 @@ pub(super) fn plan(
     let is_outer = matches!(join_type, JoinType::Right | JoinType::Full);
     let is_merged = |plan: &LogicalPlan| keys.iter().any(|key| plan.schema().has_column(&Column::from_name(key)));
     if !is_outer && !is_merged(&left) && !is_merged(&right) {
-        // Those that no join has made equal are left to DataFusion, which says that the key is ambiguous.
-        let joined = left.using_columns()?;
-        let several = keys.iter().map(|key| left.schema().columns_with_unqualified_name(key));
-        let several: Vec<Vec<Column>> = several.filter(|columns| columns.len() > 1).collect();
-        let are_equal = |columns: &Vec<Column>| {
-            joined
-                .iter()
-                .any(|equal| columns.iter().all(|column| equal.contains(column)))
-        };
-        if several.is_empty() || !several.iter().all(are_equal) {
-            return Ok(None);
-        }
-        let plan = with_keys_of_the_left(left, right, join_type, &keys)?;
-        return Ok(Some(PlannedRelation::new(plan, alias.clone())));
+        return Ok(None);
     }
     let plan = merged(left, right, join_type, &keys)?;
     Ok(Some(PlannedRelation::new(plan, alias.clone())))
@@ -240,42 +222,6 @@ fn keys_of(
         keys.push(context.normalize_ident(ident.clone()));
     }
     Ok(keys)
-}
-
-/// A join whose keys are those of the first table that has them.
-fn with_keys_of_the_left(
-    left: LogicalPlan,
-    right: LogicalPlan,
-    join_type: JoinType,
-    keys: &[String],
-) -> Result<LogicalPlan> {
-    let mut conditions = Vec::new();
-    let mut left_out = Vec::new();
-    for key in keys {
-        let first = left
-            .schema()
-            .qualified_fields_with_unqualified_name(key)
-            .into_iter()
-            .next();
-        let Some(first) = first else {
-            return plan_err!("USING ({key}): no table on the left has this column");
-        };
-        let other = Column::from(right.schema().qualified_field_with_unqualified_name(key)?);
-        conditions.push(Expr::Column(Column::from(first)).eq(Expr::Column(other.clone())));
-        left_out.push(other);
-    }
-    let mut columns = left.schema().columns();
-    columns.extend(
-        right
-            .schema()
-            .columns()
-            .into_iter()
-            .filter(|column| !left_out.contains(column)),
-    );
-    LogicalPlanBuilder::from(left)
-        .join_on(right, join_type, conditions)?
-        .project(columns.into_iter().map(Expr::Column))?
-        .build()
 }
 
 fn merged(left: LogicalPlan, right: LogicalPlan, join_type: JoinType, keys: &[String]) -> Result<LogicalPlan> {

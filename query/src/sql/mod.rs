@@ -12,6 +12,7 @@
 //! | [`bags`] | the syntax tree, then the plan | `INTERSECT ALL`, `EXCEPT ALL` forget how often a row is there |
 //! | [`merged_keys`] | the syntax tree, then the plan | the key of `FULL JOIN .. USING` is NULL where only the right side has it |
 //! | [`zones`] | the plan | a text with a zone is moved to UTC where it is cast to a type without one |
+//! | [`in_zone`](mod@in_zone) | `to_timestamp` and others | of a column of texts they have another type than they promise |
 //! | [`shifts`] | the plan | `1 << 64` is 1 |
 //! | [`frames`] | functions of floats | over a sliding window, 1e300 takes the small numbers with it when it leaves |
 //! | [`ranges`] | the plan | 1e300 is infinity as a real, and 1e18 seconds the year 2262 |
@@ -35,6 +36,7 @@ mod fetch;
 mod float_key;
 mod float_keys;
 mod frames;
+mod in_zone;
 mod literals;
 mod membership;
 mod merged_keys;
@@ -56,6 +58,7 @@ pub(crate) use extremes::extremes;
 pub(crate) use float_key::float_key;
 pub(crate) use float_keys::FloatKeys;
 pub(crate) use frames::framed_functions;
+pub(crate) use in_zone::in_zone;
 pub(crate) use membership::Membership;
 pub(crate) use nan_pruning::NanPruning;
 pub(crate) use numbers::check_numbers;
@@ -86,18 +89,27 @@ pub(crate) fn rewrite(statement: &mut Statement) -> Result<()> {
         Statement::Explain(explain) => return rewrite(&mut explain.statement),
         _ => return Ok(()),
     };
-    match VisitMut::visit(inner, &mut Rewrite) {
+    match VisitMut::visit(inner, &mut Rewrite { choices: 0 }) {
         ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break(error) => Err(error.into()),
     }
 }
 
-struct Rewrite;
+struct Rewrite {
+    /// How many choices there are around an expression.
+    choices: usize,
+}
 
 impl VisitorMut for Rewrite {
     type Break = DataFusionError;
 
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<DataFusionError> {
+        self.choices += usize::from(operators::is_choice(expr));
+        broken_off(operators::check_choices(self.choices))
+    }
+
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<DataFusionError> {
+        self.choices -= usize::from(operators::is_choice(expr));
         literals::rewrite(expr);
         let checked = operators::check(expr).and_then(|()| passed_over::check_expr(expr));
         broken_off(

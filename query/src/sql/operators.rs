@@ -46,3 +46,32 @@ fn is_of_bits(op: &BinaryOperator) -> bool {
 fn is_of_other_bits(expr: &Expr, than: &BinaryOperator) -> bool {
     matches!(expr, Expr::BinaryOp { op, .. } if is_of_bits(op) && op != than)
 }
+
+/// How deep choices may be nested: planning takes twice as long for each.
+const MOST_CHOICES: usize = 16;
+
+/// Whether it is an expression that is planned as a CASE.
+pub(super) fn is_choice(expr: &Expr) -> bool {
+    match expr {
+        Expr::Case { .. } => true,
+        Expr::Function(function) => {
+            let name = function.name.to_string();
+            ["coalesce", "nvl", "ifnull"]
+                .iter()
+                .any(|choice| name.eq_ignore_ascii_case(choice))
+        }
+        _ => false,
+    }
+}
+
+/// # Errors
+/// If there are too many, one within another.
+pub(super) fn check_choices(nested: usize) -> Result<()> {
+    match nested > MOST_CHOICES {
+        true => plan_err!(
+            "CASE and coalesce are nested more than {MOST_CHOICES} deep, which takes too long to plan; write one CASE with more branches, or one \
+             coalesce of more values"
+        ),
+        false => Ok(()),
+    }
+}
