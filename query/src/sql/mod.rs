@@ -13,7 +13,7 @@
 //! | [`merged_keys`] | the syntax tree, then the plan | the key of `FULL JOIN .. USING` is NULL where only the right side has it |
 //! | [`zones`] | the plan | a text with a zone is moved to UTC where it is cast to a type without one |
 //! | [`in_zone`](mod@in_zone) | `to_timestamp` and others | of a column of texts they have another type than they promise |
-//! | [`shifts`] | the plan | `1 << 64` is 1 |
+//! | [`shifts`](mod@shifts) | the plan | `1 << 64` is 1 |
 //! | [`frames`] | functions of floats | over a sliding window, 1e300 takes the small numbers with it when it leaves |
 //! | [`ranges`] | the plan | 1e300 is infinity as a real, and 1e18 seconds the year 2262 |
 //! | [`sum`] | the function `sum` | a sum that does not fit its type wraps around |
