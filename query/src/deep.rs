@@ -10,7 +10,9 @@ use std::task::{Context, Poll};
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::common::Result;
+use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::execution::{RecordBatchStream, SendableRecordBatchStream};
+use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_plan::ExecutionPlan;
 use futures::{Stream, StreamExt};
 
@@ -21,20 +23,40 @@ pub(crate) fn deep<T>(step: impl FnOnce() -> T) -> T {
     stacker::maybe_grow(LEFT_AT_LEAST, MORE, step)
 }
 
+/// Runs what needs so many bytes of a stack.
+pub(crate) fn with<T>(stack: usize, walk: impl FnOnce() -> T) -> T {
+    stacker::maybe_grow(stack, 2 * stack, walk)
+}
+
 /// Runs what goes through a whole plan that is this deep, by a recursion that is not ours.
 pub(crate) fn through<T>(depth: usize, walk: impl FnOnce() -> T) -> T {
     /// Bytes for each operator: several calls, in a build without optimisation too.
     const EACH: usize = 64 << 10;
-    let stack = depth.saturating_mul(EACH).min(1 << 30);
-    stacker::maybe_grow(stack, 2 * stack, walk)
+    with(depth.saturating_mul(EACH).min(1 << 30), walk)
 }
 
-/// How many operators there are, at most, above one another.
+/// How many operators there are, at most, above one another, with the expressions of one of them above those.
 pub(crate) fn depth_of(plan: &Arc<dyn ExecutionPlan>) -> usize {
-    let (mut deepest, mut pending) = (0, vec![(plan, 1)]);
+    /// Of expressions; a call of one takes less of a stack than that of an operator.
+    const OF_AN_OPERATOR: usize = 4;
+    let (mut deepest, mut deepest_expr, mut pending) = (0, 0, vec![(plan, 1)]);
     while let Some((plan, depth)) = pending.pop() {
         deepest = deepest.max(depth);
+        // Nothing fails in it.
+        let _ = plan.apply_expressions(&mut |expr| {
+            deepest_expr = deepest_expr.max(depth_of_expr(expr));
+            Ok(TreeNodeRecursion::Continue)
+        });
         pending.extend(plan.children().into_iter().map(|child| (child, depth + 1)));
+    }
+    deepest + deepest_expr / OF_AN_OPERATOR
+}
+
+fn depth_of_expr(expr: &Arc<dyn PhysicalExpr>) -> usize {
+    let (mut deepest, mut pending) = (0, vec![(expr, 1)]);
+    while let Some((expr, depth)) = pending.pop() {
+        deepest = deepest.max(depth);
+        pending.extend(expr.children().into_iter().map(|child| (child, depth + 1)));
     }
     deepest
 }

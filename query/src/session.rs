@@ -23,8 +23,9 @@ use crate::error::{QueryError, Result};
 use crate::plan::filtered::filtered_functions;
 use crate::planner::{JoinOrder, RowCounts, WindowFilters};
 use crate::sql::{
-    CheckConstants, CheckDecimals, CheckedSum, FloatKeys, Membership, NanPruning, Refused, Relations, checked_decimal,
-    extremes, float_key,
+    CheckConstants, CheckDecimals, CheckRanges, CheckShifts, CheckedSum, FloatKeys, Membership, NanPruning, Refused,
+    Relations, Zones, checked_decimal, extremes, float_key, framed_functions, in_zone, range_checks, shifts,
+    without_zone,
 };
 use crate::tables::{Catalogue, s3};
 use datafusion::catalog::{CatalogProvider, MemoryCatalogProvider};
@@ -84,6 +85,8 @@ pub fn session_config(options: &SessionOptions) -> SessionConfig {
     settings.sql_parser.map_string_types_to_utf8view = false;
     // INT96 has days of nanoseconds; 64 bits of nanoseconds end in 2262, those of microseconds do not.
     settings.execution.parquet.coerce_int96 = Some("us".to_owned());
+    // A time with a zone is a type of its own, and it is shown with its zone.
+    settings.execution.time_zone = Some("+00:00".to_owned());
     // The planner asks for one scan unit per so many bytes; a stage decides how many run at once.
     settings.execution.planning_concurrency = 1;
 
@@ -164,7 +167,17 @@ impl Session {
         context.register_udaf(AggregateUDF::from(CheckedSum::default()));
         context.register_udf(float_key());
         context.register_udf(checked_decimal());
+        context.register_udf(without_zone());
+        for function in shifts().into_iter().chain(range_checks()) {
+            context.register_udf(function);
+        }
         for function in extremes() {
+            context.register_udaf(function);
+        }
+        for function in in_zone(context.state().scalar_functions().values()) {
+            context.register_udf(function);
+        }
+        for function in framed_functions(context.state().aggregate_functions().values()) {
             context.register_udaf(function);
         }
         // Of all functions, those above too.
@@ -176,6 +189,9 @@ impl Session {
         context.add_analyzer_rule(Arc::new(Membership));
         context.add_analyzer_rule(Arc::new(FloatKeys));
         context.add_analyzer_rule(Arc::new(CheckDecimals));
+        context.add_analyzer_rule(Arc::new(CheckShifts));
+        context.add_analyzer_rule(Arc::new(Zones));
+        context.add_analyzer_rule(Arc::new(CheckRanges));
         let catalogue = Arc::new(Catalogue::new(row_counts));
         catalogue.belongs_to(context.state_weak_ref());
         let catalog = MemoryCatalogProvider::new();

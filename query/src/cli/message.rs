@@ -163,7 +163,11 @@ fn of_parser_error(error: &ParserError, sql: &str, origin: &Origin) -> String {
     let text = match error {
         ParserError::TokenizerError(text) | ParserError::ParserError(text) => text.as_str(),
         ParserError::RecursionLimitExceeded => {
-            return format!("the SQL{} is nested too deeply to be parsed", in_file(origin));
+            return format!(
+                "the SQL{} is nested too deeply: brackets, calls and subqueries go a few hundred deep; give the inner part a name by \
+                 WITH name AS (SELECT ..)",
+                in_file(origin)
+            );
         }
     };
     let (what, line, column) = match located(text) {

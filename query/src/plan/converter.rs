@@ -27,6 +27,7 @@ use datafusion_proto::physical_plan::{
     PhysicalExtensionCodec, PhysicalPlanDecodeContext, PhysicalPlanNodeExt, PhysicalProtoConverterExtension,
 };
 use datafusion_proto::protobuf;
+use datafusion_proto::protobuf::physical_expr_node::ExprType;
 use datafusion_proto::protobuf::physical_plan_node::PhysicalPlanType;
 use prost::Message;
 
@@ -43,11 +44,16 @@ pub(super) struct Encoder {
     pub(super) volatile: Cell<bool>,
     /// How many nodes are being written, one within another.
     depth: Cell<usize>,
+    /// How many expressions are, of one node.
+    expr_depth: Cell<usize>,
 }
 
 /// How many nodes are written as messages within messages: what reads them refuses more than a hundred of those, of which a node takes two
 /// or three, and its expressions need some.
 const NESTED: usize = 12;
+
+/// The same of expressions, of which each takes up to four.
+const NESTED_EXPRS: usize = 8;
 
 impl PhysicalProtoConverterExtension for Encoder {
     fn execution_plan_to_proto(
@@ -56,8 +62,10 @@ impl PhysicalProtoConverterExtension for Encoder {
         codec: &dyn PhysicalExtensionCodec,
     ) -> DataFusionResult<protobuf::PhysicalPlanNode> {
         let depth = self.depth.replace(self.depth.get() + 1);
+        let expr_depth = self.expr_depth.replace(0);
         let node = deep(|| self.node_to_proto(plan, codec));
         self.depth.set(depth);
+        self.expr_depth.set(expr_depth);
         match depth {
             0 => node,
             _ if depth.is_multiple_of(NESTED) => extension(
@@ -84,7 +92,14 @@ impl PhysicalProtoConverterExtension for Encoder {
         if expr.is_volatile_node() {
             self.volatile.set(true);
         }
-        deep(|| serialize_physical_expr_with_converter(expr, codec, self))
+        let depth = self.expr_depth.replace(self.expr_depth.get() + 1);
+        let written = deep(|| serialize_physical_expr_with_converter(expr, codec, self));
+        self.expr_depth.set(depth);
+        match depth {
+            0 => written,
+            _ if depth.is_multiple_of(NESTED_EXPRS) => Ok(nested_expr(&written?)),
+            _ => written,
+        }
     }
 
     fn proto_to_execution_plan(
@@ -171,6 +186,11 @@ impl PhysicalProtoConverterExtension for Decoder {
         schema: &Schema,
         context: &PhysicalPlanDecodeContext<'_>,
     ) -> DataFusionResult<Arc<dyn PhysicalExpr>> {
+        if let Some(nested) = nested_in(proto) {
+            let proto = protobuf::PhysicalExprNode::decode(nested.node.as_slice());
+            let proto = proto.map_err(|e| internal_datafusion_err!("{e}"))?;
+            return deep(|| self.proto_to_physical_expr(&proto, schema, context));
+        }
         let expr = deep(|| parse_physical_expr_with_converter(proto, schema, context, self))?;
         match self.as_written {
             true => Ok(expr),
@@ -255,6 +275,31 @@ fn extension(
     Ok(protobuf::PhysicalPlanNode {
         physical_plan_type: Some(PhysicalPlanType::Extension(extension)),
     })
+}
+
+/// An expression as the bytes of its message.
+fn nested_expr(written: &protobuf::PhysicalExprNode) -> protobuf::PhysicalExprNode {
+    let node = wire::Node::Nested(wire::Nested {
+        node: written.encode_to_vec(),
+    });
+    let expr = wire::Extension { node: Some(node) }.encode_to_vec();
+    protobuf::PhysicalExprNode {
+        expr_id: None,
+        expr_type: Some(ExprType::Extension(protobuf::PhysicalExtensionExprNode {
+            expr,
+            inputs: vec![],
+        })),
+    }
+}
+
+fn nested_in(proto: &protobuf::PhysicalExprNode) -> Option<wire::Nested> {
+    let Some(ExprType::Extension(extension)) = &proto.expr_type else {
+        return None;
+    };
+    match wire::Extension::decode(extension.expr.as_slice()).ok()?.node {
+        Some(wire::Node::Nested(nested)) if extension.inputs.is_empty() => Some(nested),
+        _ => None,
+    }
 }
 
 /// Refuses numbers that DataFusion's protocol would cut to 32 bits.

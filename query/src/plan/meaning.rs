@@ -29,6 +29,7 @@ use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr};
 use datafusion::physical_plan::aggregates::AggregateExec;
 use datafusion::physical_plan::execution_plan::ChildrenPropertiesMode;
 use datafusion::physical_plan::joins::HashJoinExec;
+use datafusion::physical_plan::memory::LazyMemoryExec;
 use datafusion::physical_plan::scalar_subquery::ScalarSubqueryExec;
 use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::union::{InterleaveExec, UnionExec};
@@ -152,6 +153,13 @@ fn facts_of(plan: &Arc<dyn ExecutionPlan>) -> Result<Vec<(&'static str, String)>
             text = text.replace(", can_repartition: true", ", can_repartition: false");
         }
     }
+    if plan.is::<LazyMemoryExec>() {
+        // A series without a zone counts in UTC, whether that is said or not.
+        text = text.replace(
+            "parsed_tz: Some(Tz(Offset(+00:00))), tz_str: None",
+            "parsed_tz: None, tz_str: None",
+        );
+    }
     facts.push(("fields", normal(&text)));
     Ok(facts)
 }
@@ -169,7 +177,39 @@ fn normal(text: &str) -> String {
     let text = text.replace(", nullable: true", "");
     let text = text.replace("is_input_pre_ordered: true", "is_input_pre_ordered: false");
     let text = without_names_of_casts(&text).replace("explicit_target: true", "explicit_target: false");
-    sorted_metadata(&text)
+    sorted_maps(&sorted_metadata(&text))
+}
+
+/// Debug output with the entries of each `map: {..}`, which come in any order, sorted: what a CASE looks its values up in.
+fn sorted_maps(text: &str) -> String {
+    const MARK: &str = "map: {";
+    let mut sorted = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find(MARK) {
+        let (before, entries) = rest.split_at(at + MARK.len());
+        sorted.push_str(before);
+        let (mut depth, mut start, mut parts) = (0_usize, 0, Vec::new());
+        let end = entries.bytes().enumerate().find_map(|(at, byte)| {
+            match byte {
+                b'[' | b'{' | b'(' => depth += 1,
+                b'}' if depth == 0 => return Some(at),
+                b']' | b'}' | b')' => depth = depth.saturating_sub(1),
+                b',' if depth == 0 => {
+                    parts.push(entries[start..at].trim_start());
+                    start = at + 1;
+                }
+                _ => {}
+            }
+            None
+        });
+        let end = end.unwrap_or(entries.len());
+        parts.push(entries[start..end].trim_start());
+        parts.sort_unstable();
+        sorted.push_str(&parts.join(", "));
+        rest = &entries[end..];
+    }
+    sorted.push_str(rest);
+    sorted
 }
 
 fn without_names_of_casts(text: &str) -> String {
@@ -243,7 +283,7 @@ fn add_scan_facts(config: &FileScanConfig, facts: &mut Vec<(&'static str, String
         )
     } else if let Some(parquet) = file_source.downcast_ref::<ParquetSource>() {
         let options = parquet.table_parquet_options();
-        format!("{:?} {:?}", parquet.filter(), options)
+        normal(&format!("{:?} {:?}", parquet.filter(), options))
     } else {
         format!("{}", is_json_array(config)?)
     };
@@ -464,6 +504,15 @@ mod tests {
         assert_eq!(normal(&named), normal(&other));
         let told = cast(r#""a", data_type: Utf8, metadata: {"k": "v"}"#);
         assert_ne!(normal(&told), normal(&other));
+    }
+
+    #[test]
+    fn entries_of_maps_are_compared_in_any_order() {
+        let text = |entries: &str| format!("Index {{ map: {{{entries}}} }}, map: {{}}, b");
+        let one = text("[]: 2, [120, 121]: 0, 7: 1");
+        assert_eq!(sorted_maps(&one), sorted_maps(&text("7: 1, [120, 121]: 0, []: 2")));
+        assert_ne!(sorted_maps(&one), sorted_maps(&text("7: 0, [120, 121]: 1, []: 2")));
+        assert!(sorted_maps(&one).ends_with(" }, map: {}, b"), "{}", sorted_maps(&one));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Pass 6: exchanges become stage boundaries.
+//! Pass 7: exchanges become stage boundaries.
 //!
 //! ```text
 //!   in the plan                          in the fragment           a new stage

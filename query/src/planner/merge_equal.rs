@@ -1,4 +1,4 @@
-//! Pass 7: stages that compute the same become one.
+//! Pass 8: stages that compute the same become one.
 //!
 //! ```text
 //!   before (a CTE used twice)                    after

@@ -8,10 +8,11 @@
 //! 2. `local_exchanges`: takes out exchanges that only exist between threads.
 //! 3. `joins`: joins that keep a build side's flags in memory shared by partitions get partitions that share nothing.
 //! 4. `shifts`: windows that DataFusion computes wrongly row by row are computed whole.
-//! 5. `split_scans`: scans get small units.
-//! 6. `cut`: exchanges become stage boundaries (build sides and scalar subqueries too); orders lost there are restored.
-//! 7. `merge_equal`: stages that compute the same become one.
-//! 8. [`validate`]: proves that every stage is what it claims, also as bytes and back, or refuses the graph.
+//! 5. `series`: series that are only counted keep their column.
+//! 6. `split_scans`: scans get small units.
+//! 7. `cut`: exchanges become stage boundaries (build sides and scalar subqueries too); orders lost there are restored.
+//! 8. `merge_equal`: stages that compute the same become one.
+//! 9. [`validate`]: proves that every stage is what it claims, also as bytes and back, or refuses the graph.
 //!
 //! Before that, among DataFusion's own logical rules, `window_filters` makes conditions of window aggregates arguments, and `join_order`
 //! puts chains of joins in a better order.
@@ -25,6 +26,7 @@ mod joins;
 mod local_exchanges;
 mod merge_equal;
 mod order;
+mod series;
 mod shifts;
 mod split_scans;
 mod statement;
@@ -55,6 +57,7 @@ pub fn stages(plan: Arc<dyn ExecutionPlan>, session: &Session) -> Result<StageGr
     let plan = local_exchanges::remove(plan)?;
     let plan = joins::isolate(plan)?;
     let plan = shifts::whole(plan)?;
+    let plan = series::whole(plan)?;
     let plan = split_scans::split(plan, session.options())?;
     let graph = cut::cut(&plan)?;
     let graph = merge_equal::merge(graph)?;

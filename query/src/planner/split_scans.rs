@@ -1,4 +1,4 @@
-//! Pass 5: scans get small units.
+//! Pass 6: scans get small units.
 //!
 //! ```text
 //!   before: as many groups as threads         after: groups of about 16 MiB

@@ -8,9 +8,16 @@ use datafusion::logical_expr::{DdlStatement, LogicalPlan, Statement as PlanState
 use datafusion::sql::parser::{DFParserBuilder, Statement};
 
 use super::{ctes, stages};
+use crate::deep;
 use crate::error::{QueryError, Result, innermost_message};
 use crate::session::Session;
 use crate::stage::StageGraph;
+
+/// How deep brackets, subqueries and calls may be nested. (The parser counts some of them twice or more.)
+const DEEPEST: usize = 400;
+
+/// Bytes.
+const PARSER_STACK: usize = 64 << 20;
 
 const BATCH_SIZE: &str = "datafusion.execution.batch_size";
 const LARGEST_BATCH: u64 = 1 << 20;
@@ -88,7 +95,11 @@ impl Session {
     /// # Errors
     /// If the text is not SQL; the message says where.
     pub fn parse(&self, sql: &str) -> Result<Vec<Statement>> {
-        Ok(DFParserBuilder::new(sql).build()?.parse_statements()?.into())
+        crate::sql::check_numbers(sql)?;
+        deep::with(PARSER_STACK, || {
+            let parser = DFParserBuilder::new(sql).with_recursion_limit(DEEPEST);
+            Ok(parser.build()?.parse_statements()?.into())
+        })
     }
 
     /// Plans a statement. A statement that concerns the session only (`SET`, `CREATE VIEW`) is carried out.

@@ -1,4 +1,4 @@
-//! Pass 8: proves that a stage graph keeps the stage invariant, or refuses it.
+//! Pass 9: proves that a stage graph keeps the stage invariant, or refuses it.
 //!
 //! **The stage invariant**: running a stage's units one by one, each alone in a process, and putting their outputs side by
 //! side gives the same rows as running the fragment once.

@@ -1,10 +1,11 @@
 //! Arithmetic on decimals of 38 digits fails where its result has more: 128 bits hold some numbers of 39 digits, which would be
 //! shown without their last.
 
+use super::named;
 use datafusion::arrow::array::AsArray;
 use datafusion::arrow::datatypes::{DECIMAL128_MAX_PRECISION, DataType, Decimal128Type};
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::common::tree_node::{Transformed, TransformedResult};
 use datafusion::common::{DFSchema, Result, exec_datafusion_err};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
@@ -65,11 +66,7 @@ impl AnalyzerRule for CheckDecimals {
         plan.transform_up_with_subqueries(|node| {
             let schema = merge_schema(&node.inputs());
             let names = NamePreserver::new(&node);
-            node.map_expressions(|expr| {
-                let name = names.save(&expr);
-                let expr = expr.transform_up(|part| Ok(checked(part, &schema)))?;
-                Ok(expr.update_data(|expr| name.restore(expr)))
-            })
+            node.map_expressions(|expr| named(expr, &names, &|part| Ok(checked(part, &schema))))
         })
         .data()
     }

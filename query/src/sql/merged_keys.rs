@@ -8,25 +8,33 @@
 //! DataFusion takes `k` for the left side's, which is NULL where only the right side has a row. The same goes for `RIGHT` and
 //! `NATURAL` joins, and for all that are joined to one of them by `USING`. The keys of the two sides are no longer to be had
 //! by `a.k` and `b.k`.
+//!
+//! From the third table on, `k` would be ambiguous to DataFusion whatever the joins are. There the keys are merged, too, unless the query names
+//! that of a table.
 
 use datafusion::common::{Column, DFSchema, JoinType, Result, plan_err};
 use datafusion::functions::expr_fn::coalesce;
 use datafusion::logical_expr::planner::{PlannedRelation, RelationPlannerContext};
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 use datafusion::sql::sqlparser::ast::{
-    Join, JoinConstraint, JoinOperator, Select, SelectItem, TableFactor, TableWithJoins,
+    Expr as AstExpr, Join, JoinConstraint, JoinOperator, Select, SelectItem, TableFactor, TableWithJoins, Visit,
+    Visitor,
 };
+use std::collections::BTreeSet;
+use std::ops::ControlFlow;
 
 /// Puts brackets around each join that merges keys: what is in brackets can be planned here.
 pub(super) fn mark(select: &mut Select) -> Result<()> {
     let mut is_marked = false;
-    for from in &mut select.from {
-        is_marked |= mark_joins(from);
-    }
     let has_qualified_wildcard = select
         .projection
         .iter()
         .any(|item| matches!(item, SelectItem::QualifiedWildcard(..)));
+    let names = (!has_qualified_wildcard).then(|| names_in(select));
+    for from in &mut select.from {
+        let is_long = names.as_ref().is_some_and(|names| is_long(from, names));
+        is_marked |= mark_joins(from, is_long);
+    }
     if is_marked && has_qualified_wildcard {
         return plan_err!(
             "`table.*` beside a RIGHT or FULL JOIN with USING or NATURAL is not supported, as the merged key is of neither table; write the columns"
@@ -35,7 +43,59 @@ pub(super) fn mark(select: &mut Select) -> Result<()> {
     Ok(())
 }
 
-fn mark_joins(from: &mut TableWithJoins) -> bool {
+/// The columns that are written with the name of their table, as that name and theirs.
+fn names_in(select: &Select) -> BTreeSet<(String, String)> {
+    struct Names(BTreeSet<(String, String)>);
+    impl Visitor for Names {
+        type Break = ();
+
+        fn pre_visit_expr(&mut self, expr: &AstExpr) -> ControlFlow<()> {
+            if let AstExpr::CompoundIdentifier(parts) = expr
+                && let [.., table, column] = parts.as_slice()
+            {
+                self.0.insert((table.value.to_lowercase(), column.value.to_lowercase()));
+            }
+            ControlFlow::Continue(())
+        }
+    }
+    let mut names = Names(BTreeSet::new());
+    // It never breaks.
+    let _ = Visit::visit(select, &mut names);
+    names.0
+}
+
+/// Whether more than two tables are joined by keys with one name each, and no key is asked for with the name of its table.
+fn is_long(from: &TableWithJoins, names: &BTreeSet<(String, String)>) -> bool {
+    let merging = from.joins.iter().filter_map(|join| {
+        let (_, constraint) = kind_of(join)?;
+        merges_keys(constraint).then_some(constraint)
+    });
+    let merging: Vec<&JoinConstraint> = merging.collect();
+    let relations = std::iter::once(&from.relation).chain(from.joins.iter().map(|join| &join.relation));
+    let tables: Option<Vec<String>> = relations.map(name_of).collect();
+    let Some(tables) = tables.filter(|_| merging.len() > 1) else {
+        return false;
+    };
+    let is_key = |column: &String| {
+        merging.iter().any(|constraint| match constraint {
+            JoinConstraint::Using(keys) => keys.iter().any(|key| key.to_string().to_lowercase() == *column),
+            // Its keys are not known yet.
+            _ => true,
+        })
+    };
+    !names.iter().any(|(of, column)| tables.contains(of) && is_key(column))
+}
+
+fn name_of(relation: &TableFactor) -> Option<String> {
+    let name = match relation {
+        TableFactor::Table { alias: Some(alias), .. } | TableFactor::Derived { alias: Some(alias), .. } => &alias.name,
+        TableFactor::Table { name, .. } => name.0.last()?.as_ident()?,
+        _ => return None,
+    };
+    Some(name.value.to_lowercase())
+}
+
+fn mark_joins(from: &mut TableWithJoins, is_long: bool) -> bool {
     let mut is_marked = mark_within(&mut from.relation);
     for join in &mut from.joins {
         is_marked |= mark_within(&mut join.relation);
@@ -43,7 +103,7 @@ fn mark_joins(from: &mut TableWithJoins) -> bool {
     let merges = from.joins.iter().any(
         |join| matches!(kind_of(join), Some((JoinType::Right | JoinType::Full, constraint)) if merges_keys(constraint)),
     );
-    if !merges && !is_marked {
+    if !merges && !is_marked && !is_long {
         return false;
     }
     // ((a FULL JOIN b USING (k)) JOIN c ON ..) FULL JOIN d USING (k): brackets from the left.
@@ -55,12 +115,12 @@ fn mark_joins(from: &mut TableWithJoins) -> bool {
             from.relation = bracketed(joined);
         }
     }
-    true
+    merges || is_marked
 }
 
 fn mark_within(relation: &mut TableFactor) -> bool {
     match relation {
-        TableFactor::NestedJoin { table_with_joins, .. } => mark_joins(table_with_joins),
+        TableFactor::NestedJoin { table_with_joins, .. } => mark_joins(table_with_joins, false),
         _ => false,
     }
 }

@@ -3,17 +3,18 @@
 //! * `EXISTS` of an aggregate without groups is TRUE: it has one row. With `HAVING`, and as the subquery of `IN`, it is refused
 //!   if it is correlated: the join that is made of it has no row where nothing is counted.
 //! * `EXISTS` with `OFFSET` is refused if it is correlated: each row outside would skip its own.
-//! * A text with a zone is no timestamp without one: others leave the zone out, DataFusion converts to UTC.
-//! * Intervals of months and days have no order: is a month more than 30 days?
+//! * A subquery that calls `random()` and is written twice would be computed once.
+//! * Intervals of months and days have no order, and equality neither: is a month more than 30 days, or a day 24 hours?
 
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
-use datafusion::common::{DFSchema, Result, ScalarValue, plan_err};
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
+use datafusion::common::{DFSchema, Result, plan_err};
 use datafusion::logical_expr::expr::{Exists, InSubquery};
 use datafusion::logical_expr::utils::merge_schema;
-use datafusion::logical_expr::{BinaryExpr, Cast, Expr, ExprSchemable, LogicalPlan, Operator, Subquery, lit};
+use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, LogicalPlan, Operator, Subquery, lit};
 use datafusion::optimizer::AnalyzerRule;
+use std::sync::Arc;
 
 /// The rule.
 #[derive(Debug)]
@@ -25,12 +26,48 @@ impl AnalyzerRule for Refused {
     }
 
     fn analyze(&self, plan: LogicalPlan, _config: &ConfigOptions) -> Result<LogicalPlan> {
+        check_draws(&plan)?;
         plan.transform_up_with_subqueries(|node| {
             let schema = merge_schema(&node.inputs());
             node.map_expressions(|expr| expr.transform_up(|part| checked(part, &schema)))
         })
         .data()
     }
+}
+
+/// `(SELECT random())` that is written twice is drawn twice; DataFusion takes the two for one.
+fn check_draws(plan: &LogicalPlan) -> Result<()> {
+    let mut drawn: Vec<Arc<LogicalPlan>> = Vec::new();
+    plan.apply_with_subqueries(|node| {
+        node.apply_expressions(|expr| {
+            expr.apply(|part| {
+                if let Expr::ScalarSubquery(subquery) = part
+                    && is_volatile(&subquery.subquery)?
+                {
+                    if drawn.contains(&subquery.subquery) {
+                        return plan_err!(
+                            "the same subquery that calls random() or the like twice is not supported; make the two different, as in \
+                             random() + 0"
+                        );
+                    }
+                    drawn.push(Arc::clone(&subquery.subquery));
+                }
+                Ok(TreeNodeRecursion::Continue)
+            })
+        })
+    })?;
+    Ok(())
+}
+
+fn is_volatile(plan: &LogicalPlan) -> Result<bool> {
+    let mut found = false;
+    plan.apply_with_subqueries(|node| {
+        node.apply_expressions(|expr| {
+            found |= expr.is_volatile();
+            Ok(TreeNodeRecursion::Continue)
+        })
+    })?;
+    Ok(found)
 }
 
 fn checked(part: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
@@ -40,9 +77,6 @@ fn checked(part: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
                 "EXISTS of a correlated subquery with OFFSET is not supported; compare a count, as in (SELECT count(*) ..) > 3"
             )
         }
-        Expr::Cast(Cast { expr, field }) if has_zone_without_need(expr, field.data_type()) => plan_err!(
-            "{expr} has a zone, and a timestamp without time zone has none; leave out the zone, or cast to timestamptz"
-        ),
         Expr::Exists(Exists { subquery, negated }) => match rows_of(subquery) {
             Rows::One => Ok(Transformed::yes(lit(!negated))),
             Rows::OneOrNone if is_correlated(subquery) => plan_err!(
@@ -56,26 +90,16 @@ fn checked(part: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
                 "IN with a correlated aggregate is not supported; it has one row: compare with it, as in x = (SELECT count(*) ..)"
             ),
         },
-        Expr::BinaryExpr(BinaryExpr { left, op, right }) if has_order(*op) => {
+        Expr::BinaryExpr(BinaryExpr { left, op, right }) if compares(*op) => {
             match is_interval(left, schema) && is_interval(right, schema) {
                 true => plan_err!(
-                    "intervals have no order, as months have no length; compare the dates, as in a + {right} > b"
+                    "intervals cannot be compared, as months and days have no length; compare the dates, as in a + {right} > b"
                 ),
                 false => Ok(Transformed::no(part)),
             }
         }
         _ => Ok(Transformed::no(part)),
     }
-}
-
-/// Whether a text says in which zone its time is, but is cast to a type that does not.
-fn has_zone_without_need(expr: &Expr, data_type: &DataType) -> bool {
-    let (Expr::Literal(ScalarValue::Utf8(Some(text)), _), DataType::Timestamp(_, None)) = (expr, data_type) else {
-        return false;
-    };
-    // Behind the date there are no other signs.
-    let time = text.trim().get(10..).unwrap_or_default();
-    time.ends_with(['Z', 'z']) || time.contains(['+', '-'])
 }
 
 /// Whether there is an OFFSET in it.
@@ -87,8 +111,12 @@ fn skips_rows(plan: &LogicalPlan) -> bool {
     plan.exists(has_offset).unwrap_or(true)
 }
 
-fn has_order(op: Operator) -> bool {
-    matches!(op, Operator::Lt | Operator::LtEq | Operator::Gt | Operator::GtEq)
+fn compares(op: Operator) -> bool {
+    use Operator::{Eq, Gt, GtEq, IsDistinctFrom, IsNotDistinctFrom, Lt, LtEq, NotEq};
+    matches!(
+        op,
+        Eq | NotEq | Lt | LtEq | Gt | GtEq | IsDistinctFrom | IsNotDistinctFrom
+    )
 }
 
 fn is_interval(expr: &Expr, schema: &DFSchema) -> bool {

@@ -7,10 +7,11 @@
 //! | anything else | DataFusion's own | |
 
 use super::converted::{Conversion, Converted, ConvertedGroups};
+use super::frames::framed;
 use datafusion::arrow::array::ArrayRef;
 use datafusion::arrow::compute::{CastOptions, cast_with_options};
 use datafusion::arrow::datatypes::{DECIMAL128_MAX_PRECISION, DECIMAL256_MAX_PRECISION, DataType, Field, FieldRef};
-use datafusion::common::{Result, exec_datafusion_err};
+use datafusion::common::{Result, exec_datafusion_err, plan_err};
 use datafusion::functions_aggregate::sum::Sum;
 use datafusion::logical_expr::expr::AggregateFunction;
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
@@ -91,7 +92,14 @@ impl AggregateUDFImpl for CheckedSum {
     }
 
     fn return_type(&self, arg_types: &[DataType]) -> Result<DataType> {
-        self.inner.return_type(arg_types)
+        let sum = self.inner.return_type(arg_types)?;
+        match sum {
+            DataType::Decimal256(DECIMAL256_MAX_PRECISION, _) => plan_err!(
+                "the sum of decimals of so many digits may have more than {DECIMAL256_MAX_PRECISION}; CAST them to fewer digits first, \
+                 as in sum(CAST(.. AS decimal(60, 0)))"
+            ),
+            sum => Ok(sum),
+        }
     }
 
     fn accumulator(&self, args: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
@@ -127,6 +135,9 @@ impl AggregateUDFImpl for CheckedSum {
     }
 
     fn create_sliding_accumulator(&self, args: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
+        if let Some(frame) = framed(&args, |args| Sum::default().accumulator(args)) {
+            return Ok(frame);
+        }
         let sum = args.return_type().clone();
         let Some(wide) = wide(&sum).filter(|_| !args.is_distinct) else {
             return self.inner.create_sliding_accumulator(args);

@@ -13,6 +13,7 @@ use datafusion::catalog::{MemorySchemaProvider, SchemaProvider, TableProvider};
 use datafusion::common::{DataFusionError, Result};
 use datafusion::execution::SessionState;
 use datafusion::execution::object_store::ObjectStoreUrl;
+use futures::future::try_join_all;
 use object_store::{ObjectMeta, ObjectStore};
 use parking_lot::RwLock;
 use std::collections::BTreeMap;
@@ -93,9 +94,10 @@ impl Catalogue {
             QueryError::Sql(error) => refused(innermost_message(&error)),
             error => refused(error.to_string()),
         };
-        let objects = objects(&state, &found.place, source).await.map_err(failed)?;
-        let files = objects.2.clone();
         let mut loaded = found.loaded.lock().await;
+        let objects = objects(&state, &found.place, source, loaded.is_none()).await;
+        let objects = objects.map_err(failed)?;
+        let files = objects.2.clone();
         if let Some(known) = loaded.as_ref().filter(|known| known.files == files) {
             return Ok(known.table.clone());
         }
@@ -130,20 +132,28 @@ fn texts(table: TextTable) -> crate::error::Result<(Arc<dyn TableProvider>, f64)
     Ok((Arc::new(table), rows))
 }
 
-async fn objects(state: &SessionState, place: &Place, source: &Source) -> crate::error::Result<Objects> {
-    let mut objects = Vec::with_capacity(source.files.len());
-    let mut reached = None;
+async fn objects(
+    state: &SessionState,
+    place: &Place,
+    source: &Source,
+    is_first: bool,
+) -> crate::error::Result<Objects> {
+    /// How many questions are put to a store at once.
+    const AT_ONCE: usize = 16;
+    let mut urls = Vec::with_capacity(source.files.len());
     for file in &source.files {
-        let url = place.url(file)?;
-        let store = match &reached {
-            Some((_, store)) => Arc::clone(store),
-            None => state.runtime_env().object_store(&url)?,
-        };
-        objects.push(place.object(&store, &url, file).await?);
-        reached.get_or_insert((url.object_store(), store));
+        urls.push(place.url(file)?);
     }
     // A source has files: it is made when the first one is found.
-    let (url, store) = reached.ok_or_else(|| QueryError::Table("a table has no files".to_owned()))?;
+    let first = urls.first();
+    let first = first.ok_or_else(|| QueryError::Table("a table has no files".to_owned()))?;
+    let (url, store) = (first.object_store(), state.runtime_env().object_store(first)?);
+    let mut objects = Vec::with_capacity(urls.len());
+    let files: Vec<_> = source.files.iter().zip(&urls).collect();
+    for some in files.chunks(AT_ONCE) {
+        let asked = some.iter().map(|(file, url)| place.object(&store, url, file, is_first));
+        objects.extend(try_join_all(asked).await?);
+    }
     Ok((url, store, objects))
 }
 

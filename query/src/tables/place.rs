@@ -63,16 +63,17 @@ impl Place {
         ListingTableUrl::parse(url).map_err(|e| unusable(innermost_message(&e)))
     }
 
-    /// What the store knows of a file.
+    /// What the store knows of a file. A bucket has been listed at the start; what it said then is enough the first time.
     pub(super) async fn object(
         &self,
         store: &Arc<dyn ObjectStore>,
         url: &ListingTableUrl,
         file: &Path,
+        is_first: bool,
     ) -> Result<ObjectMeta> {
         match self {
-            Place::S3(objects) => objects.object(file).cloned(),
-            Place::Here => {
+            Place::S3(objects) if is_first => objects.object(file).cloned(),
+            Place::S3(_) | Place::Here => {
                 let found = store.head(url.prefix()).await;
                 found.map_err(|e| QueryError::data(file, format!("cannot be read: {}", super::s3::said(&e))))
             }

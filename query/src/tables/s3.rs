@@ -111,13 +111,17 @@ pub(super) struct Objects {
 impl Objects {
     /// Lists everything below a place; returns it with the place's folder.
     pub(super) async fn list(place: &S3Place) -> Result<(Objects, PathBuf)> {
+        Self::list_in(store_of(&place.bucket, place.endpoint.as_deref())?, place).await
+    }
+
+    async fn list_in(store: Arc<dyn ObjectStore>, place: &S3Place) -> Result<(Objects, PathBuf)> {
         let bucket = PathBuf::from(format!("{SCHEME}{}", place.bucket));
         let folder = match place.path.as_str() {
             "" => bucket.clone(),
             path => bucket.join(path),
         };
         let mut objects = Objects {
-            store: store_of(&place.bucket, place.endpoint.as_deref())?,
+            store,
             bucket,
             folders: BTreeMap::new(),
             objects: BTreeMap::new(),
@@ -194,6 +198,9 @@ fn in_a_line(said: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::session::{Session, SessionOptions};
+    use object_store::ObjectStoreExt;
+    use object_store::memory::InMemory;
 
     #[test]
     fn an_answer_in_xml_is_said_in_its_own_words_and_everything_else_as_it_is() {
@@ -203,5 +210,35 @@ mod tests {
         for other in ["no route to host", "<Code>only", ""] {
             assert_eq!(in_a_line(other), other);
         }
+    }
+
+    #[tokio::test]
+    async fn an_object_that_was_replaced_is_looked_into_again() {
+        let session = Session::new(SessionOptions::default()).unwrap();
+        let memory: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+        let url = ObjectStoreUrl::parse("s3://bucket").unwrap();
+        session.context().register_object_store(url.as_ref(), memory.clone());
+        let object = object_store::path::Path::from("tables/t.csv");
+        memory.put(&object, "a\n1\n".into()).await.unwrap();
+        let place = S3Place::parse("s3://bucket/tables").unwrap();
+        let (objects, folder) = Objects::list_in(memory.clone(), &place).await.unwrap();
+        let place = crate::tables::place::Place::S3(objects);
+        let tables = crate::tables::find::find_tables(&place, &folder).unwrap();
+        session.catalogue().add(&Arc::new(place), tables);
+        let columns = async || {
+            let graph = session.plan("SELECT * FROM t").await.unwrap();
+            graph
+                .schema
+                .fields()
+                .iter()
+                .map(|field| field.name().clone())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(columns().await, ["a"]);
+        memory.put(&object, "b,c\n1,2\n".into()).await.unwrap();
+        assert_eq!(columns().await, ["b", "c"]);
+        assert_eq!(columns().await, ["b", "c"]);
+        memory.delete(&object).await.unwrap();
+        assert!(session.plan("SELECT * FROM t").await.is_err());
     }
 }

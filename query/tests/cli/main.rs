@@ -3,6 +3,7 @@
 mod errors;
 mod formats;
 mod interrupted;
+mod limits;
 mod prompt;
 mod runs;
 mod s3;

@@ -125,6 +125,41 @@ async fn q27_planning_many_joins_takes_no_time_with_and_without_projections_betw
     }
 }
 
+/// TRAPS q27, to the checked graph. Planning that grows as a power of the number of tables stays below the bound, whatever the machine does
+/// beside it; that which doubles with each table does not.
+#[tokio::test(flavor = "multi_thread")]
+async fn q27_planning_grows_slowly_with_the_number_of_tables() {
+    let bench = Bench::new().await;
+    let joined = |shape: &str, tables: usize| -> String {
+        let joins = (1..tables).map(|n| match shape {
+            "chain" => format!(" JOIN keyed t{n} ON t{n}.k = t{}.k", n - 1),
+            "star" => format!(" JOIN keyed t{n} ON t{n}.k = t0.k AND t{n}.name <> 'x'"),
+            _ => format!(" JOIN keyed t{n} USING (k)"),
+        });
+        format!("SELECT count(*) FROM keyed t0{}", joins.collect::<String>())
+    };
+    let plan = async |sql: String| {
+        let (session, runtime) = (bench.session().clone(), tokio::runtime::Handle::current());
+        let thread = std::thread::Builder::new().stack_size(256 << 20);
+        let planned = thread.spawn(move || {
+            let started = std::time::Instant::now();
+            runtime.block_on(session.plan(&sql)).unwrap();
+            started.elapsed()
+        });
+        tokio::task::spawn_blocking(|| planned.unwrap().join().unwrap())
+            .await
+            .unwrap()
+    };
+    for shape in ["chain", "star", "using"] {
+        let ten = plan(joined(shape, 10)).await;
+        for tables in [24, 30, 40] {
+            let took = plan(joined(shape, tables)).await;
+            let bound = 60 * ten + std::time::Duration::from_secs(2);
+            assert!(took < bound, "{shape} of {tables} tables: {took:?}, of ten {ten:?}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_chain_of_thirty_tables_gives_what_datafusion_gives() {
     let bench = Bench::new().await;

@@ -2,8 +2,10 @@
 
 mod data;
 mod files;
+mod floats;
 mod graphs;
 mod join_order;
+mod meant;
 mod put_right;
 mod refused;
 mod sessions;
