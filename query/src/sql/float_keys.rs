@@ -126,7 +126,15 @@ fn keys_within(mut part: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
                 is_changed |= replace(key, schema)?;
             }
         }
-        Expr::AggregateFunction(function) => is_changed |= replace_all(&mut function.params.order_by, schema)?,
+        Expr::AggregateFunction(function) => {
+            is_changed |= replace_all(&mut function.params.order_by, schema)?;
+            // The keys of `array_agg(DISTINCT x ORDER BY x)` must be arguments: of equal floats it has one, this one.
+            if is_changed && function.params.distinct {
+                for argument in &mut function.params.args {
+                    replace(argument, schema)?;
+                }
+            }
+        }
         // It compares by bits, too.
         Expr::ScalarFunction(function) if function.name() == "nullif" => {
             for value in &mut function.args {

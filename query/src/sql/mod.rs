@@ -7,12 +7,13 @@
 //! | [`bags`] | the syntax tree, then the plan | `INTERSECT ALL`, `EXCEPT ALL` forget how often a row is there |
 //! | [`merged_keys`] | the syntax tree, then the plan | the key of `FULL JOIN .. USING` is NULL where only the right side has it |
 //! | [`sum`] | the function `sum` | a sum that does not fit its type wraps around |
-//! | [`constants`] | the plan, before constants are folded | so does arithmetic on constants |
+//! | [`constants`] | the plan, whenever constants are folded next | so does arithmetic on constants |
 //! | [`membership`] | the plan | `k IN (SELECT ..)` as a value is never NULL |
 //! | [`float_keys`] | the plan | in an order, -0.0 comes before 0.0, and NaN first or last by its sign |
 //! | [`extremes`](mod@extremes) | the functions `min`, `max` | NaN counts or does not, by how the plan was made |
 //! | [`decimals`] | the plan | decimals of 39 digits lose the last |
-//! | [`refused`] | the plan | correlated subqueries of aggregates lose their row; intervals are compared by months first |
+//! | [`intervals`] | the plan | intervals are compared by months first, and 24 hours are less than a day |
+//! | [`refused`] | the plan | correlated subqueries of aggregates lose their row |
 //! | [`nan_pruning`] | the physical plan | row groups with NaN are left out by statistics that NaN is not in |
 //!
 //! Arithmetic on columns is checked where plans are read from bytes: `plan/converter.rs`.
@@ -24,6 +25,7 @@ mod decimals;
 mod extremes;
 mod fetch;
 mod float_keys;
+mod intervals;
 mod literals;
 mod membership;
 mod merged_keys;
@@ -35,6 +37,7 @@ pub(crate) use constants::CheckConstants;
 pub(crate) use decimals::{CheckDecimals, checked_decimal};
 pub(crate) use extremes::extremes;
 pub(crate) use float_keys::{FloatKeys, float_key};
+pub(crate) use intervals::Intervals;
 pub(crate) use membership::Membership;
 pub(crate) use nan_pruning::NanPruning;
 pub(crate) use refused::Refused;

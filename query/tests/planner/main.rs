@@ -6,6 +6,7 @@ mod graphs;
 mod join_order;
 mod put_right;
 mod refused;
+mod rewritten;
 mod sessions;
 mod support;
 mod traps;
