@@ -32,6 +32,7 @@ use background::Background;
 use bytes::Bytes;
 use deep::Depth;
 use due::Due;
+use futures::{StreamExt, TryStreamExt, stream};
 use std::future::pending;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -41,8 +42,11 @@ use tokio::sync::oneshot;
 /// A call carries so many bytes of payloads itself; the rest goes through the store, except what is [`SHORT`].
 const MOST_INLINE: usize = 16 << 20;
 
-/// What is always sent in the message, in bytes.
-const SHORT: usize = 128;
+/// What is always sent in the message, in bytes: an object of its own would cost more than it saves.
+const SHORT: usize = 1 << 10;
+
+/// How many payloads of one call are stored at once.
+const AT_ONCE: usize = 32;
 
 /// What a task sees of the system: its operations, and who it is.
 pub struct Context {
@@ -266,6 +270,10 @@ impl Context {
             Reply::Answer(answer) => {
                 self.background.acknowledge(self.sequence);
                 self.due.renew();
+                let answer = match whole(answer, &*self.store).await {
+                    Ok(answer) => answer,
+                    Err((key, cause)) => self.end(Stop::of_reading(&key, &cause)).await,
+                };
                 match answer {
                     Answer::Refused(reason) => self.fail(Failure::Refused(reason)).await,
                     // The next invocation is given the same answer.
@@ -321,21 +329,38 @@ impl Context {
     /// Bytes as they are sent: those that are too long for a message go into the store.
     async fn payload(&mut self, what: &str, bytes: impl Into<Bytes>) -> Payload {
         let bytes = bytes.into();
-        let left = MOST_INLINE.saturating_sub(self.inline);
-        let longest = match bytes.len() {
-            // An object of its own for each of these would be no help.
-            0..=SHORT => SHORT,
-            _ => left.min(Payload::INLINE_LIMIT),
-        };
+        let longest = self.longest_inline(bytes.len());
         match put(&*self.store, self.run, self.task, what, bytes, longest).await {
-            Ok(payload) => {
-                if let Payload::Inline(bytes) = &payload {
-                    self.inline += bytes.len();
-                }
-                payload
-            }
+            Ok(payload) => payload,
             Err(cause) => self.end(Stop::Break(cause)).await,
         }
+    }
+
+    /// The same for many, of which several are stored at once.
+    async fn payloads(&mut self, what: &str, all: impl IntoIterator<Item = Vec<u8>>) -> Vec<Payload> {
+        let all: Vec<_> = all
+            .into_iter()
+            .map(|bytes| (self.longest_inline(bytes.len()), bytes))
+            .collect();
+        let (store, run, task) = (self.store.clone(), self.run, self.task);
+        let stored = stream::iter(all).map(|(longest, bytes)| {
+            let store = store.clone();
+            async move { put(&*store, run, task, what, bytes, longest).await }
+        });
+        match stored.buffered(AT_ONCE).try_collect().await {
+            Ok(payloads) => payloads,
+            Err(cause) => self.end(Stop::Break(cause)).await,
+        }
+    }
+
+    /// Up to how many bytes a payload of this length may be sent in the message. If it may, it is counted.
+    fn longest_inline(&mut self, length: usize) -> usize {
+        let left = MOST_INLINE.saturating_sub(self.inline);
+        let longest = left.min(Payload::INLINE_LIMIT).max(SHORT);
+        if length <= longest {
+            self.inline += length;
+        }
+        longest
     }
 
     /// The content of a payload, from the message or from the store.
@@ -348,6 +373,33 @@ impl Context {
             },
         }
     }
+}
+
+/// An answer that came through the store, or any other as it is.
+///
+/// # Errors
+/// The key that cannot be read, and why.
+pub(crate) async fn whole(answer: Answer, store: &dyn Store) -> Result<Answer, (String, StoreError)> {
+    let Answer::Stored(pieces) = answer else {
+        return Ok(answer);
+    };
+    let mut encoded = Vec::new();
+    for piece in pieces {
+        match piece {
+            Payload::Inline(bytes) => encoded.extend_from_slice(&bytes),
+            Payload::Stored { key, .. } => match store.get(&key).await {
+                Ok(bytes) => encoded.extend_from_slice(&bytes),
+                Err(cause) => return Err((key, cause)),
+            },
+        }
+    }
+    let unreadable = |cause| {
+        (
+            "of an answer".to_string(),
+            StoreError::Invalid(format!("it is none: {cause}")),
+        )
+    };
+    postcard::from_bytes(&encoded).map_err(unreadable)
 }
 
 /// Puts bytes that are too long for a message into the store, under a key that nobody else has.

@@ -54,6 +54,19 @@ pub(crate) fn sync_folder(folder: &Path, durability: Durability) -> io::Result<(
     Ok(())
 }
 
+/// Waits until all that was written to the file system of this folder is on its disk, files and names: what is named there lies in other files.
+pub(crate) fn sync_file_system(folder: &Path) -> io::Result<()> {
+    if sabotage::is(Sabotage::SkipsSync) {
+        return Ok(());
+    }
+    let folder = File::open(folder)?;
+    #[cfg(target_os = "linux")]
+    nix::unistd::syncfs(&folder)?;
+    #[cfg(not(target_os = "linux"))]
+    folder.sync_all()?;
+    Ok(())
+}
+
 /// Gives a file another name in the same folder, in the place of any that had it.
 pub(crate) fn rename(from: &Path, to: &Path) -> io::Result<()> {
     fs::rename(from, to)?;

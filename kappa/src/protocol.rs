@@ -182,6 +182,8 @@ pub enum Answer {
     Queue(QueueId),
     /// The item; `None` if the queue is closed and drained.
     Item(Option<Payload>),
+    /// An answer that is too long for a message: its encoding, cut into objects of the store.
+    Stored(Vec<Payload>),
     /// The call makes no sense (an unknown queue, an item for a closed one); the task fails with this message.
     Refused(String),
 }

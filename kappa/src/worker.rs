@@ -7,7 +7,7 @@
 mod panics;
 mod patience;
 
-use crate::context::{Context, Stop, Watch};
+use crate::context::{Context, Stop, Watch, whole};
 use crate::continuation::Continuation;
 use crate::coordinator::driver::clock::{Clock, SystemClock};
 use crate::error::Failed;
@@ -163,7 +163,11 @@ async fn run(
             let bytes = read(continuation, store).await?;
             let continuation = Continuation::decode(&bytes)
                 .map_err(|cause| Stop::WrongProgram(format!("{}: {cause}", invocation.function)))?;
-            cx.rebuild(continuation, answer.clone());
+            let answer = whole(answer.clone(), &**store).await;
+            cx.rebuild(
+                continuation,
+                answer.map_err(|(key, cause)| Stop::of_reading(&key, &cause))?,
+            );
             function.resume(cx)
         }
     };

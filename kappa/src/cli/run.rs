@@ -227,8 +227,12 @@ fn execute<F: TaskFunction>(line: CommandLine) -> Result<(), End> {
         .enable_all()
         .build()
         .map_err(|cause| End::failed(format!("cannot start threads: {cause}")))?;
-    // Without a stdout there is nobody to print for.
-    let stdout = terminal::stdout_for_the_result().ok();
+    let stdout = match terminal::stdout_for_the_result() {
+        Ok(stdout) => Some(stdout),
+        // Without a stdout there is nobody to print for.
+        Err(cause) if cause.raw_os_error() == Some(nix::libc::EBADF) => None,
+        Err(cause) => return Err(End::failed(format!("stdout cannot be kept for the result: {cause}"))),
+    };
     let end = runtime.block_on(perform(job, &common));
     runtime.shutdown_background();
     let result = end?;
@@ -350,6 +354,13 @@ fn how_to_resume<V>(handle: &RunHandle<V>, common: &Common) -> Option<String> {
     // Its objects are there, and nowhere else.
     if let Some(store) = &common.options.store {
         how.push_str(&format!(" --store {}", shell_word(&shown_place(store))));
+    }
+    for folder in &common.options.objects_below {
+        let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.clone());
+        how.push_str(&format!(" --objects-below {}", shell_word(&folder.to_string_lossy())));
+    }
+    if common.options.sync {
+        how.push_str(" --sync");
     }
     Some(how)
 }

@@ -244,11 +244,22 @@ impl<F: TaskFunction> Request for SpawnAll<F> {
     type Output = Vec<Task<F::Value>>;
 
     async fn call(self, cx: &mut Context) -> Result<Call, Failure> {
-        let mut specs = Vec::with_capacity(self.0.len());
-        for call in self.0 {
-            specs.push(spec(call, self.1.clone(), cx).await?);
-        }
-        Ok(Call::Spawn(specs))
+        let calls = self.0.into_iter().map(TaskCall::into_spec_bytes);
+        let (functions, arguments): (Vec<_>, Vec<_>) = calls
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(Failure::Unusable)?
+            .into_iter()
+            .unzip();
+        let arguments = cx.payloads("arguments", arguments).await;
+        let specs = functions
+            .into_iter()
+            .zip(arguments)
+            .map(|(function, arguments)| TaskSpec {
+                function: function.to_string(),
+                arguments,
+                options: self.1.clone(),
+            });
+        Ok(Call::Spawn(specs.collect()))
     }
 
     async fn result(answer: Answer, _: &mut Context) -> Result<Option<Vec<Task<F::Value>>>, Failure> {
@@ -348,11 +359,7 @@ impl Request for Enqueue {
     type Output = ();
 
     async fn call(self, cx: &mut Context) -> Result<Call, Failure> {
-        let mut items = Vec::new();
-        for item in self.1? {
-            items.push(cx.payload("items", item).await);
-        }
-        Ok(Call::Enqueue(self.0, items))
+        Ok(Call::Enqueue(self.0, cx.payloads("items", self.1?).await))
     }
 
     async fn result(answer: Answer, _: &mut Context) -> Result<Option<()>, Failure> {

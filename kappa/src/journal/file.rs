@@ -11,8 +11,10 @@
 //! ```
 //!
 //! A snapshot is written under another name, with its empty log beside it, and becomes the journal's by being renamed; the files with smaller numbers
-//! are then of no use, and deleted. Each of these steps is on the disk before the next, whatever the journal is to survive: so a loss of power takes the end of
-//! the journal at most, and never all of it. Why not an embedded database: nothing is ever looked up, a checkpoint is worth one `write`, and opening has to cost the
+//! are then of no use, and deleted. Each of these steps is on the disk before the next, whatever the journal is to survive: so a loss of power takes what was
+//! appended since the last snapshot at most. Without [`Durability::Machine`] whole file systems are waited for, at a snapshot and before anything is deleted: the
+//! objects in a store beside the journal are on the disk before what names them counts. (A store on another file system has to be `file+sync:`.) A disk that
+//! has brought a later batch to its place and not one before it is refused as damaged. Why not an embedded database: nothing is ever looked up, a checkpoint is worth one `write`, and opening has to cost the
 //! same after a million of them as after a hundred.
 
 mod log;
@@ -138,15 +140,23 @@ impl FileJournal {
         let number = current.number.saturating_add(1);
         let its = snapshot_path(&self.path, number);
         let new = its.with_extension(UNFINISHED);
-        // Also where records need not outlive the machine: what is replaced here is all of them.
-        let durability = Durability::Machine;
-        write_whole(&new, number, snapshot, durability)?;
+        write_whole(&new, number, snapshot, self.durability)?;
         let log = Log::create(&log_path(&self.path, number), self.durability)?;
-        log.sync()?;
-        // A snapshot without its log would be a damaged journal.
-        disk::sync_folder(&self.path, durability)?;
-        disk::rename(&new, &its)?;
-        disk::sync_folder(&self.path, durability)?;
+        match self.durability {
+            Durability::Machine => {
+                log.sync()?;
+                // A snapshot without its log would be a damaged journal.
+                disk::sync_folder(&self.path, Durability::Machine)?;
+                disk::rename(&new, &its)?;
+                disk::sync_folder(&self.path, Durability::Machine)?;
+            }
+            // What is replaced here is all records; and the objects that the snapshot names have not been waited for, either.
+            Durability::Process => {
+                disk::sync_file_system(&self.path)?;
+                disk::rename(&new, &its)?;
+                disk::sync_file_system(&self.path)?;
+            }
+        }
         let (old_log, old) = (current.log.path().to_path_buf(), current.number);
         (current.number, current.log) = (number, log);
         // One that stays is deleted by whoever opens the journal next.
@@ -194,11 +204,10 @@ impl Journal for FileJournal {
         if self.durability == Durability::Machine {
             return Ok(());
         }
-        // Without the lock: others go on appending meanwhile. What a snapshot stands for was synced when that was made.
-        let file = self.current.lock().log.another_handle();
+        // Others go on appending meanwhile. With the log, the objects that it names have to be on the disk.
         let failed = |cause: io::Error| unavailable(&self.path, "sync", cause);
-        let file = file.map_err(failed)?;
-        let synced = tokio::task::spawn_blocking(move || file.sync_data()).await;
+        let path = self.path.clone();
+        let synced = tokio::task::spawn_blocking(move || disk::sync_file_system(&path)).await;
         synced.map_err(io::Error::other).flatten().map_err(failed)
     }
 
@@ -242,8 +251,16 @@ fn numbers(folder: &Path, word: &str) -> io::Result<Vec<u64>> {
 fn latest(folder: &Path) -> io::Result<Option<u64>> {
     match numbers(folder, "snapshot-")?.into_iter().max() {
         Some(number) => Ok(Some(number)),
-        // Without its beginning nothing was ever recorded there: its maker was killed, or the machine was.
-        None => Ok(log::has_beginning(&log_path(folder, 0))?.then_some(0)),
+        None => match log::has_beginning(&log_path(folder, 0))? {
+            true => Ok(Some(0)),
+            // Without its beginning nothing was ever recorded there: its maker was killed, or the machine was.
+            false => match numbers(folder, "log-")?.into_iter().max() {
+                Some(number @ 1..) => Err(io::Error::other(format!(
+                    "snapshot-{number} is not there, and log-{number} goes on from it: the disk has lost what it had acknowledged, or the file was deleted"
+                ))),
+                _ => Ok(None),
+            },
+        },
     }
 }
 

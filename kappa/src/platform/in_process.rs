@@ -112,17 +112,14 @@ impl InProcess {
         };
         loop {
             let pause = match watched.left(time_limit) {
-                Some(Duration::ZERO) => {
-                    watched.give_up();
-                    return InvocationOutcome::TimedOut;
-                }
+                Some(Duration::ZERO) => return InvocationOutcome::TimedOut,
                 left => left.unwrap_or(LOOK).min(LOOK),
             };
             match tokio::time::timeout(pause, &mut running.task).await {
                 Err(_) => {
                     watched.look_for_hogs();
                     if let Some(hogs) = watched.lost_to() {
-                        return InvocationOutcome::Unstartable(hogs);
+                        return InvocationOutcome::NeedsRepair(hogs);
                     }
                 }
                 Ok(Ok(end)) => return end.into(),

@@ -13,6 +13,8 @@ use crate::disk;
 use crate::journal::Durability;
 use async_trait::async_trait;
 use bytes::Bytes;
+use parking_lot::Mutex;
+use std::collections::HashSet;
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
@@ -28,7 +30,12 @@ use std::time::Duration;
 pub struct FileStore {
     root: Arc<Path>,
     durability: Durability,
+    /// Folders whose names are on the disk, with those of the folders above them.
+    synced: Arc<Mutex<HashSet<PathBuf>>>,
 }
+
+/// So many folders are remembered.
+const MOST_SYNCED: usize = 10_000;
 
 /// How often something is tried again when others change the folder under its hands: for about two seconds.
 const TRIES: u32 = 64;
@@ -75,6 +82,7 @@ impl FileStore {
         Ok(FileStore {
             root: root.into(),
             durability,
+            synced: Arc::default(),
         })
     }
 
@@ -171,10 +179,13 @@ impl FileStore {
                     if !self.root.is_dir() {
                         return Err(io::Error::new(ErrorKind::NotFound, "the store's folder is gone"));
                     }
+                    self.synced.lock().remove(folder);
                     disk::make_folders(folder, Durability::Process)?;
                     self.sync_names(folder)?;
                 }
-                done => return done,
+                Err(cause) => return Err(cause),
+                // Another thread may have made it, and not be done with its names.
+                Ok(()) => return self.sync_names(folder),
             }
         }
         Err(io::Error::new(
@@ -185,6 +196,9 @@ impl FileStore {
 
     /// Makes a folder that was just made outlive the machine: its name, and those of the folders above it.
     fn sync_names(&self, folder: &Path) -> io::Result<()> {
+        if self.durability == Durability::Process || self.synced.lock().contains(folder) {
+            return Ok(());
+        }
         let above = folder
             .ancestors()
             .skip(1)
@@ -196,6 +210,11 @@ impl FileStore {
                 done => done?,
             }
         }
+        let mut synced = self.synced.lock();
+        if synced.len() >= MOST_SYNCED {
+            synced.clear();
+        }
+        synced.insert(folder.to_path_buf());
         Ok(())
     }
 

@@ -1,57 +1,59 @@
 //! Answers that are too long for one message.
 //!
-//! Guarantees that what a worker is sent at once carries at most [`MOST_INLINE`] bytes of values itself, however many tasks it has waited for: of a longer
-//! answer all but the short values go through the store, as long values do, and are deleted when the invocation that they were for is over. The state and the
-//! journal know nothing of it: whoever is answered again is answered from the state.
+//! Guarantees that no message carries more than about [`MOST_INLINE`] bytes of results, however many tasks somebody has waited for: a longer answer goes
+//! through the store, as a whole, and is deleted when the invocation that it was for is over. The state and the journal know nothing of it: whoever is
+//! answered again is answered from the state.
 
 use super::{Key, Shared};
 use crate::ids::Sequence;
-use crate::protocol::{Answer, Invocation, InvocationOutcome, Payload, Reply, Start};
+use crate::protocol::{Answer, Invocation, InvocationOutcome, Payload, Reply, Start, TaskResult};
 use crate::store::{Store, StoreError};
-use futures::{StreamExt, TryStreamExt, stream};
+use bytes::Bytes;
 use std::time::Duration;
 
-/// Bytes of values in one answer: small beside the memory of the smallest worker, and beside what any link carries.
+/// Bytes of results in one answer: small beside what any link carries (64 MiB by HTTP, 256 MiB through the store).
 const MOST_INLINE: usize = 16 << 20;
 
-/// Values up to this many bytes are left where they are: a million of them are bounded, too, and each object costs a round trip.
-const SHORT: usize = 1 << 10;
-
-/// How many objects are written at once.
-const AT_ONCE: usize = 32;
+/// Bytes of one object: every store takes it.
+const PIECE: usize = 32 << 20;
 
 /// How long the store is left alone after it has failed, at first and at most.
 const PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// Whether an answer has to be made shorter.
+/// Whether an answer has to go through the store.
 fn is_long(answer: &Answer) -> bool {
     let Answer::Results(results) = answer else { return false };
-    let inline = |payload: &Payload| match payload {
-        Payload::Inline(bytes) => bytes.len(),
-        Payload::Stored { .. } => 0,
+    let length = |result: &TaskResult| match result {
+        Ok(Payload::Inline(bytes)) => bytes.len() + 8,
+        Ok(Payload::Stored { key, .. }) => key.len() + 16,
+        Err(error) => error.to_string().len() + 64,
     };
-    results.iter().flatten().map(inline).sum::<usize>() > MOST_INLINE
+    let mut left = MOST_INLINE;
+    results.iter().any(|result| match left.checked_sub(length(result)) {
+        Some(rest) => {
+            left = rest;
+            false
+        }
+        None => true,
+    })
 }
 
-/// Brings all but the short values into the store, below this prefix.
-async fn shortened(answer: &Answer, prefix: &str, store: &dyn Store) -> Result<Answer, StoreError> {
-    let Answer::Results(results) = answer else {
-        return Ok(answer.clone());
-    };
-    let stored = results.clone().into_iter().enumerate().map(|(at, result)| async move {
-        Ok(match result {
-            Ok(Payload::Inline(bytes)) if bytes.len() > SHORT => {
-                let (key, length) = (format!("{prefix}-{at}"), bytes.len() as u64);
-                store.put(&key, bytes).await?;
-                Ok(Payload::Stored { key, length })
-            }
-            other => other,
-        })
-    });
-    Ok(Answer::Results(
-        stream::iter(stored).buffered(AT_ONCE).try_collect().await?,
-    ))
+/// Brings an answer into the store, in pieces below this prefix, which nobody else has.
+async fn stored(answer: &Answer, prefix: &str, store: &dyn Store) -> Result<Answer, StoreError> {
+    let bytes = postcard::to_allocvec(answer).map_err(|cause| StoreError::Invalid(cause.to_string()))?;
+    let bytes = Bytes::from(bytes);
+    let mut pieces = Vec::new();
+    for start in (0..bytes.len()).step_by(PIECE) {
+        let piece = bytes.slice(start..bytes.len().min(start + PIECE));
+        let (key, length) = (format!("{prefix}-{start}"), piece.len() as u64);
+        match store.put(&key, piece).await {
+            // The same answer was stored before: its request came twice, or the store's own answer was lost.
+            Ok(()) | Err(StoreError::AlreadyExists { .. }) => pieces.push(Payload::Stored { key, length }),
+            Err(cause) => return Err(cause),
+        }
+    }
+    Ok(Answer::Stored(pieces))
 }
 
 impl Shared {
@@ -67,7 +69,7 @@ impl Shared {
         }
     }
 
-    /// Makes a reply short enough. A store that fails is asked again, as long as somebody waits.
+    /// Makes a reply short enough. A store that fails is asked again, as long as somebody waits; one that has to be mended stops the run.
     pub(super) async fn short_reply(&self, key: Key, sequence: Sequence, reply: Reply) -> Reply {
         let answer = match reply {
             Reply::Answer(answer) if is_long(&answer) => answer,
@@ -77,11 +79,15 @@ impl Shared {
         loop {
             match self.shortened(key, sequence, &answer).await {
                 Ok(answer) => return Reply::Answer(answer),
+                Err(cause) if cause.needs_repair() => {
+                    self.stop(self.needs_repair(format!("a long answer cannot be stored: {cause}")));
+                    return Reply::Fenced;
+                }
                 Err(cause) => tracing::warn!(task = %key.0, %cause, "a long answer cannot be stored"),
             }
             pause = (pause * 2).clamp(PAUSE, LONGEST_PAUSE);
             self.setup.clock.sleep(pause).await;
-            if !self.core.lock().invocations.contains_key(&key) {
+            if self.is_stopped() || !self.core.lock().invocations.contains_key(&key) {
                 return Reply::Fenced;
             }
         }
@@ -107,106 +113,157 @@ impl Shared {
 
     async fn shortened(&self, key: Key, sequence: Sequence, answer: &Answer) -> Result<Answer, StoreError> {
         self.core.lock().long_answers.insert(key);
-        shortened(answer, &format!("{}/{sequence}", self.answers(key)), &*self.setup.store).await
+        stored(answer, &format!("{}/{sequence}", self.answers(key)), &*self.setup.store).await
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use crate::context::whole;
     use crate::coordinator::driver::tests::{Scripted, exit, request, root, setup, soon};
     use crate::coordinator::driver::{Coordinator, Setup};
     use crate::ids::TaskId;
     use crate::journal::MemoryJournal;
     use crate::protocol::{Answer, Call, InvocationOutcome, Payload, Reply, Start, TaskSpec};
-    use crate::store::{Memory, Store};
+    use crate::store::{Memory, Store, StoreError};
+    use async_trait::async_trait;
     use bytes::Bytes;
+    use std::ops::Range;
     use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering};
     use std::time::Duration;
 
     const CHILDREN: u64 = 400;
+
+    /// Every third put is done, and said to have failed.
+    #[derive(Debug, Default)]
+    struct Forgetful {
+        inner: Memory,
+        puts: AtomicU64,
+    }
+
+    #[async_trait]
+    impl Store for Forgetful {
+        async fn put(&self, key: &str, bytes: Bytes) -> Result<(), StoreError> {
+            let put = self.inner.put(key, bytes).await;
+            match self.puts.fetch_add(1, Ordering::SeqCst) % 3 {
+                0 => Err(StoreError::Unavailable {
+                    store: self.url(),
+                    action: format!("put {key}"),
+                    retryable: true,
+                    cause: "its answer was lost".to_string(),
+                }),
+                _ => put,
+            }
+        }
+        async fn get(&self, key: &str) -> Result<Bytes, StoreError> {
+            self.inner.get(key).await
+        }
+        async fn get_ranges(&self, key: &str, ranges: &[Range<u64>]) -> Result<Vec<Bytes>, StoreError> {
+            self.inner.get_ranges(key, ranges).await
+        }
+        async fn delete(&self, key: &str) -> Result<(), StoreError> {
+            self.inner.delete(key).await
+        }
+        async fn delete_prefix(&self, prefix: &str) -> Result<(), StoreError> {
+            self.inner.delete_prefix(prefix).await
+        }
+        fn is_shared(&self) -> bool {
+            false
+        }
+        fn url(&self) -> String {
+            "forgetful:".to_string()
+        }
+    }
 
     fn value(of: u64) -> Bytes {
         Bytes::from(vec![of as u8; 60 << 10])
     }
 
-    /// Sees that all values are there, most of them in the store; gives how many.
-    async fn values(answer: Answer, store: &dyn Store) -> usize {
+    /// Sees that the answer came through the store, with all values.
+    async fn look(answer: &Answer, store: &dyn Store) {
+        assert!(matches!(answer, Answer::Stored(_)));
+        let answer = whole(answer.clone(), store).await.ok().expect("it is there");
         let Answer::Results(results) = answer else {
-            panic!("{answer:?}")
+            panic!("no results")
         };
         assert_eq!(results.len() as u64, CHILDREN);
-        let mut stored = 0;
         for (of, result) in (1..).zip(results) {
-            let bytes = match result.expect("a value") {
-                Payload::Inline(bytes) => bytes,
-                Payload::Stored { key, length } => {
-                    stored += 1;
-                    let bytes = store.get(&key).await.expect("it is there");
-                    assert_eq!(bytes.len() as u64, length);
-                    bytes
-                }
-            };
-            assert_eq!(bytes, value(of));
+            assert_eq!(result, Ok(Payload::Inline(value(of))));
         }
-        stored
     }
 
-    /// A root that waits for children whose values are too long together, leaves, and is answered when it is back. `Setup` with the store.
-    fn waits_for_many(is_killed_with_the_answer: bool) -> (Setup, Arc<Memory>) {
-        let store = Arc::new(Memory::new());
+    /// A root that waits for children whose values are too long together: it gives way, is answered when it is back, and then asks again, twice the same.
+    fn waits_for_many(store: Arc<Forgetful>, kills: u64) -> Setup {
         let its_store = store.clone();
         let platform = Scripted::new(8, move |invocation, link| {
             let store = its_store.clone();
             async move {
                 let root = invocation.task == TaskId::ROOT;
+                let last = invocation.last_sequence;
                 match &invocation.start {
                     Start::Begin(_) if root => {
                         let specs = (0..CHILDREN).map(|_| TaskSpec::new("child", Payload::Inline(Bytes::new())));
-                        let spawned = link.send(request(&invocation, 1, Call::Spawn(specs.collect()))).await;
-                        let Reply::Answer(Answer::Spawned(children)) = spawned else {
-                            panic!("{spawned:?}")
-                        };
-                        match link.send(request(&invocation, 2, Call::WaitAll(children))).await {
-                            Reply::Answer(answer) => assert!(values(answer, &*store).await > 0),
-                            Reply::Suspend => return InvocationOutcome::Returned,
-                            Reply::Fenced => return InvocationOutcome::Returned,
-                        }
+                        link.send(request(&invocation, 1, Call::Spawn(specs.collect()))).await;
+                        let children = (1..=CHILDREN).map(TaskId).collect();
+                        let said = link.send(request(&invocation, 2, Call::WaitAll(children))).await;
+                        assert_eq!(said, Reply::Suspend);
                     }
                     Start::Begin(_) => {
                         let value = Call::Exit(Ok(Payload::Inline(value(invocation.task.0))));
                         link.send(request(&invocation, 1, value)).await;
-                        return InvocationOutcome::Returned;
                     }
                     Start::Resume { answer, .. } => {
-                        assert!(values(answer.clone(), &*store).await > 0);
-                        if is_killed_with_the_answer && invocation.incarnation < 3 {
+                        look(answer, &*store).await;
+                        if invocation.incarnation <= kills {
                             return InvocationOutcome::Killed("with the answer".to_string());
                         }
+                        for _ in 0..2 {
+                            let children = (1..=CHILDREN).map(TaskId).collect();
+                            let said = link.send(request(&invocation, last + 1, Call::WaitAll(children))).await;
+                            let Reply::Answer(answer) = said else {
+                                panic!("{said:?}")
+                            };
+                            look(&answer, &*store).await;
+                        }
+                        link.send(request(&invocation, last + 2, exit(b"all"))).await;
                     }
                 }
-                link.send(request(&invocation, invocation.last_sequence + 1, exit(b"all")))
-                    .await;
                 InvocationOutcome::Returned
             }
         });
         let mut setup = setup(platform, Some(Arc::new(MemoryJournal::new())));
-        setup.store = store.clone();
-        (setup, store)
+        setup.store = store;
+        setup
     }
 
     #[tokio::test]
-    async fn an_answer_of_many_values_goes_through_the_store_however_often_its_reader_is_killed() {
-        for is_killed in [false, true] {
-            let (setup, store) = waits_for_many(is_killed);
+    async fn a_long_answer_goes_through_the_store_however_often_it_is_asked_for() {
+        for kills in [0, 2] {
+            let store = Arc::new(Forgetful::default());
+            let setup = waits_for_many(store.clone(), kills);
             let coordinator = Coordinator::start(setup, root(vec![])).await.expect("start");
             let result = soon(coordinator.wait()).await.expect("a result");
             assert_eq!(&result[..], b"all");
             let emptied = async {
-                while store.usage().0 > 0 {
+                while store.inner.usage().0 > 0 {
                     tokio::time::sleep(Duration::from_millis(5)).await;
                 }
             };
             soon(emptied).await;
         }
+    }
+
+    #[test]
+    fn failures_and_short_values_make_an_answer_long_too() {
+        let error = |text: usize| {
+            crate::error::TaskError::new(TaskId(1), "f", crate::error::Failure::Returned("x".repeat(text)))
+        };
+        assert!(!super::is_long(&Answer::Results(vec![Err(error(100)); 100])));
+        assert!(super::is_long(&Answer::Results(vec![Err(error(16_000)); 1100])));
+        assert!(super::is_long(&Answer::Results(vec![
+            Ok(Payload::Inline(Bytes::new()));
+            3 << 20
+        ])));
     }
 }

@@ -163,7 +163,10 @@ pub(super) fn replayed(setup: &Setup, at: Timestamp, latest: u64, actions: &[Act
     }
     let happened = numbered(at, latest, actions);
     for observer in &setup.observers {
-        observer.observe_again(setup.run, &happened);
+        let told = catch_unwind(AssertUnwindSafe(|| observer.observe_again(setup.run, &happened)));
+        if told.is_err() {
+            tracing::error!(run = %setup.run, "an observer of the run has panicked while it was told again what had happened");
+        }
     }
 }
 

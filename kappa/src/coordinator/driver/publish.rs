@@ -42,6 +42,9 @@ enum NotThere {
 /// What is to be where.
 struct Object {
     url: String,
+    /// Whose it is.
+    task: TaskId,
+    sequence: Sequence,
     /// Made of the task and its call.
     name: String,
     /// Which life of the coordinator this is: how many were before.
@@ -63,6 +66,8 @@ impl Shared {
         let Some(me) = self.me.upgrade() else { return };
         let object = Object {
             url: url.to_string(),
+            task,
+            sequence,
             name: format!("{}-{sequence}", task.0),
             life: core.state.stats().recoveries,
             content,
@@ -100,7 +105,7 @@ impl Shared {
 
     /// A store that is away is waited for, until the run is stopped: the task must not fail because of it. If what was stored is lost or damaged, the
     /// run stops.
-    async fn read(&self, key: &str, start: u64, end: u64) -> Result<Bytes, StoreError> {
+    async fn read(&self, whose: (TaskId, Sequence), key: &str, start: u64, end: u64) -> Result<Bytes, StoreError> {
         let piece = start..end;
         let ranges = std::slice::from_ref(&piece);
         let mut delay = FIRST_DELAY;
@@ -109,16 +114,17 @@ impl Shared {
                 Err(cause) if cause.is_retryable() && !self.is_stopped() => {
                     self.setup.clock.sleep(delay).await;
                 }
-                Err(cause) => return Err(self.unread(cause)),
+                Err(cause) => return Err(self.unread(whose, cause)),
                 Ok(pieces) => return Ok(pieces.into_iter().next().unwrap_or_default()),
             }
             delay = (delay * 2).min(LONGEST_DELAY);
         }
     }
 
-    /// Stops the run if it is the store that has to be mended.
-    fn unread(&self, cause: StoreError) -> StoreError {
-        if cause.needs_repair() || matches!(cause, StoreError::NotFound { .. }) {
+    /// Stops the run if it is the store that has to be mended. What nobody wants any more has been deleted.
+    fn unread(&self, (task, sequence): (TaskId, Sequence), cause: StoreError) -> StoreError {
+        let is_wanted = self.core.lock().state.is_publishing(task, sequence);
+        if is_wanted && (cause.needs_repair() || matches!(cause, StoreError::NotFound { .. })) {
             self.stop(self.needs_repair(format!("an object cannot be put to its place: {cause}")));
         }
         cause

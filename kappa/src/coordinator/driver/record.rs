@@ -2,7 +2,7 @@
 
 use super::{Core, Shared};
 use crate::coordinator::sabotage::{self, Sabotage};
-use crate::coordinator::state::{Action, Event, encode_record};
+use crate::coordinator::state::{Action, Event, Timestamp, encode_record};
 use crate::ids::{Incarnation, Sequence, TaskId};
 use crate::journal::{Journal, JournalError};
 use crate::protocol::{Reply, Request};
@@ -39,15 +39,21 @@ pub(super) enum Milestone {
 pub(super) struct Compaction {
     appended: usize,
     snapshot: usize,
+    /// A snapshot that is written under the lock holds everybody up: not before then.
+    not_before: Timestamp,
 }
 
 impl Compaction {
     const FACTOR: usize = 4;
 
+    /// What a snapshot costs under the lock is at most one part in so many of the time, however slow the disk is.
+    const PART: u32 = 50;
+
     pub(super) fn loaded(snapshot: Option<&[u8]>, records: &[Vec<u8>]) -> Self {
         Compaction {
             appended: records.iter().map(Vec::len).sum(),
             snapshot: snapshot.map_or(0, <[u8]>::len),
+            ..Compaction::default()
         }
     }
 
@@ -60,7 +66,7 @@ impl Compaction {
     }
 
     fn done(&mut self, snapshot: usize) {
-        *self = Compaction { appended: 0, snapshot };
+        (self.appended, self.snapshot) = (0, snapshot);
     }
 }
 
@@ -126,7 +132,8 @@ impl Shared {
         self.writes_journal();
         let recorded = at_once(journal.append(vec![record]));
         let compacted = recorded.and_then(|()| match core.compaction.is_due(&**journal) {
-            true => self.compact_now(core, &**journal),
+            true if at >= core.compaction.not_before => self.compact_now(core, &**journal),
+            true => Ok(()),
             false => Ok(()),
         });
         match compacted {
@@ -150,7 +157,11 @@ impl Shared {
             return Ok(());
         }
         self.writes_journal();
-        at_once(journal.snapshot(snapshot))
+        let begun = self.now();
+        at_once(journal.snapshot(snapshot))?;
+        let done = self.now();
+        core.compaction.not_before = done.after(done.since(begun) * Compaction::PART);
+        Ok(())
     }
 
     /// Whether the journal takes it. If not, the records stay, which is slower to resume and never wrong.

@@ -715,7 +715,7 @@ async fn r25_a_result_that_no_journal_takes_stays_in_the_store_until_the_run_is_
         assert_eq!(soon(again.wait()).await.expect("a result"), vec![7; LONG]);
     }
     assert_eq!(store.usage(), (1, LONG as u64));
-    let key = format!("{}/value", setup.run.results());
+    let key = format!("{}/value-{:x}", setup.run.results(), setup.life);
     assert_eq!(store.get(&key).await.expect("it stays"), vec![7; LONG]);
 }
 

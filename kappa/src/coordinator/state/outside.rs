@@ -80,6 +80,12 @@ impl State {
         }
     }
 
+    /// Whether this call of a task still waits for its object to be at its place.
+    pub fn is_publishing(&self, id: TaskId, sequence: Sequence) -> bool {
+        let task = self.tasks.get(&id).filter(|task| task.last == sequence);
+        task.is_some() && self.publishing.contains(&id)
+    }
+
     pub(super) fn published(
         &mut self,
         id: TaskId,

@@ -100,11 +100,6 @@ impl Log {
         disk::sync(&self.file, &self.path, Durability::Machine)
     }
 
-    /// The same file once more.
-    pub(super) fn another_handle(&self) -> io::Result<File> {
-        self.file.try_clone()
-    }
-
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
@@ -153,18 +148,28 @@ pub(super) fn write_whole(path: &Path, number: u64, content: &[u8], durability: 
     disk::sync(&file, path, durability)
 }
 
-/// Whether a file of batches is there whose beginning was written.
+/// Whether a file of batches is there of which anything was written behind its length.
 pub(super) fn has_beginning(path: &Path) -> io::Result<bool> {
     let mut file = match File::open(path) {
         Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(false),
         file => file?,
     };
-    let mut beginning = [0; FILE_HEADER];
-    match file.read_exact(&mut beginning) {
-        Ok(()) => Ok(beginning != [0; FILE_HEADER]),
-        Err(cause) if cause.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
-        Err(cause) => Err(cause),
+    let mut block = vec![0; 1 << 16];
+    let mut length = 0;
+    let mut is_blank = true;
+    loop {
+        match file.read(&mut block)? {
+            0 => break,
+            read => {
+                length += read;
+                is_blank &= block[..read].iter().all(|byte| *byte == 0);
+            }
+        }
+        if !is_blank && length >= FILE_HEADER {
+            return Ok(true);
+        }
     }
+    Ok(false)
 }
 
 /// Reads what [`write_whole`] has written.

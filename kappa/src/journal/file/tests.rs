@@ -275,6 +275,26 @@ async fn a_damaged_or_missing_snapshot_is_refused() {
     }
     std::fs::remove_file(&snapshot).expect("gone");
     let error = FileJournal::open(&folder.path, Durability::Process).err();
+    let said = error.expect("an error").to_string();
+    assert!(said.contains("snapshot-1 is not there"), "{said}");
+}
+
+#[tokio::test]
+async fn a_log_whose_beginning_was_lost_is_damage_if_batches_follow() {
+    let folder = Folder::new(Durability::Process);
+    let journal = folder.open();
+    journal.append(vec![vec![1; 100]]).await.expect("append");
+    drop(journal);
+    let log = log_path(&folder.path, 0);
+    let mut content = std::fs::read(&log).expect("the log");
+    content[..16].fill(0);
+    std::fs::write(&log, &content).expect("damage");
+    let error = FileJournal::open(&folder.path, Durability::Process).err();
+    let said = error.expect("an error").to_string();
+    assert!(said.contains("cannot be trusted"), "{said}");
+    // Nothing of it has reached the disk but its length.
+    std::fs::write(&log, vec![0; content.len()]).expect("damage");
+    let error = FileJournal::open(&folder.path, Durability::Process).err();
     assert!(matches!(error, Some(JournalError::NotFound { .. })), "{error:?}");
 }
 

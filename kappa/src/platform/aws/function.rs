@@ -76,7 +76,8 @@ impl Function {
         let event =
             serde_json::to_vec(&Event::hello()).map_err(|cause| PlatformError::Unavailable(cause.to_string()))?;
         let begin = Instant::now();
-        for question in 1.. {
+        let (mut ends, mut was_late) = (0, false);
+        loop {
             let request = client.invoke().function_name(&self.name).log_type(LogType::Tail);
             let outcome = match request.payload(Blob::new(event.clone())).send().await {
                 Err(error) => failure::of_service(&error, &self.name),
@@ -102,16 +103,19 @@ impl Function {
                 InvocationOutcome::Killed(cause)
                 | InvocationOutcome::Crashed(cause)
                 | InvocationOutcome::OutOfMemory(cause)
-                    if question < QUESTIONS =>
+                    if ends + 1 < QUESTIONS =>
                 {
+                    ends += 1;
                     tracing::debug!(
                         cause,
-                        question,
+                        ends,
                         "the function ended before it had answered, and is asked again"
                     );
                 }
-                InvocationOutcome::TimedOut if question < QUESTIONS => {
-                    tracing::debug!(question, "the function did not answer in time, and is asked again");
+                // Each of these takes as long as an invocation may take.
+                InvocationOutcome::TimedOut if !was_late => {
+                    was_late = true;
+                    tracing::debug!("the function did not answer in time, and is asked once more");
                 }
                 InvocationOutcome::Throttled(cause) => {
                     tracing::warn!(
@@ -140,7 +144,6 @@ impl Function {
             }
             tokio::time::sleep(PAUSE).await;
         }
-        Ok(())
     }
 }
 

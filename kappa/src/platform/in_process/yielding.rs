@@ -58,7 +58,10 @@ impl Threads {
 impl Busy {
     /// How long every thread has been busy so far.
     fn full_until(&self, now: Instant) -> Duration {
-        self.full + self.full_since.map_or(Duration::ZERO, |since| now - since)
+        self.full
+            + self
+                .full_since
+                .map_or(Duration::ZERO, |since| now.saturating_duration_since(since))
     }
 }
 
@@ -76,13 +79,16 @@ pub(super) struct Watched {
 impl Watched {
     /// An invocation that begins now.
     pub(super) fn new(threads: &Arc<Threads>, invocation: &Invocation) -> Self {
+        let busy = threads.busy.lock();
         let started = Instant::now();
+        let full_before = busy.full_until(started);
+        drop(busy);
         Watched {
             threads: threads.clone(),
             number: threads.next.fetch_add(1, Ordering::Relaxed),
             name: format!("{} ({})", invocation.task, invocation.function).into(),
             started,
-            full_before: threads.busy.lock().full_until(started),
+            full_before,
             own: Arc::default(),
         }
     }
@@ -101,17 +107,17 @@ impl Watched {
     /// How much of its time is left.
     pub(super) fn left(&self, limit: Option<Duration>) -> Option<Duration> {
         let limit = limit?;
-        let now = Instant::now();
         let busy = self.threads.busy.lock();
+        let now = Instant::now();
         let full = busy.full_until(now);
         let polled = busy.polled.get(&self.number);
-        let own = *self.own.lock() + polled.map_or(Duration::ZERO, |polled| full - polled.full_before);
-        let excused = (full - self.full_before).saturating_sub(own);
+        let own = *self.own.lock() + polled.map_or(Duration::ZERO, |polled| full.saturating_sub(polled.full_before));
+        let excused = full.saturating_sub(self.full_before).saturating_sub(own);
         Some(limit.saturating_sub((now - self.started).saturating_sub(excused)))
     }
 
     /// Nobody waits for it any more; if it is being polled, its thread is not free yet.
-    pub(super) fn give_up(&self) {
+    fn give_up(&self) {
         if let Some(polled) = self.threads.busy.lock().polled.get_mut(&self.number) {
             polled.given_up = Some(Instant::now());
         }
@@ -141,12 +147,19 @@ impl Watched {
         (lost.len() >= self.threads.count).then(|| {
             let names: Vec<_> = lost.iter().take(3).map(|polled| &*polled.name).collect();
             format!(
-                "each of the {} threads of this process is with an invocation that is over its time limit and does not yield: {}; let it `.await` now and \
+                "each of the {} threads of this process is with an invocation that has been given up and does not yield: {}; let it `.await` now and \
                  then, or use the platform `process`, which can end it",
                 self.threads.count,
                 names.join(", ")
             )
         })
+    }
+}
+
+impl Drop for Watched {
+    /// However it ends: over its time, cancelled, or killed.
+    fn drop(&mut self) {
+        self.give_up();
     }
 }
 
@@ -178,8 +191,8 @@ struct Turn<'a> {
 
 impl<'a> Turn<'a> {
     fn begin(threads: &'a Threads, number: u64, name: &Arc<str>, own: &'a Mutex<Duration>) -> Self {
-        let now = Instant::now();
         let busy = &mut *threads.busy.lock();
+        let now = Instant::now();
         let polled = Polled {
             name: name.clone(),
             since: now,
@@ -197,11 +210,11 @@ impl<'a> Turn<'a> {
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
-        let now = Instant::now();
         let busy = &mut *self.threads.busy.lock();
+        let now = Instant::now();
         let full = busy.full_until(now);
         if let Some(polled) = busy.polled.remove(&self.number) {
-            *self.own.lock() += full - polled.full_before;
+            *self.own.lock() += full.saturating_sub(polled.full_before);
         }
         if busy.polled.len() < self.threads.count {
             busy.full = full;

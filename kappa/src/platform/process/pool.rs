@@ -93,6 +93,8 @@ impl Remains {
         if !self.is_reaped {
             // Fails only if nobody is left.
             let _ = killpg(self.group(), Signal::SIGKILL);
+            // It may have left its group.
+            let _ = nix::sys::signal::kill(self.group(), Signal::SIGKILL);
         }
     }
 

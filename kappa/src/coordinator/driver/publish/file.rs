@@ -8,37 +8,17 @@
 //! own. Who was paused before that is refused by the journal; who was paused after that finds its file gone.
 
 use super::{Draft, NotThere, Object, PIECE, Shared};
+use crate::ids::{Sequence, TaskId};
 use crate::protocol::Payload;
+use nix::errno::Errno;
 use std::io::{self, ErrorKind};
 use std::path::PathBuf;
 
 impl Shared {
     /// `None` if the run has been stopped: then it is neither there nor failed.
     pub(super) async fn to_file(&self, object: Object) -> Option<Result<(), String>> {
-        let Object {
-            url,
-            name,
-            life,
-            content,
-        } = object;
-        let place = PathBuf::from(url.strip_prefix("file:").unwrap_or(&url));
-        let place = match self.setup.files.place(place).await {
-            Ok(place) => place,
-            Err(cause) => return self.gate.hold().map(|_| Err(cause.to_string())),
-        };
-        let Some(folder) = place.parent() else {
-            return Some(Err("it is not the path of a file".to_string()));
-        };
-        let draft = |life| folder.join(format!(".kappa-{}-{name}-{life}", self.setup.run));
-        let earlier = (0..life).map(draft).collect();
-        if let Err(cause) = self.setup.files.forget(earlier).await {
-            let cause = format!("what an earlier coordinator has left beside it cannot be removed: {cause}");
-            return self.gate.hold().map(|_| Err(cause));
-        }
-        let Some(content) = content else {
-            return Some(Err("nobody waits for it any more".to_string()));
-        };
-        match self.write(draft(life), place, content).await {
+        let url = object.url.clone();
+        match self.to_its_place(object).await {
             Ok(true) => Some(Ok(())),
             Ok(false) => None,
             Err(NotThere::Refused(cause)) => self.gate.hold().map(|_| Err(cause)),
@@ -50,12 +30,37 @@ impl Shared {
     }
 
     /// False if the run has been stopped.
-    async fn write(&self, draft: PathBuf, place: PathBuf, content: Payload) -> Result<bool, NotThere> {
-        let begun = self.setup.files.draft(draft, self.gate.clone()).await;
-        let Some(mut draft) = begun? else {
+    async fn to_its_place(&self, object: Object) -> Result<bool, NotThere> {
+        let Object {
+            url,
+            task,
+            sequence,
+            name,
+            life,
+            content,
+        } = object;
+        let files = &self.setup.files;
+        let place = files
+            .place(PathBuf::from(url.strip_prefix("file:").unwrap_or(&url)))
+            .await?;
+        let Some(folder) = place.parent() else {
+            return Err(NotThere::Refused("it is not the path of a file".to_string()));
+        };
+        let draft = |life| folder.join(format!(".kappa-{}-{name}-{life}", self.setup.run));
+        let earlier = (0..life).map(draft).collect();
+        let forgotten = files.forget(earlier).await.map_err(|cause| {
+            let kind = cause.kind();
+            let said = format!("what an earlier coordinator has left beside it cannot be removed: {cause}");
+            NotThere::of(kind, cause.raw_os_error(), said)
+        });
+        let Some(content) = content else {
+            return Err(NotThere::Refused("nobody waits for it any more".to_string()));
+        };
+        forgotten?;
+        let Some(mut draft) = files.draft(draft(life), self.gate.clone()).await? else {
             return Ok(false);
         };
-        if let Err(cause) = self.fill(&mut *draft, content).await {
+        if let Err(cause) = self.fill(&mut *draft, (task, sequence), content).await {
             draft.discard().await;
             return Err(cause);
         }
@@ -66,14 +71,14 @@ impl Shared {
         Ok(draft.arrive(place, self.gate.clone()).await?)
     }
 
-    async fn fill(&self, draft: &mut dyn Draft, content: Payload) -> Result<(), NotThere> {
+    async fn fill(&self, draft: &mut dyn Draft, whose: (TaskId, Sequence), content: Payload) -> Result<(), NotThere> {
         match content {
             Payload::Inline(bytes) => Ok(draft.append(bytes).await?),
             Payload::Stored { key, length } => {
                 let mut at = 0;
                 while at < length {
                     let end = length.min(at + PIECE);
-                    let piece = self.read(&key, at, end).await;
+                    let piece = self.read(whose, &key, at, end).await;
                     let piece = piece.map_err(|cause| NotThere::Refused(cause.to_string()))?;
                     draft.append(piece).await?;
                     at = end;
@@ -84,15 +89,27 @@ impl Shared {
     }
 }
 
-impl From<io::Error> for NotThere {
-    /// A disk that is full, or not to be written for now, is no fault of the task that puts an object there.
-    fn from(cause: io::Error) -> Self {
-        match cause.kind() {
+impl NotThere {
+    /// A disk that is full, or broken, or a place that is not to be written for now, is no fault of the task that puts an object there.
+    fn of(kind: ErrorKind, number: Option<i32>, said: String) -> Self {
+        let number = number.map(Errno::from_raw);
+        match kind {
             ErrorKind::StorageFull
             | ErrorKind::QuotaExceeded
             | ErrorKind::FileTooLarge
-            | ErrorKind::ReadOnlyFilesystem => NotThere::NeedsRepair(cause.to_string()),
-            _ => NotThere::Refused(cause.to_string()),
+            | ErrorKind::PermissionDenied
+            | ErrorKind::ReadOnlyFilesystem
+            | ErrorKind::StaleNetworkFileHandle => NotThere::NeedsRepair(said),
+            _ if matches!(number, Some(Errno::EIO | Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM)) => {
+                NotThere::NeedsRepair(said)
+            }
+            _ => NotThere::Refused(said),
         }
+    }
+}
+
+impl From<io::Error> for NotThere {
+    fn from(cause: io::Error) -> Self {
+        NotThere::of(cause.kind(), cause.raw_os_error(), cause.to_string())
     }
 }

@@ -5,8 +5,9 @@ use crate::journal::Durability;
 use async_trait::async_trait;
 use bytes::Bytes;
 use parking_lot::{Mutex, MutexGuard};
-use std::fs::File;
+use std::fs::{File, OpenOptions, Permissions};
 use std::io::{self, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
@@ -108,10 +109,18 @@ impl LocalFiles {
 impl Default for LocalFiles {
     /// Files below the working directory, and below the system's folder for temporary files.
     fn default() -> Self {
-        // Without a working directory there is nothing below it.
-        let here = std::env::current_dir().ok();
+        // Without a working directory there is nothing below it; and below the root is everything.
+        let here = std::env::current_dir().ok().filter(|here| here.parent().is_some());
         Self::below(here.into_iter().chain([std::env::temp_dir()]))
     }
+}
+
+/// What this process's new files are not open for. The system only tells who sets it, so it is read from where it is written down.
+fn umask() -> u32 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let said = status.lines().find_map(|line| line.strip_prefix("Umask:"));
+    said.and_then(|mask| u32::from_str_radix(mask.trim(), 8).ok())
+        .unwrap_or(0o022)
 }
 
 /// The path without links and `..`, as far as it leads to something that is there.
@@ -153,7 +162,13 @@ impl Files for LocalFiles {
             if let Some(folder) = path.parent() {
                 disk::make_folders(folder, Durability::Machine)?;
             }
-            let file = File::create(&path)?;
+            // Not for others before it is known for whom it is.
+            let file = OpenOptions::new()
+                .write(true)
+                .create(true)
+                .truncate(true)
+                .mode(0o600)
+                .open(&path)?;
             let draft: Box<dyn Draft> = Box::new(LocalDraft {
                 path,
                 file: Arc::new(file),
@@ -174,7 +189,9 @@ impl LocalDraft {
     fn take_place(&self, place: &Path) -> io::Result<()> {
         match place.metadata() {
             Ok(before) => self.file.set_permissions(before.permissions())?,
-            Err(cause) if cause.kind() == io::ErrorKind::NotFound => {}
+            Err(cause) if cause.kind() == io::ErrorKind::NotFound => {
+                self.file.set_permissions(Permissions::from_mode(0o666 & !umask()))?;
+            }
             Err(cause) => return Err(cause),
         }
         self.file.sync_all()?;

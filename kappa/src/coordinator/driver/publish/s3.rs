@@ -32,6 +32,7 @@
 mod tests;
 
 use super::{FIRST_DELAY, LONGEST_DELAY, Object, Shared};
+use crate::ids::{Sequence, TaskId};
 use crate::protocol::Payload;
 use crate::store::StoreError;
 use crate::store::s3::address::Address;
@@ -53,6 +54,7 @@ const CLOCKS_APART: Duration = Duration::from_secs(15 * 60);
 /// An object on its way.
 struct Journey {
     shared: Arc<Shared>,
+    whose: (TaskId, Sequence),
     bucket: Bucket,
     key: String,
     /// What the object, once there, says of its origin.
@@ -90,16 +92,25 @@ impl Journey {
     fn new(shared: &Arc<Shared>, object: Object, bucket: Bucket, key: String) -> Self {
         let Object {
             url: _,
+            task,
+            sequence,
             name,
             life: _,
             content,
         } = object;
+        // After a loss of power a task may call with another content under the same number.
+        let which = match &content {
+            Some(Payload::Inline(bytes)) => format!("{:08x}", crc32fast::hash(bytes)),
+            Some(Payload::Stored { key, .. }) => format!("{:08x}", crc32fast::hash(key.as_bytes())),
+            None => String::new(),
+        };
         let run = shared.setup.run;
         Journey {
             shared: shared.clone(),
+            whose: (task, sequence),
             bucket,
             key,
-            mark: format!("{run}/{name}"),
+            mark: format!("{run}/{name}/{which}"),
             notes: format!("{}/publishing/{name}", run.objects()),
             content: content.unwrap_or(Payload::Inline(Bytes::new())),
             ended: AtomicU32::new(0),
@@ -231,7 +242,7 @@ impl Journey {
     async fn part(&self, start: u64, end: u64) -> Result<Bytes, Trouble> {
         match &self.content {
             Payload::Inline(bytes) => Ok(bytes.slice(start as usize..end as usize)), // It is in memory, so both fit.
-            Payload::Stored { key, .. } => self.shared.read(key, start, end).await.map_err(trouble),
+            Payload::Stored { key, .. } => self.shared.read(self.whose, key, start, end).await.map_err(trouble),
         }
     }
 
@@ -246,7 +257,7 @@ impl Journey {
         match self.persistently(put).await {
             Ok(()) => Ok(true),
             Err(StoreError::AlreadyExists { .. }) => Ok(false),
-            Err(cause) => Err(trouble(self.shared.unread(cause))),
+            Err(cause) => Err(trouble(self.shared.unread(self.whose, cause))),
         }
     }
 
@@ -255,7 +266,7 @@ impl Journey {
         match self.persistently(|| self.shared.setup.store.get(&key)).await {
             Ok(note) => Ok(Some(String::from_utf8_lossy(&note).into_owned())),
             Err(StoreError::NotFound { .. }) => Ok(None),
-            Err(cause) => Err(trouble(self.shared.unread(cause))),
+            Err(cause) => Err(trouble(self.shared.unread(self.whose, cause))),
         }
     }
 

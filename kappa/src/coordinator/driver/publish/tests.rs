@@ -3,8 +3,9 @@
 use crate::coordinator::driver::tests::{Scripted, exit, request, root, setup, soon};
 use crate::coordinator::driver::{Coordinator, LocalFiles, Setup};
 use crate::coordinator::state::{Event, decode_record};
+use crate::ids::TaskId;
 use crate::journal::{Journal, JournalError, MemoryJournal};
-use crate::protocol::{Call, InvocationOutcome, Payload, Start};
+use crate::protocol::{Call, InvocationOutcome, Payload, Start, TaskSpec};
 use crate::runtime::RunError;
 use crate::store::{Memory, Store, StoreError};
 use async_trait::async_trait;
@@ -248,19 +249,70 @@ async fn an_object_whose_arrival_was_not_recorded_is_put_there_again_and_is_the_
 }
 
 #[tokio::test]
-async fn an_object_outside_of_what_is_allowed_fails_its_task_which_says_how_to_allow_it() {
+async fn an_object_outside_of_what_is_allowed_stops_the_run_which_says_how_to_allow_it() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut setup = putting(folder.path().into(), Arc::new(MemoryJournal::new()), Arc::default());
     setup.files = Arc::new(LocalFiles::below([folder.path().join("elsewhere")]));
-    let events = Arc::new(MemoryJournal::new());
-    setup.journal = Some(events.clone());
-    let coordinator = Coordinator::start(setup, root(vec![])).await.expect("start");
-    soon(coordinator.wait())
-        .await
-        .expect("the scripted task goes on whatever it is told");
+    let coordinator = Coordinator::start(setup.clone(), root(vec![])).await.expect("start");
+    let stopped = soon(coordinator.wait()).await.expect_err("it stops");
+    let said = stopped.to_string();
+    assert!(matches!(stopped, RunError::NeedsRepair { .. }), "{said}");
+    assert!(said.contains("--objects-below") && said.contains("elsewhere"), "{said}");
     assert_eq!(files(folder.path()), Vec::<String>::new());
-    let (snapshot, records) = events.load().await.expect("load");
-    assert!(snapshot.is_some() && records.is_empty());
+    drop(coordinator);
+    setup.files = Arc::new(LocalFiles::below([folder.path().to_path_buf()]));
+    let coordinator = Coordinator::resume(setup).await.expect("resume");
+    assert_eq!(soon(coordinator.wait()).await.expect("a result"), "done");
+    assert_eq!(files(folder.path()), ["object"]);
+}
+
+#[tokio::test]
+async fn a_task_that_is_cancelled_while_its_object_is_read_stops_nothing_but_itself() {
+    let folder = tempfile::tempdir().expect("a folder");
+    // It hangs until the task is cancelled: then the object is deleted, and not found.
+    let unsteady = Arc::new(Unsteady::default());
+    unsteady.hangs_at.store(0, Ordering::SeqCst);
+    let (place, its_store) = (folder.path().join("a/object"), unsteady.clone());
+    let platform = Scripted::new(2, move |invocation, link| {
+        let (place, store) = (place.clone(), its_store.clone());
+        async move {
+            match (&invocation.start, invocation.task) {
+                (Start::Begin(_), TaskId::ROOT) => {
+                    let child = TaskSpec::new("child", Payload::Inline(Bytes::new()));
+                    link.send(request(&invocation, 1, Call::Spawn(vec![child]))).await;
+                    while store.readings.load(Ordering::SeqCst) == 0 {
+                        tokio::time::sleep(Duration::from_millis(2)).await;
+                    }
+                    link.send(request(&invocation, 2, Call::Cancel(TaskId(1)))).await;
+                    while store.inner.usage().0 > 0 {
+                        tokio::time::sleep(Duration::from_millis(2)).await;
+                    }
+                    store.released.add_permits(100);
+                    tokio::time::sleep(Duration::from_millis(300)).await;
+                    link.send(request(&invocation, 3, exit(b"done"))).await;
+                }
+                (Start::Begin(_), _) => {
+                    let key = format!("{}/objects/1-x", invocation.run.objects());
+                    store.put(&key, content().into()).await.expect("put");
+                    let content = Payload::Stored {
+                        key,
+                        length: content().len() as u64,
+                    };
+                    let url = format!("file:{}", place.display());
+                    link.send(request(&invocation, 1, Call::PutObject { url, content }))
+                        .await;
+                }
+                (Start::Resume { .. }, _) => unreachable!("nobody is away"),
+            }
+            InvocationOutcome::Returned
+        }
+    });
+    let mut setup = setup(platform, Some(Arc::new(MemoryJournal::new())));
+    setup.files = Arc::new(LocalFiles::below([folder.path().to_path_buf()]));
+    setup.store = unsteady;
+    let coordinator = Coordinator::start(setup, root(vec![])).await.expect("start");
+    assert_eq!(soon(coordinator.wait()).await.expect("a result"), "done");
+    assert_eq!(files(folder.path()), Vec::<String>::new());
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ use crate::coordinator::driver::clock::{Clock, SystemClock};
 use crate::coordinator::driver::tests::{Scripted, root, setup, soon};
 use crate::coordinator::driver::{Coordinator, Setup};
 use crate::coordinator::state::Timestamp;
+use crate::ids::TaskId;
 use crate::journal::{Journal, JournalError, MemoryJournal};
 use crate::runtime::RunError;
 use crate::store::{Memory, Store};
@@ -258,6 +259,8 @@ fn journey(coordinator: &Coordinator, endpoint: &str, name: &str, content: Paylo
     let bucket = Bucket::with(&address, &config_of(endpoint, ACCESS_KEY, SECRET_KEY));
     let object = Object {
         url: address.to_string(),
+        task: TaskId(1),
+        sequence: 1,
         name: name.to_string(),
         life: 0,
         content: Some(content),
