@@ -124,16 +124,19 @@ pub use task::{Queue, Task, TaskCall};
 #[doc(hidden)]
 pub mod __private {
     pub use crate::context::{Context, Kind, Operation, Shared};
-    pub use crate::continuation::borrowed::{NotBorrowed, probe};
-    pub use crate::continuation::generated::{Witness, in_place};
+    pub use crate::continuation::borrowed::{FirstBorrowed, ItselfBorrowed, NotBorrowed, SecondBorrowed, probe};
+    pub use crate::continuation::generated::{
+        AsFuture, Awaited, NeverReturns, Witness, at_end, in_place, output, same_type,
+    };
     pub use crate::continuation::held::{self, Held};
+    pub use crate::continuation::moved::{bound_for_guard, clone_for_guard, copied_field};
     use crate::continuation::save_and_read_back;
     pub use crate::continuation::{
         CopyOperand, Entry, Frame, Function, IntoResumable, Operand, Pending, PlaceOperand, Reader, ResumableIterator,
         Save, SaveInLoop, Unsaved, Writer,
     };
     pub use crate::error::Failed;
-    pub use crate::task::{Registration, Returned, Sendable, TaskCall, TaskFunction};
+    pub use crate::task::{Registration, Returned, Sent, TaskCall, TaskFunction};
     pub use inventory;
     pub use kappa_macros::{ConfiguredTask, removed};
 
@@ -164,9 +167,6 @@ pub mod __private {
     pub fn save_in_loop<T: SaveInLoop>(slot: &Option<T>, to: &mut Writer, what: &str) -> Result<(), Unsaved> {
         save(slot, to, what)
     }
-
-    /// Says at the right place if a type cannot be sent.
-    pub const fn sendable<T: Sendable>() {}
 
     /// Writes a live variable that is in its slot. It has a value: what is live at a suspension point is put into its slot before it.
     #[inline]

@@ -290,7 +290,7 @@ impl Kappa {
             return Ok((None, None));
         };
         let opened = state
-            .journal(run, opening, self.inner.durability, runtime.handle())
+            .journal(run, opening, self.inner.durability, &self.inner.store, runtime.handle())
             .await;
         let (journal, place) = opened.map_err(|cause| RunError::Journal { run, cause })?;
         Ok((Some(journal), Some(place)))

@@ -11,6 +11,8 @@ mod registry;
 #[doc(hidden)]
 pub use call::MadeByItself;
 pub use call::{Constructor, TaskCall};
+#[doc(hidden)]
+pub use function::Sent;
 pub use function::{Arguments, Returned, Sendable, TaskFunction};
 pub use handle::{Queue, Task};
 pub(crate) use registry::check;

@@ -15,7 +15,7 @@ mod point;
 
 use crate::graph::{BlockId, ENTRY, End, Graph};
 use crate::names::{Binding, Names, Var, Vars};
-use proc_macro2::{Ident, Span, TokenStream};
+use proc_macro2::{Ident, Spacing, Span, TokenStream, TokenTree};
 use quote::{format_ident, quote, quote_spanned};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -43,8 +43,14 @@ pub(crate) struct Emitter<'a> {
     shadowed: Vars,
     /// The variables that may have to be held until their scope ends; see `kappa::continuation::held`.
     held: Vars,
+    /// Those that some arm takes out of their slots.
+    slots: Vars,
     /// Those of which it has been said that nobody knows whether they are moved.
     refused: RefCell<Vars>,
+    /// The same of those that have been taken apart, of those behind which something has been moved, and of receivers of methods.
+    refused_if_taken: RefCell<Vars>,
+    refused_if_emptied: RefCell<Vars>,
+    refused_if_received: RefCell<Vars>,
 }
 
 /// What an arm starts with.
@@ -70,6 +76,8 @@ struct Item {
 #[derive(Clone)]
 struct Place {
     root: BlockId,
+    /// The block whose code this is.
+    at: BlockId,
     /// The variables that this arm does more with than declare them.
     used: Rc<Vars>,
     /// The variables that are in hand here, under their names.
@@ -105,7 +113,11 @@ impl<'a> Emitter<'a> {
             typed: Vars::new(),
             shadowed: Vars::new(),
             held: Vars::new(),
+            slots: Vars::new(),
             refused: RefCell::default(),
+            refused_if_taken: RefCell::default(),
+            refused_if_emptied: RefCell::default(),
+            refused_if_received: RefCell::default(),
         };
         for (at, &point) in points.iter().enumerate() {
             emitter.arms.insert(point, at as u32 + 1);
@@ -131,6 +143,17 @@ impl<'a> Emitter<'a> {
         let unclear: Vars = arms().flat_map(|&arm| graph.unneeded[arm].unclear.clone()).collect();
         emitter.typed = emitter.witnessed.union(&emitter.held).copied().collect();
         emitter.typed.extend(unclear);
+        emitter.slots = emitter.find_slots();
+        // What several ways assign to is coerced to what is expected of the whole.
+        let values = emitter.bindings.iter().enumerate();
+        let values = values
+            .filter(|(var, binding)| binding.temporary && binding.written.is_some() && emitter.slots.contains(var));
+        emitter.typed.extend(values.map(|(var, _)| var));
+        let left = arms().flat_map(|&arm| {
+            let unneeded = &graph.unneeded[arm];
+            unneeded.taken.iter().chain(&unneeded.emptied).chain(&unneeded.received)
+        });
+        emitter.typed.extend(left.copied().collect::<Vars>());
         emitter
     }
 
@@ -205,8 +228,7 @@ impl<'a> Emitter<'a> {
         let root = graph.root(block);
         let closed = self.closed(block);
         let host = match graph.blocks[block].after {
-            Some(entry) if entry != block && graph.dominates(entry, block) => Some(entry),
-            Some(_) => Some(root),
+            Some(entry) => Some(graph.dominating_copy(entry, block).unwrap_or(root)),
             None => closed.or((forward_edges > 1).then_some(dominator)),
         };
         if let Some(host) = host {
@@ -266,6 +288,39 @@ impl<'a> Emitter<'a> {
         quote!(#ident)
     }
 
+    /// Gives a variable of the user's code, which is never run, the type that it has in the arms.
+    pub(crate) fn tie(&self, var: Var, ident: &Ident) -> Option<TokenStream> {
+        let span = ident.span().resolved_at(here());
+        if self.slots.contains(&var) {
+            let slot = self.slot(var);
+            return Some(quote_spanned!(span=> ::kappa::__private::same_type(&#slot, &#ident);));
+        }
+        self.typed.contains(&var).then(|| {
+            let witness = self.witness(var);
+            quote_spanned!(span=> #witness.is(&#ident);)
+        })
+    }
+
+    /// A variable with a slot of which it is not known that it is no constant.
+    pub(crate) fn doubtful(&self) -> Option<Var> {
+        self.slots.iter().copied().find(|&var| self.bindings[var].doubtful)
+    }
+
+    /// An `async` block that a suspension point would drop before its scope ends: whether it has a destructor, rustc does not know while it infers types.
+    pub(crate) fn future_in_scope(&self) -> Option<Var> {
+        let arms = self.arms.keys().filter(|arm| self.graph.reachable.contains(arm));
+        let mut unneeded = arms.map(|&arm| &self.graph.unneeded[arm]);
+        unneeded.find_map(|unneeded| {
+            let mut vars = unneeded.whole.iter().chain(&unneeded.unclear);
+            vars.find(|&&var| self.bindings[var].future).copied()
+        })
+    }
+
+    /// What knows the type of a temporary.
+    pub(crate) fn value_witness(&self, var: Var) -> Option<Ident> {
+        self.typed.contains(&var).then(|| self.witness(var))
+    }
+
     /// Gives the variables the types they have elsewhere, in code that is never reached.
     fn same_types<'v>(&self, vars: impl IntoIterator<Item = &'v Var>) -> TokenStream {
         let witnessed = vars.into_iter().filter(|var| self.typed.contains(var));
@@ -285,7 +340,7 @@ impl<'a> Emitter<'a> {
     }
 
     /// The variables that need a slot.
-    fn slots(&self) -> Vars {
+    fn find_slots(&self) -> Vars {
         self.arms
             .keys()
             .filter(|arm| self.graph.reachable.contains(arm))
@@ -294,8 +349,8 @@ impl<'a> Emitter<'a> {
     }
 
     /// Everything from the declaration of the slots to the end of the function's body.
-    pub(crate) fn body(&self, parameters: &[Var], name: &TokenStream) -> TokenStream {
-        let slots = self.slots();
+    pub(crate) fn body(&self, parameters: &[Var], name: &TokenStream, original: &TokenStream) -> TokenStream {
+        let slots = &self.slots;
         let slot_names = slots.iter().map(|&var| self.slot(var));
         let witnesses = self.typed.iter().map(|&var| self.witness(var));
         let parameter_types = self.same_types(parameters);
@@ -335,6 +390,7 @@ impl<'a> Emitter<'a> {
             let mut __block: u32 = match __entry {
                 ::kappa::__private::Entry::Begin((#(#parameter_names,)*)) => {
                     #parameter_types
+                    #original
                     #(#parameters_to_slots)*
                     #(#unneeded)*
                     0
@@ -407,9 +463,12 @@ impl<'a> Emitter<'a> {
             .filter(|&block| self.graph.root(block) == root)
             .collect();
         let mentioned: Vars = members.iter().flat_map(|&block| self.mentioned(block)).collect();
-        let taken: Vars = self.graph.live_in[root].intersection(&mentioned).copied().collect();
+        let live = &self.graph.live_in[root];
+        let mut taken: Vars = live.intersection(&mentioned).copied().collect();
+        taken.extend(self.dropped_here(root, &members, &taken));
         let mut place = Place {
             root,
+            at: root,
             used: Rc::new(members.iter().flat_map(|&block| self.used(block)).collect()),
             visible: taken.clone(),
             declared: Vars::new(),
@@ -422,6 +481,66 @@ impl<'a> Emitter<'a> {
         self.missing(root, &place, &mut missing);
         place.visible.extend(&missing);
         Start { taken, missing, place }
+    }
+
+    /// The live variables that an arm does not mention, but may have to drop: where their scope ends in it, and where the function ends, in their
+    /// order among the others.
+    fn dropped_here(&self, root: BlockId, members: &[BlockId], taken: &Vars) -> Vars {
+        let others = self.graph.live_in[root].difference(taken).copied();
+        let others: Vec<Var> = others.filter(|&var| !self.bindings[var].plain).collect();
+        if others.is_empty() {
+            return Vars::new();
+        }
+        let ends = members.iter().any(|&block| self.may_return(block));
+        // What is in hand is dropped before what is in a slot.
+        let first = taken
+            .iter()
+            .filter(|&&var| !self.bindings[var].plain)
+            .chain(&self.graph.unneeded[root].whole)
+            .min();
+        let leads_to: BTreeSet<BlockId> = members
+            .iter()
+            .flat_map(|&block| self.graph.blocks[block].targets())
+            .collect();
+        let is_dropped = |&var: &Var| {
+            (ends && first.is_some_and(|&first| first < var))
+                || leads_to.iter().any(|&block| !self.in_scope(var, block))
+        };
+        others.into_iter().filter(is_dropped).collect()
+    }
+
+    /// Whether the function may end in this block.
+    fn may_return(&self, block: BlockId) -> bool {
+        fn returns(tokens: TokenStream) -> bool {
+            let mut after_ident = false;
+            tokens.into_iter().any(|tree| {
+                let was_ident = std::mem::replace(&mut after_ident, matches!(tree, TokenTree::Ident(_)));
+                match tree {
+                    TokenTree::Ident(ident) => ident == "return",
+                    TokenTree::Group(group) => returns(group.stream()),
+                    // A macro may hold a `return`.
+                    TokenTree::Punct(punct) => match punct.as_char() {
+                        '?' => true,
+                        '!' => was_ident && punct.spacing() == Spacing::Alone,
+                        _ => false,
+                    },
+                    TokenTree::Literal(_) => false,
+                }
+            })
+        }
+        let block = &self.graph.blocks[block];
+        let end = match &block.end {
+            End::Branch { condition, .. } => condition.clone(),
+            End::Match { scrutinee, choices, .. } => {
+                let guards = choices.iter().filter_map(|choice| choice.guard.clone());
+                guards.fold(scrutinee.clone(), |all, guard| quote!(#all #guard))
+            }
+            End::LetElse { value, .. } => value.clone(),
+            End::Suspend { operation, .. } => operation.clone(),
+            End::Stop => return true,
+            End::Open | End::Jump(_) | End::Point { .. } => TokenStream::new(),
+        };
+        returns(end) || block.atoms.iter().any(|atom| returns(atom.code.clone()))
     }
 
     fn arm(&self, root: BlockId) -> TokenStream {

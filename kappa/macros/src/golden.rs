@@ -105,3 +105,39 @@ fn an_operand_that_a_later_one_may_change_is_copied_if_it_can_be() {
     });
     assert!(text.contains("Operand(&v[0])).copied()"), "{text}");
 }
+
+#[test]
+fn a_temporary_value_that_lives_across_a_suspension_point_gets_a_name_to_the_end_of_its_statement_or_is_asked_for_its_type()
+ {
+    let text = body(quote! {
+        async fn f(cx: &mut Context, n: u64) -> u64 {
+            let a = make(n).name.len() + cx.call(one(n)).await;
+            match (1, make(n)) {
+                (1, _) => cx.checkpoint().await,
+                _ => {}
+            }
+            if let Some(x) = make(n).finish() {
+                cx.checkpoint().await;
+            }
+            a
+        }
+    });
+    assert!(text.contains("=make(n);"), "{text}");
+    assert!(text.contains(".name.len();"), "{text}");
+    assert!(text.contains("=(1,make(n));"), "{text}");
+    assert_eq!(count(&text, "Fleeting::new()"), 1, "{text}");
+    assert!(text.contains("match(make(n)){__asked=>"), "{text}");
+}
+
+#[test]
+fn what_is_written_as_a_number_or_a_text_is_not_held() {
+    let text = body(quote! {
+        async fn f(cx: &mut Context, n: u64) -> u64 {
+            let m = n + 1;
+            let text = format!("{m}");
+            cx.checkpoint().await;
+            n
+        }
+    });
+    assert_eq!(count(&text, ".hold("), 0, "{text}");
+}

@@ -2,9 +2,12 @@
 //!
 //! Blocks exist only where a suspension point forces the code apart; an atom is a statement that stays as the user wrote it.
 
+mod joins;
+mod parts;
 mod unneeded;
 
-use crate::names::{Binding, Found, Names, Scope, Var, Vars};
+use crate::names::{Binding, Found, Moves, Names, Scope, Var, Vars};
+use parts::Parts;
 use proc_macro2::TokenStream;
 pub(crate) use unneeded::Unneeded;
 
@@ -14,6 +17,7 @@ pub(crate) type BlockId = usize;
 pub(crate) const ENTRY: BlockId = 0;
 
 /// A statement that stays whole.
+#[derive(Clone)]
 pub(crate) struct Atom {
     pub(crate) code: TokenStream,
     pub(crate) found: Found,
@@ -21,6 +25,8 @@ pub(crate) struct Atom {
     pub(crate) declares: Vec<Var>,
     /// `let x;`: left out where nobody uses it, because its type could not be inferred there.
     pub(crate) deferred: bool,
+    /// Here ends the scope of a temporary value that has got a name.
+    pub(crate) ends: Option<Var>,
 }
 
 impl Atom {
@@ -30,17 +36,21 @@ impl Atom {
             found,
             declares: Vec::new(),
             deferred: false,
+            ends: None,
         }
     }
 }
 
 /// One way out of a `match`.
+#[derive(Clone)]
 pub(crate) struct Choice {
     pub(crate) pattern: TokenStream,
     pub(crate) guard: Option<TokenStream>,
     /// Of the guard.
     pub(crate) found: Found,
     pub(crate) binds: Vec<Var>,
+    /// What the pattern does with the variable that is matched.
+    pub(crate) effect: Option<(Var, Moves)>,
     pub(crate) target: BlockId,
 }
 
@@ -52,12 +62,14 @@ impl Choice {
             guard: None,
             found: Found::default(),
             binds: Vec::new(),
+            effect: None,
             target,
         }
     }
 }
 
 /// How a block ends.
+#[derive(Clone)]
 pub(crate) enum End {
     /// Not yet known, or never reached.
     Open,
@@ -67,6 +79,8 @@ pub(crate) enum End {
         condition: TokenStream,
         found: Found,
         binds: Vec<Var>,
+        /// What the pattern does with the variable that is matched.
+        effect: Option<(Var, Moves)>,
         then: BlockId,
         other: BlockId,
     },
@@ -81,6 +95,8 @@ pub(crate) enum End {
         value: TokenStream,
         found: Found,
         binds: Vec<Var>,
+        /// What the pattern does with the variable that is matched.
+        effect: Option<(Var, Moves)>,
         next: BlockId,
         other: BlockId,
     },
@@ -101,6 +117,7 @@ pub(crate) enum End {
     Stop,
 }
 
+#[derive(Clone)]
 pub(crate) struct Block {
     pub(crate) atoms: Vec<Atom>,
     pub(crate) end: End,
@@ -110,6 +127,8 @@ pub(crate) struct Block {
     pub(crate) order: usize,
     /// The innermost scope that is open where it begins.
     pub(crate) scope: Scope,
+    /// The block that this is a copy of, or itself.
+    pub(crate) origin: BlockId,
 }
 
 impl Block {
@@ -163,6 +182,31 @@ impl Block {
         }
     }
 
+    /// For each way from here to a block what the pattern does with the variable that is matched.
+    pub(crate) fn effects_on_the_ways_to(&self, target: BlockId) -> Vec<Option<(Var, Moves)>> {
+        match &self.end {
+            End::Branch {
+                effect, then, other, ..
+            }
+            | End::LetElse {
+                effect,
+                next: then,
+                other,
+                ..
+            } => {
+                let ways = [(*then, *effect), (*other, None)];
+                let ways = ways.into_iter().filter(|(to, _)| *to == target);
+                ways.map(|(_, effect)| effect).collect()
+            }
+            End::Match { choices, .. } => choices
+                .iter()
+                .filter(|choice| choice.target == target)
+                .map(|choice| choice.effect)
+                .collect(),
+            _ => vec![],
+        }
+    }
+
     /// The variables that the end declares.
     pub(crate) fn end_declares(&self) -> Vec<Var> {
         match &self.end {
@@ -185,25 +229,38 @@ pub(crate) struct Graph {
     pub(crate) dominator: Vec<Option<BlockId>>,
     /// For each block the variables in scope whose values nobody needs there: those that are still there, and those that may be.
     pub(crate) unneeded: Vec<Unneeded>,
+    /// The fields that have been moved or copied at the end of each block.
+    pub(crate) parts: Vec<Parts>,
 }
 
 impl Graph {
     pub(crate) fn new(mut blocks: Vec<Block>, names: &Names, parameters: &[Var]) -> Self {
-        let bindings = &names.bindings;
         skip_empty(&mut blocks);
+        let most = joins::most(&blocks);
+        let mut graph = Graph::of(blocks, names, parameters);
+        while let Some(blocks) = joins::separate(&graph, names, most) {
+            graph = Graph::of(blocks, names, parameters);
+        }
+        graph
+    }
+
+    fn of(blocks: Vec<Block>, names: &Names, parameters: &[Var]) -> Self {
+        let bindings = &names.bindings;
         let reverse_postorder = reverse_postorder(&blocks);
         let mut reachable = reverse_postorder.clone();
         reachable.sort_by_key(|&block| blocks[block].order);
         let mut live_in = liveness(&blocks, &reverse_postorder, bindings);
         forget_unassigned(&blocks, &reverse_postorder, &mut live_in);
         let dominator = dominators(&blocks, &reverse_postorder);
-        let unneeded = unneeded::find(&blocks, &reverse_postorder, names, &live_in, parameters);
+        let unneeded = unneeded::find(&blocks, &reverse_postorder, names, &live_in, &dominator, parameters);
+        let parts = parts::find(&blocks, &reverse_postorder);
         Graph {
             blocks,
             reachable,
             live_in,
             dominator,
             unneeded,
+            parts,
         }
     }
 
@@ -225,6 +282,17 @@ impl Graph {
                 None => return false,
             }
         }
+    }
+
+    /// The nearest block above this one that is `upper` or a copy of it.
+    pub(crate) fn dominating_copy(&self, upper: BlockId, mut lower: BlockId) -> Option<BlockId> {
+        while let Some(dominator) = self.dominator[lower] {
+            lower = dominator;
+            if self.blocks[lower].origin == self.blocks[upper].origin {
+                return Some(lower);
+            }
+        }
+        None
     }
 
     pub(crate) fn predecessors(&self, block: BlockId) -> Vec<BlockId> {

@@ -9,6 +9,7 @@
 //! | tell variables apart | `names`, `assigned` |
 //! | take apart what holds a suspension point | `lower` |
 //! | find what is live where | `graph` |
+//! | have types inferred in the order of the text | `original` |
 //! | write the state machine | `emit`, `task` |
 
 mod assigned;
@@ -20,6 +21,8 @@ mod golden;
 mod graph;
 mod lower;
 mod names;
+mod original;
+mod plain;
 mod points;
 mod sources;
 mod task;

@@ -5,11 +5,12 @@ use crate::graph::{Block, Graph};
 use crate::lower::Lower;
 use crate::names::{Binding, Names, Vars};
 use crate::points::Rules;
-use crate::{check, points};
+use crate::{check, original, points};
 use proc_macro2::{Ident, TokenStream, TokenTree};
 use quote::{ToTokens, format_ident, quote, quote_spanned};
 use std::collections::BTreeMap;
 use syn::spanned::Spanned;
+use syn::visit_mut::{self, VisitMut};
 use syn::{FnArg, ItemFn, Pat, Result, ReturnType, Type};
 
 /// A parameter after the context.
@@ -27,7 +28,13 @@ pub(crate) fn expand(function: ItemFn, auto: bool) -> Result<TokenStream> {
     let fingerprint = fingerprint(function.to_token_stream(), auto);
     let sources = crate::sources::hash();
 
-    let ItemFn { attrs, vis, sig, block } = function;
+    let ItemFn {
+        attrs,
+        vis,
+        sig,
+        mut block,
+    } = function;
+    Awaits { cx: &cx }.visit_block_mut(&mut block);
     let name = &sig.ident;
     let task = format_ident!("__{}", name, span = name.span());
     let configured: Vec<_> = attrs.iter().filter(|attr| attr.path().is_ident("cfg")).collect();
@@ -74,7 +81,7 @@ pub(crate) fn expand(function: ItemFn, auto: bool) -> Result<TokenStream> {
                 unused: Vec::new(),
             }
         });
-    let value_type = quote_spanned!(output_span=> type Value = #value;);
+    let value_type = quote_spanned!(output_span=> type Value = <#value as ::kappa::__private::Sent>::Itself;);
     // Errors of the result's type belong to it, and the same error twice at one place is shown once.
     let conclude = quote_spanned! {output_span=>
         fn conclude(output: Self::Output) -> ::core::result::Result<Self::Value, ::kappa::__private::Failed> {
@@ -100,12 +107,6 @@ pub(crate) fn expand(function: ItemFn, auto: bool) -> Result<TokenStream> {
             )]
         }
     };
-    let sent = types
-        .iter()
-        .copied()
-        .map(|ty| quote_spanned!(ty.span()=> ::kappa::__private::sendable::<#ty>();))
-        .chain([quote_spanned!(output_span=> ::kappa::__private::sendable::<#value>();)]);
-
     // Names of the compiler: a variable of the user never means one of them.
     let (caller, entry) = (Ident::new("__caller", here()), Ident::new("__entry", here()));
     Ok(quote! {
@@ -122,7 +123,6 @@ pub(crate) fn expand(function: ItemFn, auto: bool) -> Result<TokenStream> {
 
         #(#configured)*
         const _: () = {
-            const _: () = { #(#sent)* };
             const __FUNCTION: ::kappa::__private::Function = <#task as ::kappa::__private::TaskFunction>::FUNCTION;
 
             impl ::kappa::__private::TaskFunction for #task {
@@ -140,7 +140,7 @@ pub(crate) fn expand(function: ItemFn, auto: bool) -> Result<TokenStream> {
                     caller: ::core::option::Option<&'a ::kappa::__private::Frame<'a>>,
                     entry: ::kappa::__private::Entry<Self::Arguments>,
                 ) -> ::core::pin::Pin<::std::boxed::Box<dyn ::core::future::Future<Output = Self::Output> + ::core::marker::Send + 'a>> {
-                    ::std::boxed::Box::pin(__body(cx, caller, entry))
+                    ::std::boxed::Box::pin(__kappa__body(cx, caller, entry))
                 }
 
                 #conclude
@@ -149,21 +149,22 @@ pub(crate) fn expand(function: ItemFn, auto: bool) -> Result<TokenStream> {
             ::kappa::__private::inventory::submit! { ::kappa::__private::Registration::of::<#task>() }
 
             #[allow(unused_imports)]
-            use ::kappa::__private::{CopyOperand as _, PlaceOperand as _};
+            use ::kappa::__private::{AsFuture as _, CopyOperand as _, PlaceOperand as _};
             #[allow(unused_imports)]
             use ::kappa::__private::held::{
-                OfCollection as _, OfCopy as _, OfDrop as _, OfFree as _, OfKept as _, OfKeptParts as _, OfOther as _, OfParts as _,
+                EmptiedBox as _, EmptiedFree as _, EmptiedOther as _, MovedFree as _, MovedIterator as _, MovedKnown as _, MovedOther as _, OfCollection as _, OfCopy as _, OfDrop as _, OfFree as _, OfKept as _,
+                OfOther as _, OfSaved as _, OfSavedCollection as _,
             };
 
             #(#lints)*
             #[allow(clippy::all, clippy::pedantic, dead_code)]
-            fn __unused() {
+            fn __kappa__unused() {
                 #(let #unused = ();)*
             }
 
             #(#lints)*
             #taken_apart
-            async fn __body(
+            async fn __kappa__body(
                 #cx: #context,
                 #caller: ::core::option::Option<&::kappa::__private::Frame<'_>>,
                 #entry: ::kappa::__private::Entry<#arguments>,
@@ -172,6 +173,25 @@ pub(crate) fn expand(function: ItemFn, auto: bool) -> Result<TokenStream> {
             }
         };
     })
+}
+
+/// Hands what every other `.await` awaits through a function. Where it cannot be awaited, rustc then does not offer to remove the `.await`: of a call
+/// that nobody makes, nothing would be left.
+struct Awaits<'a> {
+    cx: &'a Ident,
+}
+
+impl VisitMut for Awaits<'_> {
+    fn visit_expr_await_mut(&mut self, awaited: &mut syn::ExprAwait) {
+        visit_mut::visit_expr_await_mut(self, awaited);
+        if points::operation(awaited, self.cx).is_none() {
+            let base = &awaited.base;
+            let span = awaited.await_token.span.resolved_at(here());
+            *awaited.base = syn::parse_quote_spanned!(span=> ::kappa::__private::Awaited(#base).future());
+        }
+    }
+
+    fn visit_item_mut(&mut self, _: &mut syn::Item) {}
 }
 
 /// What a body becomes.
@@ -206,9 +226,13 @@ fn body(block: syn::Block, rules: Rules<'_>, parameters: &[Parameter]) -> Result
     let mut lower = Lower::new(rules, Names::new());
     let variables: Vec<_> = parameters
         .iter()
-        .map(|parameter| lower.names.declare(&parameter.ident, parameter.mutable))
+        .map(|parameter| {
+            let var = lower.names.declare(&parameter.ident, parameter.mutable);
+            lower.names.bindings[var].plain = crate::plain::is_plain_type(&parameter.ty);
+            var
+        })
         .collect();
-    lower.body(block);
+    lower.body(block.clone());
     let Lower {
         names,
         blocks,
@@ -226,7 +250,28 @@ fn body(block: syn::Block, rules: Rules<'_>, parameters: &[Parameter]) -> Result
     let unused = unused(&blocks, &names.bindings, &words);
     let graph = Graph::new(blocks, &names, &variables);
     let emitter = Emitter::new(&graph, &names, cx, &points);
-    let machine = emitter.body(&variables, &quote!(__FUNCTION.name));
+    if let Some(var) = emitter.doubtful() {
+        let ident = &names.bindings[var].ident;
+        return Err(syn::Error::new(
+            ident.span(),
+            format!(
+                "`{ident}` may be a constant or a new variable here, because a `use` in this function brings that name in, and a variable would have to be \
+                 kept until another part of the function; give it another name, or write the `use` outside of the function"
+            ),
+        ));
+    }
+    if let Some(var) = emitter.future_in_scope() {
+        let ident = &names.bindings[var].ident;
+        return Err(syn::Error::new(
+            ident.span(),
+            format!(
+                "`{ident}` is an `async` block that is in scope across a suspension point, where it would be dropped, and not at the end of its scope: end \
+                 its scope before, with a block `{{ .. }}` around what needs it, or write `{ident}.await` where it is moved"
+            ),
+        ));
+    }
+    let original = original::code(&block, rules, &names.bindings, &emitter);
+    let machine = emitter.body(&variables, &quote!(__FUNCTION.name), &original);
     Ok(Body {
         code: quote!(#(#items)* #machine),
         unused,

@@ -1,8 +1,8 @@
 //! A task's arguments from JSON. What is wrong is said with the parameter's name.
 
-use crate::task::{TaskCall, TaskFunction};
+use crate::task::{Arguments as _, TaskCall, TaskFunction};
 use serde::de::{DeserializeSeed, Deserializer, Error as _, SeqAccess, Visitor};
-use serde::{Deserialize, forward_to_deserialize_any};
+use serde::forward_to_deserialize_any;
 use serde_json::{Error, Value};
 use std::io::Read;
 
@@ -30,7 +30,7 @@ pub(super) fn read(input: &str) -> Result<Value, String> {
 /// parameter needs neither.
 pub(super) fn call<F: TaskFunction>(input: Value) -> Result<TaskCall<F>, String> {
     let values = values(F::PARAMETERS, input)?;
-    F::Arguments::deserialize(Arguments {
+    F::Arguments::from_tuple(Arguments {
         parameters: F::PARAMETERS,
         values,
     })
@@ -127,6 +127,7 @@ impl<'de> SeqAccess<'de> for Remaining {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde::Deserialize;
     use serde_json::json;
 
     type Three = (Vec<String>, String, Option<u8>);

@@ -52,7 +52,11 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
 
 /// Reads where runs are recorded: a folder, or the URL of Redis servers.
 pub(super) fn state(text: &str) -> Result<PathBuf, String> {
-    named_state(Path::new(text))
+    match named_state(Path::new(text)) {
+        // What is refused here is shown with the refusal, and this may have a password in it. Whoever opens it refuses it, too.
+        Err(_) if text.contains('@') => Ok(PathBuf::from(text)),
+        named => named,
+    }
 }
 
 /// Reads `512MB`, `1.5GiB`; not zero.
@@ -117,6 +121,20 @@ fn no_number(number: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_may_have_a_password_in_it_is_not_refused_where_it_would_be_shown() {
+        assert!(state("valkey://a").is_err());
+        let with_password = state("valkey://:hidden@a").expect("to be refused later");
+        let refused = crate::record::records::open(&with_password)
+            .err()
+            .expect("no state")
+            .to_string();
+        assert!(
+            refused.contains("cannot be a state") && !refused.contains("hidden"),
+            "{refused}"
+        );
+    }
 
     #[test]
     fn durations_are_read_as_people_write_them() {

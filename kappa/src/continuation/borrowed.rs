@@ -2,10 +2,11 @@
 //!
 //! A `&str` is `Deserialize<'de>` for one lifetime, so that rustc finds out late that it is not [`Save`](super::Save), and says only that some
 //! "implementation is not general enough". What is here is seen earlier: at the end of a task's body, when the types of all variables are known, each
-//! variable's slot is probed. The probe of a type that borrows has a method of its own, with a bound that nothing meets; that of any other type has the
-//! one from [`NotBorrowed`].
+//! variable's slot is probed. The probe of a type that borrows leads to a method with a bound that nothing meets; that of any other type has the methods
+//! of [`NotBorrowed`]. Both are those of traits, so that a type that is not known because of another error makes no further one.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::marker::PhantomData;
 use std::path::Path;
 
 /// What nothing that borrows is.
@@ -32,67 +33,96 @@ pub const fn probe<T>(slot: &Option<T>) -> Probe<'_, T> {
     Probe(slot)
 }
 
+/// A type that borrows.
+#[derive(Debug)]
+pub struct Refused<T>(PhantomData<fn() -> T>);
+
+impl<T> Refused<T> {
+    /// Does not compile.
+    pub const fn check(self)
+    where
+        T: Owned,
+    {
+    }
+}
+
+/// A type that does not borrow.
+#[derive(Clone, Copy, Debug)]
+pub struct Fine;
+
+impl Fine {
+    /// It may be live.
+    pub const fn check(self) {}
+}
+
 /// What the probe of a type says that does not borrow.
 pub trait NotBorrowed {
     /// The type itself does not.
-    fn itself(&self) {}
+    fn itself(&self) -> Fine {
+        Fine
+    }
     /// Its first part does not.
-    fn first(&self) {}
+    fn first(&self) -> Fine {
+        Fine
+    }
     /// Its second part does not.
-    fn second(&self) {}
+    fn second(&self) -> Fine {
+        Fine
+    }
 }
 
 impl<T> NotBorrowed for Probe<'_, T> {}
 
 macro_rules! borrowed {
-    ($($method:ident: [$($parameter:ident)*] $ty:ty;)*) => {$(
-        impl<'a, B: Lent + ?Sized $(, $parameter)*> Probe<'_, $ty> {
-            #[doc(hidden)]
-            pub const fn $method(&self)
-            where
-                $ty: Owned,
-            {
+    ($($(#[$doc:meta])* $name:ident $method:ident { $([$($parameter:tt)*] $ty:ty;)* })*) => {$(
+        $(#[$doc])*
+        pub trait $name {
+            /// The type.
+            type Type;
+
+            /// Says so.
+            fn $method(&self) -> Refused<Self::Type> {
+                Refused(PhantomData)
             }
         }
+
+        $(impl<'a, B: Lent + ?Sized, $($parameter)*> $name for &Probe<'_, $ty> {
+            type Type = $ty;
+        })*
     )*};
 }
 
 borrowed! {
-    itself: [] &'a B;
-    itself: [] Option<&'a B>;
-    itself: [] Vec<&'a B>;
-    itself: [] Option<Vec<&'a B>>;
-    itself: [] Vec<Option<&'a B>>;
-    itself: [] Vec<Vec<&'a B>>;
-    itself: [] VecDeque<&'a B>;
-    itself: [] HashSet<&'a B>;
-    itself: [] BTreeSet<&'a B>;
-    first: [C] (&'a B, C);
-    first: [C D] (&'a B, C, D);
-    first: [C] Option<(&'a B, C)>;
-    first: [C] Vec<(&'a B, C)>;
-    first: [C] Result<&'a B, C>;
-    first: [C S] HashMap<&'a B, C, S>;
-    first: [C] BTreeMap<&'a B, C>;
-    second: [C] (C, &'a B);
-    second: [C D] (C, &'a B, D);
-    second: [C] Option<(C, &'a B)>;
-    second: [C] Vec<(C, &'a B)>;
-    second: [C S] HashMap<C, &'a B, S>;
-    second: [C] BTreeMap<C, &'a B>;
+    /// Borrows, or is full of what does.
+    ItselfBorrowed itself {
+        [] &'a B;
+        [] Option<&'a B>;
+        [] Vec<&'a B>;
+        [] Option<Vec<&'a B>>;
+        [] Vec<Option<&'a B>>;
+        [] Vec<Vec<&'a B>>;
+        [] VecDeque<&'a B>;
+        [] HashSet<&'a B>;
+        [] BTreeSet<&'a B>;
+        [const N: usize] [&'a B; N];
+    }
+    /// Its first part borrows.
+    FirstBorrowed first {
+        [C] (&'a B, C);
+        [C, D] (&'a B, C, D);
+        [C] Option<(&'a B, C)>;
+        [C] Vec<(&'a B, C)>;
+        [C] Result<&'a B, C>;
+        [C, S] HashMap<&'a B, C, S>;
+        [C] BTreeMap<&'a B, C>;
+    }
+    /// Its second part borrows.
+    SecondBorrowed second {
+        [C] (C, &'a B);
+        [C, D] (C, &'a B, D);
+        [C] Option<(C, &'a B)>;
+        [C] Vec<(C, &'a B)>;
+        [C, S] HashMap<C, &'a B, S>;
+        [C] BTreeMap<C, &'a B>;
+    }
 }
-
-macro_rules! borrowed_arrays {
-    ($($ty:ty)*) => {$(
-        impl<'a, B: Lent + ?Sized, const N: usize> Probe<'_, $ty> {
-            #[doc(hidden)]
-            pub const fn itself(&self)
-            where
-                $ty: Owned,
-            {
-            }
-        }
-    )*};
-}
-
-borrowed_arrays!([&'a B; N]);

@@ -24,6 +24,9 @@ pub(super) fn write<T: Serialize + 'static>(value: &T, to: &mut Vec<u8>, canonic
     if ours::write(value, to, canonical) {
         return Ok(Written::default());
     }
+    if let Some(written) = ranges::write(value, to) {
+        return written.map(|()| Written::default());
+    }
     serializer::write(value, to, canonical)
 }
 
@@ -34,6 +37,9 @@ pub(super) fn write<T: Serialize + 'static>(value: &T, to: &mut Vec<u8>, canonic
 #[inline]
 pub(crate) fn read<T: DeserializeOwned + 'static>(from: &mut &[u8]) -> Result<T, String> {
     if let Some(read) = ours::read(from) {
+        return read;
+    }
+    if let Some(read) = ranges::read(from) {
         return read;
     }
     let (value, rest) = postcard::take_from_bytes(from).map_err(described)?;

@@ -1,5 +1,9 @@
 //! What only the code needs that `#[kappa::task]` generates.
 
+use crate::context::{AwaitedInATask, Kind, Operation};
+use crate::task::{MadeByItself, TaskCall, TaskFunction};
+use std::any::Any;
+use std::future::Ready;
 use std::marker::PhantomData;
 
 /// The type of a variable that the generated code declares in more than one place. It never holds a value, and its methods are never called: they are
@@ -22,7 +26,17 @@ impl<T> Witness<T> {
         super::held::Probe::new()
     }
 
-    /// It is the type of this, which is given back.
+    /// The type, of a value behind which something has been moved.
+    pub const fn content(&self) -> super::held::Content<T> {
+        super::held::Content::new()
+    }
+
+    /// The type, of the receiver of a method.
+    pub const fn receiver(&self) -> super::held::Receiver<T> {
+        super::held::Receiver::new()
+    }
+
+    /// It is the type of this, which is given back: what is expected of the whole is expected of this.
     pub fn same(&self, value: T) -> T {
         value
     }
@@ -32,6 +46,71 @@ impl<T> Witness<T> {
         unreachable!("a witness only knows a type")
     }
 }
+
+/// The type of what a suspension point gives. Generated code has it only where nothing ever comes by.
+pub fn output<K: Kind>(_: Operation<K>) -> K::Output {
+    unreachable!("an operation is performed by its task")
+}
+
+/// What is awaited inside a task and is no suspension point: it has a method of its own for what cannot be awaited there, so that there is one error, in
+/// which rustc does not offer to remove the `.await`.
+#[derive(Debug)]
+pub struct Awaited<T>(pub T);
+
+impl<F: TaskFunction> Awaited<TaskCall<F>> {
+    /// Does not compile.
+    pub fn future(self) -> Ready<F::Output>
+    where
+        F: MadeByItself,
+    {
+        unreachable!("nobody makes this call")
+    }
+}
+
+impl<K: Kind> Awaited<Operation<K>> {
+    /// Does not compile.
+    pub fn future(self) -> Ready<K::Output>
+    where
+        K: AwaitedInATask,
+    {
+        unreachable!("nobody performs this operation")
+    }
+}
+
+/// All others are what they are.
+pub trait AsFuture {
+    /// What is awaited.
+    type Future;
+
+    /// Gives what is awaited.
+    fn future(self) -> Self::Future;
+}
+
+impl<T> AsFuture for Awaited<T> {
+    type Future = T;
+
+    #[inline]
+    fn future(self) -> T {
+        self.0
+    }
+}
+
+/// The result at the end of a body that has no value: a `()`, or else rustc has said before that there must be another.
+pub fn at_end<T: 'static>() -> T {
+    let mut unit = Some(());
+    let unit: &mut dyn Any = &mut unit;
+    match unit.downcast_mut::<Option<T>>().and_then(Option::take) {
+        Some(unit) => unit,
+        None => unreachable!("rustc has let a body without a value have a result"),
+    }
+}
+
+/// What a macro gives that never returns, such as `panic!`.
+#[derive(Debug)]
+pub enum NeverReturns {}
+
+/// The type of a slot is that of this variable.
+pub const fn same_type<T>(_: &Option<T>, _: &T) {}
 
 /// The right side of a compound assignment that is built into Rust, if its left side is an `L`.
 #[diagnostic::on_unimplemented(

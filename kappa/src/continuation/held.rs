@@ -1,12 +1,13 @@
 //! Values that are in scope across a suspension point only to be dropped where their scope ends.
 //!
 //! Guarantees that the destructor of a value that is not mentioned any more runs where Rust would run it, also after a resume, or that the task does
-//! not compile. A type with a destructor of its own is held here and saved; one that cannot be saved is refused; one that only frees memory, or whose
-//! destructor is that of a part of it, goes at the suspension point. Which it is, generated code finds out by the order of traits below: a method
-//! called on `&&&&&&&&probe` is that of the first trait that the type fits.
+//! not compile. What only frees memory goes at the suspension point. All else with a destructor, of its own or inside, is held here and saved; what
+//! cannot be saved is refused. Which it is, generated code finds out by the order of traits below: a method called on `&&&&&&&&probe` is that of the
+//! first trait that the type fits. Whether a type that no trait knows has a destructor inside, a constant tells (`needs_drop`).
 
 use super::read_back;
 use super::save::{Reader, Save, Unsaved, Writer};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, HashSet, LinkedList, VecDeque};
 use std::fmt;
 use std::marker::PhantomData;
@@ -140,19 +141,23 @@ pub trait EndsBefore {}
 #[diagnostic::on_unimplemented(
     message = "`{Self}` has a destructor, and whether this variable still holds its value at the suspension point is not known",
     label = "this variable is in scope across a suspension point, but is not mentioned behind it",
-    note = "write `drop(..)` before the suspension point, or put what comes before it into a block `{{ .. }}` or a function of its own"
+    note = "write `drop(..)` before the suspension point, or put what comes before it into a block `{{ .. }}` or a function of its own; or mention it at \
+            the end of its scope"
 )]
 pub trait IsMoved {}
 
 /// Nothing implements it for what has a destructor and is a temporary value.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` has a destructor, which would run at the suspension point and not at the end of the `match`",
-    label = "this temporary value lives until the end of the `match`, which holds a suspension point",
-    note = "put what is matched into a variable before: `let value = ..; match value {{ .. }}`"
+    message = "`{Self}` has a destructor, which would run at the suspension point and not at the end of the statement",
+    label = "this temporary value lives until the end of the statement, `match`, `if let` or loop, which holds a suspension point",
+    note = "give it a name before: `let value = ..;`"
 )]
 pub trait IsNoTemporary {}
 
 /// A type whose destructor nobody can see: it frees memory, or does nothing.
+///
+/// A variable of such a type that is not mentioned behind a suspension point goes there, and is not saved. Implemented for a type of your own, it is a
+/// promise that it does not matter when a value of it is dropped.
 pub trait FreeToGo {}
 
 macro_rules! free_to_go {
@@ -164,57 +169,185 @@ free_to_go! {
     [] u8; [] u16; [] u32; [] u64; [] u128; [] usize;
     [] i8; [] i16; [] i32; [] i64; [] i128; [] isize; [] f32; [] f64;
     [] std::time::Duration; [] std::time::Instant; [] std::time::SystemTime;
-    [] std::path::PathBuf; [] std::ffi::OsString; [] std::io::Error; [] crate::Error; [] bytes::Bytes; [] serde_json::Value;
-    [T: ?Sized] &T; [T: ?Sized] &mut T; [T: ?Sized] Arc<T>; [T: ?Sized] Rc<T>; [T: ?Sized] PhantomData<T>;
+    [] std::path::Path; [] std::path::PathBuf; [] std::ffi::OsStr; [] std::ffi::OsString; [] std::ffi::CString; [] std::io::Error; [] crate::Error;
+    [] crate::TaskError; [] crate::Failure; [] bytes::Bytes; [] bytes::BytesMut; [] serde_json::Value; [] serde_json::Map<String, serde_json::Value>; [] serde_json::Error;
+    [] std::process::Output; [] std::fs::DirEntry; [] std::fs::ReadDir;
+    [] dyn std::error::Error; [] dyn std::error::Error + Send; [] dyn std::error::Error + Send + Sync;
+    [] std::sync::atomic::AtomicBool; [] std::sync::atomic::AtomicU32; [] std::sync::atomic::AtomicU64; [] std::sync::atomic::AtomicUsize;
+    [] std::sync::atomic::AtomicI32; [] std::sync::atomic::AtomicI64;
+    [T: ?Sized] &T; [T: ?Sized] &mut T; [T: FreeToGo + ?Sized] Arc<T>; [T: FreeToGo + ?Sized] Rc<T>; [T: ?Sized] PhantomData<T>;
+    [T: FreeToGo + ?Sized] std::sync::Mutex<T>; [T: FreeToGo + ?Sized] std::sync::RwLock<T>; [T: FreeToGo] std::sync::OnceLock<T>;
+    [T: FreeToGo] std::cell::RefCell<T>; [T: FreeToGo] std::cell::Cell<T>;
     [T] crate::Task<T>; [T] crate::Queue<T>;
+    [T] std::thread::JoinHandle<T>; [T] tokio::task::JoinHandle<T>;
     [T: FreeToGo] Option<T>; [T: FreeToGo] Vec<T>; [T: FreeToGo + ?Sized] Box<T>; [T: FreeToGo] VecDeque<T>; [T: FreeToGo] LinkedList<T>;
     [T: FreeToGo] BinaryHeap<T>; [T: FreeToGo] BTreeSet<T>; [T: FreeToGo, S] HashSet<T, S>; [T: FreeToGo] [T]; [T: FreeToGo] std::vec::IntoIter<T>;
+    [T: FreeToGo] std::cmp::Reverse<T>; [T: FreeToGo] std::iter::Enumerate<T>; [T: FreeToGo] std::iter::Rev<T>;
+    [T: FreeToGo] std::collections::vec_deque::IntoIter<T>; [T: FreeToGo] std::collections::btree_set::IntoIter<T>;
+    [T: FreeToGo] super::Items<T>;
     [K: FreeToGo, V: FreeToGo] BTreeMap<K, V>; [K: FreeToGo, V: FreeToGo, S] HashMap<K, V, S>;
-    [T: FreeToGo, E: FreeToGo] Result<T, E>; [T: FreeToGo, const N: usize] [T; N];
+    [K: FreeToGo, V: FreeToGo] std::collections::btree_map::IntoIter<K, V>; [K: FreeToGo, V: FreeToGo] std::collections::hash_map::IntoIter<K, V>;
+    [T: FreeToGo, E: FreeToGo] Result<T, E>; [T: FreeToGo, const N: usize] [T; N]; [T: FreeToGo, const N: usize] std::array::IntoIter<T, N>;
     [A: FreeToGo] (A,); [A: FreeToGo, B: FreeToGo] (A, B); [A: FreeToGo, B: FreeToGo, C: FreeToGo] (A, B, C);
     [A: FreeToGo, B: FreeToGo, C: FreeToGo, D: FreeToGo] (A, B, C, D);
+    [A: FreeToGo, B: FreeToGo, C: FreeToGo, D: FreeToGo, E: FreeToGo] (A, B, C, D, E);
+    [A: FreeToGo, B: FreeToGo, C: FreeToGo, D: FreeToGo, E: FreeToGo, F: FreeToGo] (A, B, C, D, E, F);
+}
+
+impl<T: ToOwned + ?Sized> FreeToGo for Cow<'_, T> where T::Owned: FreeToGo {}
+
+/// What is known of a type.
+pub trait Kind {
+    /// Whether its values may have a destructor that can be seen.
+    const SEEN: bool;
+}
+
+/// Proofs, made by the compiler when it evaluates a constant, that a destructor cannot be seen.
+macro_rules! proofs {
+    ($($(#[$doc:meta])* $name:ident: $message:literal;)*) => {$(
+        $(#[$doc])*
+        #[derive(Debug)]
+        pub struct $name<K>(PhantomData<fn() -> K>);
+
+        impl<K: Kind> $name<K> {
+            /// Does not compile if there is none.
+            #[expect(clippy::new_without_default, reason = "only constants of generated code make one")]
+            pub const fn new() -> Self {
+                assert!(!K::SEEN, $message);
+                $name(PhantomData)
+            }
+        }
+    )*};
+}
+
+proofs! {
+    /// Of a variable that goes at a suspension point.
+    Goes: "this variable is in scope across a suspension point, but is not mentioned behind it; its type has a destructor inside, which would run at the \
+           suspension point and not at the end of its scope, and it cannot be saved. Write `drop(..)` before the suspension point, or end its scope there \
+           with a block `{{ .. }}`; or let the type be `Serialize + Deserialize`, or `kappa::continuation::FreeToGo` if it does not matter when it is dropped";
+    /// Of a variable that may have been moved, or a part of it.
+    Unclear: "this variable is in scope across a suspension point, but is not mentioned behind it; its type has a destructor inside, and whether the \
+              variable still holds its whole value there is not known. Write `drop(..)` before the suspension point, or put what comes before it into a \
+              block `{{ .. }}` or a function of its own; or mention it at the end of its scope";
+    /// Of a temporary value.
+    Fleeting: "this temporary value lives until the end of the statement, `match`, `if let` or loop, which holds a suspension point; it has a destructor \
+               inside, which would run at the suspension point. Give it a name before: `let value = ..;`";
 }
 
 /// What is done with a value that goes at the suspension point.
 #[derive(Clone, Copy, Debug)]
 pub struct Go;
 
-impl Go {
-    /// Drops the value.
-    pub fn hold<T>(self, value: T, _number: u32, _held: &mut Held) {
-        drop(value);
-    }
-
-    /// Nobody can see whether it has been moved.
-    pub fn unclear<T>(self, _probe: &Probe<T>) {}
-
-    /// Nobody can see when it is dropped.
-    pub fn temporary<T>(self, _probe: &Probe<T>) {}
-
-    /// No checkpoint holds one.
-    ///
-    /// # Errors
-    /// Always.
-    pub fn read<T>(self, _: &Probe<T>, number: u32, _: &mut Reader<'_>, _: &mut Held) -> Result<(), Unsaved> {
-        Err(unknown(number))
-    }
+impl Kind for Go {
+    const SEEN: bool = false;
 }
 
 /// What is done with a value that is held and saved.
 #[derive(Clone, Copy, Debug)]
 pub struct Keep;
 
-impl Keep {
-    /// Holds the value.
+/// What is done with a value that can be saved: it is held if an `E`, of which it consists, has a destructor.
+#[derive(Debug)]
+pub struct KeepIf<E>(PhantomData<fn() -> E>);
+
+impl<E> Kind for KeepIf<E> {
+    const SEEN: bool = std::mem::needs_drop::<E>();
+}
+
+/// What is done with a value that would have to be held and cannot be saved.
+#[derive(Clone, Copy, Debug)]
+pub struct Refuse;
+
+/// What is done with a value that cannot be saved: it would have to be if an `E`, of which it consists, has a destructor.
+#[derive(Debug)]
+pub struct RefuseIf<E>(PhantomData<fn() -> E>);
+
+impl<E> Kind for RefuseIf<E> {
+    const SEEN: bool = std::mem::needs_drop::<E>();
+}
+
+/// What is decided by evaluating a constant.
+macro_rules! by_constants {
+    () => {
+        /// Nobody can see whether it has been moved, or it does not compile.
+        pub fn unclear<T>(self, _probe: &Probe<T>, _proof: Unclear<Self>) {}
+
+        /// Nobody can see when it is dropped, or it does not compile.
+        pub fn temporary<T>(self, _probe: &Probe<T>, _proof: Fleeting<Self>) {}
+
+        /// It has been taken apart, and nothing is left.
+        pub fn taken<T>(self, _probe: &Probe<T>) {}
+    };
+}
+
+/// What does not compile, because of what the type implements.
+macro_rules! by_traits {
+    () => {
+        /// Does not compile.
+        pub fn unclear<T: IsMoved>(self, _probe: &Probe<T>, _proof: Unclear<Go>) {}
+
+        /// Does not compile.
+        pub fn temporary<T: IsNoTemporary>(self, _probe: &Probe<T>, _proof: Fleeting<Go>) {}
+
+        /// Does not compile: only copies have been taken out of it.
+        pub fn taken<T: IsMoved>(self, _probe: &Probe<T>) {}
+    };
+}
+
+/// What is not held.
+macro_rules! never_held {
+    () => {
+        /// Drops the value.
+        pub fn hold<T>(self, value: T, _number: u32, _held: &mut Held) {
+            drop(value);
+        }
+
+        /// No checkpoint holds one.
+        ///
+        /// # Errors
+        /// Always.
+        pub fn read<T>(self, _: &Probe<T>, number: u32, _: &mut Reader<'_>, _: &mut Held) -> Result<(), Unsaved> {
+            Err(unknown(number))
+        }
+    };
+}
+
+impl Go {
+    by_constants!();
+    never_held!();
+
+    /// It may go.
+    pub fn goes<T>(self, _probe: &Probe<T>, _proof: Goes<Self>) {}
+}
+
+impl<E> RefuseIf<E> {
+    by_constants!();
+    never_held!();
+
+    /// It may go, or does not compile.
+    pub fn goes<T>(self, _probe: &Probe<T>, _proof: Goes<Self>) {}
+}
+
+impl Refuse {
+    by_traits!();
+    never_held!();
+
+    /// Does not compile.
+    pub fn goes<T: EndsBefore>(self, _probe: &Probe<T>, _proof: Goes<Go>) {}
+}
+
+impl<E> KeepIf<E> {
+    by_constants!();
+
+    /// It is held.
+    pub fn goes<T>(self, _probe: &Probe<T>, _proof: Goes<Go>) {}
+
+    /// Holds the value, if it has a destructor.
     pub fn hold<T: Save + Send + Sync + 'static>(self, value: T, number: u32, held: &mut Held) {
-        held.0.insert(number, Box::new(value));
+        if Self::SEEN {
+            held.0.insert(number, Box::new(value));
+        }
     }
-
-    /// It would have to be known whether it has been moved.
-    pub fn unclear<T: IsMoved>(self, _probe: &Probe<T>) {}
-
-    /// Does not compile: it would have to be held.
-    pub fn temporary<T: IsNoTemporary>(self, _probe: &Probe<T>) {}
 
     /// Reads a held value.
     ///
@@ -232,89 +365,178 @@ impl Keep {
     }
 }
 
-/// What is done with a value that would have to be held and cannot be saved.
-#[derive(Clone, Copy, Debug)]
-pub struct Refuse;
+impl Keep {
+    by_traits!();
 
-impl Refuse {
-    /// Does not compile.
-    pub fn hold<T: EndsBefore>(self, value: T, _number: u32, _held: &mut Held) {
-        drop(value);
+    /// It is held.
+    pub fn goes<T>(self, _probe: &Probe<T>, _proof: Goes<Go>) {}
+
+    /// Holds the value.
+    pub fn hold<T: Save + Send + Sync + 'static>(self, value: T, number: u32, held: &mut Held) {
+        held.0.insert(number, Box::new(value));
     }
 
-    /// Does not compile.
-    pub fn unclear<T: IsMoved>(self, _probe: &Probe<T>) {}
-
-    /// Does not compile: it would have to be held.
-    pub fn temporary<T: IsNoTemporary>(self, _probe: &Probe<T>) {}
-
-    /// No checkpoint holds one.
+    /// Reads a held value.
     ///
     /// # Errors
-    /// Always.
-    pub fn read<T>(self, _: &Probe<T>, number: u32, _: &mut Reader<'_>, _: &mut Held) -> Result<(), Unsaved> {
-        Err(unknown(number))
+    /// Damaged bytes.
+    pub fn read<T: Save + Send + Sync + 'static>(
+        self,
+        probe: &Probe<T>,
+        number: u32,
+        from: &mut Reader<'_>,
+        held: &mut Held,
+    ) -> Result<(), Unsaved> {
+        KeepIf::<T>(PhantomData).read(probe, number, from, held)
     }
 }
 
 /// The traits in their order: for how many references in front of the probe, and what is done.
 macro_rules! kinds {
-    ($($(#[$doc:meta])* $name:ident -> $kind:ident { $([$($parameter:tt)*] $receiver:ty where [$($bound:tt)*];)* })*) => {$(
+    ($($(#[$doc:meta])* $name:ident { $([$($parameter:tt)*] $receiver:ty where [$($bound:tt)*] -> $kind:ty = $make:expr;)* })*) => {$(
         $(#[$doc])*
         pub trait $name {
             /// What is done with the value.
-            fn kind(&self) -> $kind;
+            type Kind;
+
+            /// What is done with the value.
+            fn kind(&self) -> Self::Kind;
         }
 
         $(#[allow(drop_bounds, reason = "whether the type has a destructor of its own is the question")]
         impl<$($parameter)*> $name for $receiver where $($bound)* {
+            type Kind = $kind;
+
             fn kind(&self) -> $kind {
-                $kind
+                $make
             }
         })*
     )*};
 }
 
+/// The collections that have a destructor of their own, which does what those of their elements do.
+macro_rules! collections {
+    ($saved:ident, $other:ident: $([$($parameter:ident),*] $ty:ty => $element:ty;)*) => {
+        kinds! {
+            /// A collection that can be saved.
+            $saved { $([$($parameter),*] &&&&&Probe<$ty> where [$ty: Save + Send + Sync + 'static] -> KeepIf<$element> = KeepIf(PhantomData);)* }
+            /// A collection.
+            $other { $([$($parameter),*] &&&&Probe<$ty> where [] -> RefuseIf<$element> = RefuseIf(PhantomData);)* }
+        }
+    };
+}
+
 kinds! {
     /// Copied, so without a destructor.
-    OfCopy -> Go { [T] &&&&&&&Probe<T> where [T: Copy]; }
+    OfCopy { [T] &&&&&&&Probe<T> where [T: Copy] -> Go = Go; }
     /// Frees memory.
-    OfFree -> Go { [T] &&&&&&Probe<T> where [T: FreeToGo]; }
-    /// Around a type with a destructor of its own, and can be saved.
-    OfKeptParts -> Keep {
-        [T] &&&&&Probe<Option<T>> where [T: Drop, Option<T>: Save + Send + Sync + 'static];
-        [T] &&&&&Probe<Vec<T>> where [T: Drop, Vec<T>: Save + Send + Sync + 'static];
-        [T] &&&&&Probe<VecDeque<T>> where [T: Drop, VecDeque<T>: Save + Send + Sync + 'static];
-        [T] &&&&&Probe<Box<T>> where [T: Drop, Box<T>: Save + Send + Sync + 'static];
-        [T] &&&&&Probe<(T,)> where [T: Drop, (T,): Save + Send + Sync + 'static];
-        [T, const N: usize] &&&&&Probe<[T; N]> where [T: Drop, [T; N]: Save + Send + Sync + 'static];
-        [T, E] &&&&&Probe<Result<T, E>> where [T: Drop, Result<T, E>: Save + Send + Sync + 'static];
-        [A, B] &&&&&Probe<(A, B)> where [A: Drop, (A, B): Save + Send + Sync + 'static];
-    }
-    /// Around a type with a destructor of its own.
-    OfParts -> Refuse {
-        [T] &&&&Probe<Option<T>> where [T: Drop];
-        [T] &&&&Probe<Vec<T>> where [T: Drop];
-        [T] &&&&Probe<VecDeque<T>> where [T: Drop];
-        [T] &&&&Probe<Box<T>> where [T: Drop];
-        [T] &&&&Probe<(T,)> where [T: Drop];
-        [T, const N: usize] &&&&Probe<[T; N]> where [T: Drop];
-        [T, E] &&&&Probe<Result<T, E>> where [T: Drop];
-        [A, B] &&&&Probe<(A, B)> where [A: Drop];
-    }
-    /// A collection of something without a destructor of its own.
-    OfCollection -> Go {
-        [T] &&&Probe<Vec<T>> where []; [T] &&&Probe<VecDeque<T>> where []; [T: ?Sized] &&&Probe<Box<T>> where []; [T] &&&Probe<LinkedList<T>> where []; [T] &&&Probe<std::vec::IntoIter<T>> where [];
-        [K, V] &&&Probe<BTreeMap<K, V>> where []; [K, V, S] &&&Probe<HashMap<K, V, S>> where []; [T] &&&Probe<BTreeSet<T>> where []; [T, S] &&&Probe<HashSet<T, S>> where [];
-        [T] &&&Probe<BinaryHeap<T>> where []; [T] &&&Probe<std::thread::JoinHandle<T>> where []; [T] &&&Probe<tokio::task::JoinHandle<T>> where [];
-        [T] &&&Probe<std::io::BufReader<T>> where []; [] &&&Probe<std::fs::File> where [];
-    }
+    OfFree { [T] &&&&&&Probe<T> where [T: FreeToGo] -> Go = Go; }
     /// With a destructor of its own, and can be saved.
-    OfKept -> Keep { [T] &&Probe<T> where [T: Drop + Save + Send + Sync + 'static]; }
+    OfKept { [T] &&&Probe<T> where [T: Drop + Save + Send + Sync + 'static] -> Keep = Keep; }
     /// With a destructor of its own.
-    OfDrop -> Refuse { [T] &Probe<T> where [T: Drop]; }
+    OfDrop { [T] &&Probe<T> where [T: Drop] -> Refuse = Refuse; }
+    /// Can be saved.
+    OfSaved { [T] &Probe<T> where [T: Save + Send + Sync + 'static] -> KeepIf<T> = KeepIf(PhantomData); }
     /// All others.
-    OfOther -> Go { [T] Probe<T> where []; }
+    OfOther { [T] Probe<T> where [] -> RefuseIf<T> = RefuseIf(PhantomData); }
+}
+
+collections! {
+    OfSavedCollection, OfCollection:
+    [T] Vec<T> => T;
+    [T] VecDeque<T> => T;
+    [T] Box<T> => T;
+    [T] LinkedList<T> => T;
+    [T] BinaryHeap<T> => T;
+    [T] BTreeSet<T> => T;
+    [T] std::vec::IntoIter<T> => T;
+    [K, V] BTreeMap<K, V> => (K, V);
+}
+
+/// The type of a receiver of a method that takes it whole if the type is one of `std`'s.
+#[derive(Debug)]
+pub struct Receiver<T>(PhantomData<fn() -> T>);
+
+impl<T> Receiver<T> {
+    /// Of this value.
+    pub fn of(_: &T) -> Self {
+        Receiver(PhantomData)
+    }
+
+    /// Of a type that inference finds.
+    #[expect(clippy::new_without_default, reason = "only generated code makes one")]
+    pub const fn new() -> Self {
+        Receiver(PhantomData)
+    }
+}
+
+/// The type of a variable behind which something has been moved or copied: `*variable`.
+#[derive(Debug)]
+pub struct Content<T>(PhantomData<fn() -> T>);
+
+impl<T> Content<T> {
+    /// Of a type that inference finds.
+    #[expect(clippy::new_without_default, reason = "only generated code makes one")]
+    pub const fn new() -> Self {
+        Content(PhantomData)
+    }
+}
+
+/// What is asked of a type.
+#[derive(Debug)]
+pub struct Asked<K>(PhantomData<fn() -> K>);
+
+impl<K: Kind> Asked<K> {
+    /// Nobody can see when it is dropped, or it does not compile.
+    pub fn temporary<T>(self, _probe: &Receiver<T>, _proof: Fleeting<K>) {}
+
+    /// Nothing is left that has a destructor, or it does not compile.
+    pub fn left<P>(self, _of: &P, _proof: Unclear<K>) {}
+}
+
+macro_rules! asked {
+    ($method:ident: $($(#[$doc:meta])* $name:ident { $([$($parameter:tt)*] $receiver:ty where [$($bound:tt)*] -> $kind:ty;)* })*) => {$(
+        $(#[$doc])*
+        pub trait $name {
+            /// What is known of the type.
+            type Kind;
+
+            /// What is known of the type.
+            fn $method(&self) -> Asked<Self::Kind> {
+                Asked(PhantomData)
+            }
+        }
+
+        $(impl<$($parameter)*> $name for $receiver where $($bound)* {
+            type Kind = $kind;
+        })*
+    )*};
+}
+
+asked! { moved:
+    /// Of `std`, and the method is known.
+    MovedKnown {
+        [T] &&&Receiver<Option<T>> where [] -> Go; [T, E] &&&Receiver<Result<T, E>> where [] -> Go; [T] &&&Receiver<Vec<T>> where [] -> Go;
+        [T] &&&Receiver<VecDeque<T>> where [] -> Go; [T] &&&Receiver<BTreeSet<T>> where [] -> Go; [T] &&&Receiver<BinaryHeap<T>> where [] -> Go;
+        [K, V] &&&Receiver<BTreeMap<K, V>> where [] -> Go; [K, V, S] &&&Receiver<HashMap<K, V, S>> where [] -> Go;
+        [T, S] &&&Receiver<HashSet<T, S>> where [] -> Go; [T] &&&Receiver<LinkedList<T>> where [] -> Go;
+        [T, const N: usize] &&&Receiver<[T; N]> where [] -> Go;
+    }
+    /// An iterator.
+    MovedIterator { [T] &&Receiver<T> where [T: Iterator] -> Go; }
+    /// Frees memory.
+    MovedFree { [T] &Receiver<T> where [T: FreeToGo] -> Go; }
+    /// All others.
+    MovedOther { [T] Receiver<T> where [] -> RefuseIf<T>; }
+}
+
+asked! { emptied:
+    /// A `Box` gives what is in it.
+    EmptiedBox { [T] &&Content<Box<T>> where [] -> Go; }
+    /// Frees memory.
+    EmptiedFree { [T] &Content<T> where [T: FreeToGo] -> Go; }
+    /// All others: what is behind it has been copied.
+    EmptiedOther { [T] Content<T> where [] -> RefuseIf<T>; }
 }
 
 // How many references stand in front decides which trait is found.
@@ -334,6 +556,34 @@ mod tests {
     }
 
     static LOG: Mutex<Vec<u8>> = Mutex::new(Vec::new());
+
+    #[test]
+    fn what_has_a_destructor_inside_is_held_and_what_only_frees_memory_or_does_nothing_is_not() {
+        #[derive(serde::Serialize, serde::Deserialize)]
+        struct Both(Noisy, u8);
+        #[derive(serde::Serialize, serde::Deserialize)]
+        struct Point(u8);
+        let mut held = Held::new();
+        macro_rules! hold {
+            ($number:literal, $value:expr) => {
+                let value = $value;
+                (&&&&&&&&Probe::of(&value)).kind().hold(value, $number, &mut held);
+            };
+        }
+        hold!(0, Point(1));
+        hold!(1, vec![Point(1)]);
+        hold!(2, BTreeMap::from([(1_u8, vec!["text".to_string()])]));
+        hold!(3, Arc::new(Mutex::new(1_u8)));
+        hold!(4, Box::new(Point(1)));
+        hold!(10, Both(Noisy(10), 0));
+        hold!(11, vec![(1_u8, Noisy(11))]);
+        hold!(12, Some(Some(Noisy(12))));
+        hold!(13, BTreeMap::from([(1_u8, Noisy(13))]));
+        hold!(14, Arc::new(Noisy(14)));
+        hold!(15, (1_u8, 2_u8, Noisy(15)));
+        assert_eq!(format!("{held:?}"), "{10, 11, 12, 13, 14, 15}");
+        std::mem::forget(held);
+    }
 
     #[test]
     fn what_has_a_destructor_is_held_saved_and_dropped_in_reverse_order() {

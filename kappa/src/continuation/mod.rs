@@ -17,6 +17,8 @@ pub mod generated;
 #[doc(hidden)]
 pub mod held;
 mod iterate;
+#[doc(hidden)]
+pub mod moved;
 mod operand;
 mod pending;
 mod read_back;
@@ -24,6 +26,7 @@ mod save;
 
 pub(crate) use encoding::read_all;
 pub use frame::{Continuation, Entry, Frame, Function, Live, SavedFrame, encode};
+pub use held::FreeToGo;
 pub use iterate::{IntoResumable, Items, Numbered, ResumableIterator, Step, Steps, StepsFrom, Strides};
 #[doc(hidden)]
 pub use operand::{CopyOperand, Operand, PlaceOperand};

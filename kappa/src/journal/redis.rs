@@ -8,14 +8,14 @@
 //! * A lease is taken from a coordinator only if it gives no sign of life for [`WATCHED`]. No clocks are compared, and no server's signs with another's: one
 //!   that was away may have an old one.
 //! * A batch is put only if the one before it is there: a server that has forgotten something that it acknowledged is noticed, not built upon.
+//! * A batch, and a snapshot, is read only if it is as it was written, byte for byte.
 //!
 //! Keys of run `R`: `R/lease`, `R/batch/N`, `R/snapshot/N` (stands for all batches before `N`). When a snapshot is there, what it stands for is deleted.
 
-use super::records::{join, split};
+use super::records::{SEAL, join, seal, split, unseal};
 use super::{Journal, JournalError};
 use crate::ids::RunId;
 use crate::record::servers::{about_key, record_keys};
-use crate::replicas::values::VALUE_LIMIT;
 use crate::replicas::{Busy, Guard, New, Outcome, Problem, PutId, Replicas};
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -51,6 +51,8 @@ pub(crate) struct RedisJournal {
     replicas: Arc<Replicas>,
     run: RunId,
     guard: Guard,
+    /// What the run deletes is on the same servers.
+    has_objects_beside: bool,
     batches: Mutex<Batches>,
     beating: tokio::task::AbortHandle,
     /// Until the lease is given back.
@@ -118,7 +120,10 @@ impl RedisJournal {
     /// # Errors
     /// [`JournalError::NotFound`] if there is none, [`JournalError::InUse`] if another coordinator is working with it.
     pub(crate) async fn open(replicas: &Arc<Replicas>, run: RunId) -> Result<Self, JournalError> {
-        let journal = Self::take(replicas, run).await?;
+        let journal = match watch(replicas, run).await? {
+            Some(lease) => Self::take_over(replicas, run, Some(lease)).await?,
+            None => return Err(unavailable(replicas, run, "open it", &lease_is_gone(replicas))),
+        };
         // What the one before was writing when it died may be on some of the servers only. Nobody writes here any more.
         let everything = format!("{JOURNALS}{run}/*");
         let failed = |problem: Problem| unavailable(replicas, run, "read it", &problem.to_string());
@@ -128,13 +133,17 @@ impl RedisJournal {
         Ok(journal)
     }
 
-    /// The same without looking at what is in it, to delete it.
+    /// The same without looking at what is in it, to delete it: also a journal that has lost its lease.
     ///
     /// # Errors
     /// As [`RedisJournal::open`].
     pub(crate) async fn take(replicas: &Arc<Replicas>, run: RunId) -> Result<Self, JournalError> {
-        let id = watch(replicas, run).await?;
-        match take_lease(replicas, run, Some(id)).await? {
+        let lease = watch(replicas, run).await?;
+        Self::take_over(replicas, run, lease).await
+    }
+
+    async fn take_over(replicas: &Arc<Replicas>, run: RunId, lease: Option<PutId>) -> Result<Self, JournalError> {
+        match take_lease(replicas, run, lease).await? {
             Some(guard) => Ok(Self::with(replicas, run, guard, Batches::none())),
             None => Err(JournalError::InUse {
                 place: place(replicas, run),
@@ -152,9 +161,23 @@ impl RedisJournal {
         // The lease goes last: as long as it is there, the run is listed, and can be removed again; with it what the run is called in a list.
         let is_last = |key: &String| *key == self.guard.key || *key == about_key(self.run);
         let (last, others): (Vec<_>, Vec<_>) = keys.into_iter().partition(is_last);
-        self.replicas.delete(&others, Some(&self.guard)).await.map_err(failed)?;
-        self.replicas.delete(&last, Some(&self.guard)).await.map_err(failed)?;
-        Ok(())
+        if !self.replicas.delete(&others, Some(&self.guard)).await.map_err(failed)? {
+            return Err(self.fenced("delete it").await);
+        }
+        if self.replicas.delete(&last, Some(&self.guard)).await.map_err(failed)? {
+            return Ok(());
+        }
+        // If servers came or went meanwhile, it may have been this that has deleted the lease.
+        match self.replicas.get_named(&self.guard.key).await.map_err(failed)? {
+            None => Ok(()),
+            Some(_) => Err(self.in_use()),
+        }
+    }
+
+    /// The same for a run whose objects are on the same servers, or not.
+    pub(crate) fn beside_objects(mut self, are_here: bool) -> Self {
+        self.has_objects_beside = are_here;
+        self
     }
 
     pub(crate) fn run(&self) -> RunId {
@@ -175,6 +198,7 @@ impl RedisJournal {
             replicas: replicas.clone(),
             run,
             guard,
+            has_objects_beside: false,
             batches: Mutex::new(batches),
             beating: replicas.every(BEAT, beat_key(run)),
             busy: Some(replicas.busy()),
@@ -202,9 +226,14 @@ impl RedisJournal {
         let snapshot = match snapshots.is_empty() {
             true => None,
             false => {
-                let read = self.replicas.get_named(&snapshot_key(self.run, first)).await;
+                let key = snapshot_key(self.run, first);
+                let read = self.replicas.get_named(&key).await;
                 match read.map_err(|problem| self.problem("read it", &problem))? {
-                    Some((id, _)) => Some(id),
+                    // What it stands for is the last thing that could help.
+                    Some((id, value)) => {
+                        self.unsealed("its snapshot", &key, &value)?;
+                        Some(id)
+                    }
                     // Without it, what came after it would be taken for all that there was.
                     None => return Err(self.unavailable("read it", "its snapshot is damaged")),
                 }
@@ -244,13 +273,17 @@ impl RedisJournal {
         replaces: Option<PutId>,
         previous: Option<&str>,
     ) -> Result<PutId, JournalError> {
-        if value.len() > VALUE_LIMIT {
-            let cause = format!("it has {} bytes, and Redis takes at most 512 MB", value.len());
+        let longest = self.longest_snapshot();
+        if value.len() > longest {
+            let cause = format!(
+                "it has {} bytes, and the servers take at most {longest} (their setting proto-max-bulk-len, which need not be more than 512 MB)",
+                value.len()
+            );
             return Err(self.unavailable(action, &cause));
         }
         let new = New {
             key,
-            value,
+            value: &seal(key, value),
             replaces,
             guard: Some(&self.guard),
             previous,
@@ -279,11 +312,16 @@ impl RedisJournal {
     }
 
     async fn read_batch(&self, number: u64) -> Result<Vec<Vec<u8>>, JournalError> {
-        let value = self.read(batch_key(self.run, number)).await?;
+        let (key, name) = (batch_key(self.run, number), format!("batch {number}"));
+        let value = self.read(key.clone()).await?;
         let mut records = Vec::new();
-        split(&value, &mut records)
-            .ok_or_else(|| self.unavailable("read it", &format!("batch {number} is damaged")))?;
+        split(self.unsealed(&name, &key, &value)?, &mut records)
+            .ok_or_else(|| self.unavailable("read it", &format!("{name} is damaged")))?;
         Ok(records)
+    }
+
+    fn unsealed<'a>(&self, name: &str, key: &str, value: &'a [u8]) -> Result<&'a [u8], JournalError> {
+        unseal(key, value).map_err(|cause| self.unavailable("read it", &format!("{name} {cause}")))
     }
 
     /// The lease is not this coordinator's any more: somebody else's, or gone.
@@ -385,7 +423,11 @@ impl Journal for RedisJournal {
     async fn load(&self) -> Result<(Option<Vec<u8>>, Vec<Vec<u8>>), JournalError> {
         let batches = self.batches.lock().await;
         let snapshot = match batches.snapshot {
-            Some(_) => Some(self.read(snapshot_key(self.run, batches.first)).await?.to_vec()),
+            Some(_) => {
+                let key = snapshot_key(self.run, batches.first);
+                let value = self.read(key.clone()).await?;
+                Some(self.unsealed("its snapshot", &key, &value)?.to_vec())
+            }
             None => None,
         };
         let reads = (batches.first..batches.next).map(|number| self.read_batch(number));
@@ -401,13 +443,14 @@ impl Journal for RedisJournal {
         Ok(())
     }
 
-    /// What is acknowledged is on all servers.
+    /// What is acknowledged is on all servers, and few servers save what they are given before they say so: whichever is the last one, or the only one, may be
+    /// started again without what it was given in the last second. If that is a decision after which an object was deleted from there, it has the object again.
     fn may_lose_its_end(&self) -> bool {
-        false
+        !self.has_objects_beside
     }
 
     fn longest_snapshot(&self) -> usize {
-        VALUE_LIMIT
+        self.replicas.longest_value().saturating_sub(SEAL)
     }
 
     fn snapshot_floor(&self) -> usize {
@@ -437,8 +480,8 @@ impl Drop for RedisJournal {
     }
 }
 
-/// Waits until nobody works with the journal; gives its lease's id.
-async fn watch(replicas: &Arc<Replicas>, run: RunId) -> Result<PutId, JournalError> {
+/// Waits until nobody works with the journal; gives its lease's id, or nothing if the lease is gone and something else is there. Then nobody can write under it.
+async fn watch(replicas: &Arc<Replicas>, run: RunId) -> Result<Option<PutId>, JournalError> {
     let failed = |problem: Problem| unavailable(replicas, run, "open it", &problem.to_string());
     let in_use = || JournalError::InUse {
         place: place(replicas, run),
@@ -450,13 +493,13 @@ async fn watch(replicas: &Arc<Replicas>, run: RunId) -> Result<PutId, JournalErr
     let read = replicas.get_named(&lease).await.map_err(failed)?;
     let Some((id, says)) = read else {
         let left = replicas.list(&format!("{JOURNALS}{run}/*")).await.map_err(failed)?;
-        return Err(match left.is_empty() {
-            true => not_found(),
-            false => unavailable(replicas, run, "open it", &lease_is_gone(replicas)),
-        });
+        return match left.is_empty() {
+            true => Err(not_found()),
+            false => Ok(None),
+        };
     };
     if says == FREE {
-        return Ok(id);
+        return Ok(Some(id));
     }
     let mut known = HashMap::new();
     heard(&mut known, replicas.beats(&beat).await.map_err(failed)?);
@@ -466,7 +509,7 @@ async fn watch(replicas: &Arc<Replicas>, run: RunId) -> Result<PutId, JournalErr
         let read = replicas.get_named(&lease).await.map_err(failed)?;
         let (now, says) = read.ok_or_else(not_found)?;
         if says == FREE {
-            return Ok(now);
+            return Ok(Some(now));
         }
         let is_alive = heard(&mut known, replicas.beats(&beat).await.map_err(failed)?);
         // Or somebody else was faster.
@@ -474,7 +517,7 @@ async fn watch(replicas: &Arc<Replicas>, run: RunId) -> Result<PutId, JournalErr
             return Err(in_use());
         }
     }
-    Ok(id)
+    Ok(Some(id))
 }
 
 /// Whether any server has another beat than it had the last time, which `known` says by the servers' processes. Of one that was not looked at before nothing

@@ -11,6 +11,7 @@ use super::{history, place};
 use crate::disk;
 use crate::ids::RunId;
 use crate::journal::{Durability, FileJournal, JournalError};
+use crate::replicas::address;
 use std::fs::{self, File, TryLockError};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
@@ -305,11 +306,13 @@ pub fn named_state(state: &Path) -> Result<PathBuf, String> {
             "a state is made to wait for the disk by `--state {folder} --sync`"
         )),
         Some(("s3", _)) => Err(format!(
-            "a state is a folder, or Redis servers `redis://HOST[:PORT][,HOST2[:PORT]..]`; S3 can keep large values: `--state DIR --store {text}`"
+            "a state is a folder, or Redis servers `redis://HOST[:PORT][,HOST2[:PORT]..]`; S3 can keep large values: `--state DIR --store {}`",
+            address::shown(text)
         )),
         Some((scheme, _)) if scheme.starts_with(|c: char| c.is_ascii_alphabetic()) && scheme.chars().all(is_letter) => {
             Err(format!(
-                "a state is a folder, or Redis servers `redis://HOST[:PORT][,HOST2[:PORT]..]`; a folder of that name is written `./{text}`"
+                "a state is a folder, or Redis servers `redis://HOST[:PORT][,HOST2[:PORT]..]`; a folder of that name is written `./{}`",
+                address::shown(text)
             ))
         }
         _ => Ok(state.to_path_buf()),
@@ -383,4 +386,24 @@ fn latest_change(path: &Path) -> SystemTime {
         });
     }
     latest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_in_a_mistyped_state_is_not_shown() {
+        for state in [
+            "valkey://:hidden@a",
+            "valkey://me:hid,hidden@a",
+            "s3://key:hidden@bucket",
+            "redis+tls://:hidden@a/3",
+        ] {
+            let refused = named_state(Path::new(state)).expect_err(state);
+            assert!(!refused.contains("hid"), "{refused}");
+        }
+        let refused = named_state(Path::new("valkey://a:1")).expect_err("another scheme");
+        assert!(refused.contains("./valkey://a:1"), "{refused}");
+    }
 }

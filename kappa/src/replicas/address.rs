@@ -2,13 +2,14 @@
 //! certificates (PEM) of the authorities that are trusted in place of the system's.
 //!
 //! A password that is in no URL, and so is not shown by `ps`, comes from `?password-file=FILE` or from the environment, [`PASSWORD_VARIABLE`]: one line for
-//! all servers, or one line for each.
+//! all servers, or one line for each. What a program passes on by the environment says which server a password is for ([`passwords_in`]).
 //!
 //! Guarantees that a password is part of [`Addresses::url_for_workers`], which only the own workers are given, and that not as an argument, and of nothing
 //! else: not of what is recorded ([`recorded`]), not of the text that messages show, not of an error about a mistyped URL.
 
 use super::tls::Tls;
 use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo};
+use std::collections::HashMap;
 use std::fmt;
 use std::fmt::Write;
 use std::path::Path;
@@ -27,6 +28,10 @@ const MISSING_IS_LOST: &str = "missing=lost";
 
 /// The environment variable with the password of servers whose URL has none.
 pub(crate) const PASSWORD_VARIABLE: &str = "KAPPA_REDIS_PASSWORD";
+
+/// What its value begins with if each line names its server, `HOST:PORT PASSWORD`; and the line behind which come those of all others.
+const BY_SERVER: &str = "#passwords by server\n";
+const OTHERS: &str = "#passwords of all others\n";
 
 /// The option that names a file with it.
 const PASSWORD_FILE: &str = "password-file=";
@@ -148,6 +153,7 @@ impl Addresses {
         if parts.len() > MOST_SERVERS {
             return wrong("names more than 16 servers");
         }
+        let (by_server, from_environment) = from_environment.map_or((HashMap::new(), None), split_by_server);
         // A worker has those that it needs in its URL.
         let passwords = match password_file.filter(|_| !options.is_worker) {
             Some(file) => match std::fs::read_to_string(file) {
@@ -205,7 +211,10 @@ impl Addresses {
                 return wrong("names a server twice");
             }
             let mut settings = info.redis_settings().clone().set_skip_set_lib_name();
-            let password = passwords.get(index).or(passwords.first());
+            let password = by_server.get(host_of(&name)).filter(|_| !options.is_worker);
+            let password = password.or(passwords.get(index).or(passwords.first()));
+            // An empty line is for a server that asks for none.
+            let password = password.filter(|password| !password.is_empty());
             if let (None, Some(password)) = (settings.password(), password) {
                 settings = settings.set_password(password);
             }
@@ -310,6 +319,25 @@ fn escaped(text: &str) -> String {
     escaped
 }
 
+/// The server of a name, whichever database it is of.
+fn host_of(name: &str) -> &str {
+    name.split('/').next().unwrap_or(name)
+}
+
+/// What the environment says, apart: passwords by the names of servers, and those of whichever servers.
+fn split_by_server(passwords: &str) -> (HashMap<String, String>, Option<&str>) {
+    let Some(passwords) = passwords.strip_prefix(BY_SERVER) else {
+        return (HashMap::new(), Some(passwords));
+    };
+    let (named, others) = match passwords.split_once(OTHERS) {
+        Some((named, others)) => (named, Some(others)),
+        None => (passwords, None),
+    };
+    let named = named.lines().filter_map(|line| line.split_once(' '));
+    let named = named.map(|(name, password)| (name.to_string(), password.to_string()));
+    (named.collect(), others)
+}
+
 fn lines_of(passwords: &str) -> Vec<String> {
     let passwords = passwords.trim_end_matches(['\r', '\n']);
     match passwords.is_empty() {
@@ -359,18 +387,35 @@ pub(crate) fn for_a_moment(url: &str) -> String {
     }
 }
 
-/// The passwords that are in a URL itself, as [`PASSWORD_VARIABLE`] has them; `None` if there are none.
+/// The passwords that are in a URL itself, as [`PASSWORD_VARIABLE`] has them for a program that goes on with it: each for its own server, so that no other one is
+/// sent it. What this program's environment says is kept for the others. `None` if there are none.
 pub(crate) fn passwords_in(url: &str) -> Option<String> {
+    passwords_beside(url, std::env::var(PASSWORD_VARIABLE).ok().as_deref())
+}
+
+fn passwords_beside(url: &str, from_environment: Option<&str>) -> Option<String> {
     let addresses = Addresses::parse_with(url, None).ok()?;
-    let passwords = addresses.servers.iter().map(|server| {
-        let settings = server.info.redis_settings();
-        settings.password().unwrap_or_default().to_string()
-    });
-    let mut passwords: Vec<_> = passwords.collect();
-    if passwords.iter().all(|password| *password == passwords[0]) {
-        passwords.truncate(1);
+    let mut passed_on = String::from(BY_SERVER);
+    for server in &addresses.servers {
+        // A line break would begin another server's.
+        let password = server.info.redis_settings().password();
+        if let Some(password) = password.filter(|password| !password.is_empty() && !password.contains(['\r', '\n'])) {
+            passed_on.push_str(&format!("{} {password}\n", host_of(&server.name)));
+        }
     }
-    Some(passwords.join("\n")).filter(|all| !all.trim().is_empty())
+    if passed_on == BY_SERVER {
+        return None;
+    }
+    let (before, others) = from_environment.map_or((HashMap::new(), None), split_by_server);
+    let is_known = |name: &str| addresses.servers.iter().any(|server| host_of(&server.name) == name);
+    for (name, password) in before.iter().filter(|(name, _)| !is_known(name)) {
+        passed_on.push_str(&format!("{name} {password}\n"));
+    }
+    if let Some(others) = others {
+        passed_on.push_str(OTHERS);
+        passed_on.push_str(others);
+    }
+    Some(passed_on)
 }
 
 /// Whether two URLs name the same servers.
@@ -410,6 +455,12 @@ pub(crate) fn is_url(text: &str) -> bool {
 
 /// A URL with its passwords covered, for messages.
 pub(crate) fn shown(url: &str) -> String {
+    // Of any other scheme it is not known how it names hosts.
+    if let Some((scheme, rest)) = url.split_once("://").filter(|_| !is_url(url))
+        && let Some((_, host)) = rest.rsplit_once('@')
+    {
+        return format!("{scheme}://***@{host}");
+    }
     let parts: Vec<_> = url
         .split(',')
         .map(|part| match part.rsplit_once('@') {
@@ -543,12 +594,29 @@ mod tests {
 
     #[test]
     fn passwords_of_a_url_are_passed_on_by_the_environment() {
-        assert_eq!(passwords_in("redis://a,b"), None);
-        assert_eq!(passwords_in("redis://:one@a,b").as_deref(), Some("one"));
-        let both = passwords_in("redis://:one@a,:t%20wo@b");
-        assert_eq!(both.as_deref(), Some("one\nt wo"));
-        let again = Addresses::parse_with(&recorded("redis://:one@a,:t%20wo@b"), both.as_deref()).expect("a URL");
-        assert_eq!(passwords(&again), ["one", "t wo"]);
+        let passed_on = |url: &str, before: Option<&str>, to: &str| {
+            let passed_on = passwords_beside(url, before);
+            let addresses = Addresses::parse_with(to, passed_on.as_deref()).expect("a URL");
+            passwords(&addresses).join("|")
+        };
+        assert_eq!(passwords_beside("redis://a,b", Some("of the environment")), None);
+        let url = "redis://:one@a,:t%20wo@b";
+        assert_eq!(passed_on("redis://:one@a,b", None, "redis://a,b"), "one|one");
+        assert_eq!(passed_on(url, None, &recorded(url)), "one|t wo");
+        // In another order, and not to any other server.
+        assert_eq!(passed_on(url, None, "redis://b,c,a/1"), "t wo||one");
+        assert_eq!(passed_on(url, Some("of all"), "redis://c,b"), "of all|t wo");
+        assert_eq!(passed_on("redis://a,:two@b", None, "redis://a,b"), "|two");
+        // Passed on once more by a program that goes on with another run.
+        let before = passwords_beside(url, Some("of all"));
+        assert_eq!(
+            passed_on("redis://:three@c,:x@b", before.as_deref(), "redis://a,b,c,d"),
+            "one|x|three|of all"
+        );
+        // An empty line is for a server without one.
+        let addresses = Addresses::parse_with("redis://a,b", Some("\ntwo\n")).expect("a URL");
+        assert!(addresses.servers[0].info.redis_settings().password().is_none());
+        assert_eq!(passwords(&addresses), ["", "two"]);
         assert!(are_the_same("redis://:x@b:6379,a", "redis://a,b?role=worker"));
         assert!(!are_the_same("redis://a", "redis://a/1") && !are_the_same("file:a", "file:a"));
     }

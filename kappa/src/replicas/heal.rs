@@ -17,7 +17,7 @@ use super::scripts::{self, Put, PutId, Said};
 use super::server::{Connected, Lane, Trouble};
 use super::values::PATTERN;
 use super::view::{Member, View};
-use super::{Replicas, Serving};
+use super::{Replicas, SHUNNED_FOR, Serving, clock};
 use redis::Value;
 use std::sync::Arc;
 use std::time::Duration;
@@ -50,7 +50,7 @@ impl Lock {
             let (server, name) = (server.clone(), name.clone());
             tokio::spawn(async move {
                 loop {
-                    super::clock::sleep(Duration::from_millis(LOCK_FOR / 4)).await;
+                    clock::sleep(Duration::from_millis(LOCK_FOR / 4)).await;
                     if server
                         .ask(Lane::Control, &scripts::hold(&name, LOCK_FOR))
                         .await
@@ -119,12 +119,15 @@ impl Replicas {
                 Ok(Healed { given, taken }) => {
                     tracing::info!(server, given, taken, "a Redis server is back and has everything");
                 }
-                Err(Trouble::Gone(cause) | Trouble::Ended(cause) | Trouble::Unwilling(cause)) => {
+                Err(trouble) => {
                     tracing::debug!(
                         server,
-                        cause,
+                        ?trouble,
                         "a Redis server could not be given what it lacks; this is tried again"
                     );
+                    if let (Trouble::Unwilling(cause), Some(now)) = (trouble, self.present()) {
+                        self.shun(&now, &candidate, &cause).await;
+                    }
                 }
             }
         }
@@ -137,6 +140,12 @@ impl Replicas {
         slots.iter_mut().find_map(|slot| {
             let connected = slot.connected.as_ref().filter(|connected| !connected.is_cut())?;
             if serving.view.members.contains(&connected.member) {
+                return None;
+            }
+            if let Some((until, cause)) = &slot.shunned
+                && *until > clock::now()
+            {
+                slot.problem = Some(format!("cannot be given what it lacks: {cause}"));
                 return None;
             }
             if may_return(&slot.told, &connected.member, &serving.view) {
@@ -161,7 +170,7 @@ impl Replicas {
             return Err(changed());
         }
         if told.damage.is_some() {
-            newcomer.forget().await?;
+            newcomer.forget(&told).await?;
             return Err(Trouble::Gone("it counts as emptied from now on".to_string()));
         }
         newcomer
@@ -189,6 +198,34 @@ impl Replicas {
         self.decide(&learnt, &whole).await?;
         self.adopt(&whole.token).await?;
         Ok(Healed { given, taken })
+    }
+
+    /// Leaves out a server that does not take what it is given, if it is only learning, and does not let it return for a while: the members have everything.
+    pub(super) async fn shun(&self, serving: &Arc<Serving>, learner: &Arc<Connected>, cause: &str) {
+        tracing::warn!(
+            server = learner.name,
+            cause,
+            "a Redis server cannot be given what it lacks, and is left out for a while"
+        );
+        for slot in self.slots.lock().iter_mut() {
+            if slot
+                .connected
+                .as_ref()
+                .is_some_and(|there| there.member == learner.member)
+            {
+                slot.shunned = Some((clock::now() + SHUNNED_FOR, cause.to_string()));
+            }
+        }
+        let (left, shunned): (Vec<_>, Vec<_>) =
+            (serving.view.learners.iter().cloned()).partition(|other| *other != learner.member);
+        if shunned.is_empty() {
+            return;
+        }
+        let without = serving.view.next(serving.view.members.clone(), left);
+        if let Err(trouble) = self.decide(serving, &without).await {
+            tracing::debug!(?trouble, "a Redis server cannot be left out; this is tried again");
+        }
+        self.unsettle(serving);
     }
 
     /// Lets everyone hear of a view that has just been decided.
@@ -338,6 +375,7 @@ pub(super) async fn give(
         let Some((id, bytes)) = value.split_first_chunk() else {
             continue;
         };
+        target.takes(bytes.len()).map_err(Trouble::Unwilling)?;
         let put = Put {
             token,
             key: &key,

@@ -3,9 +3,12 @@
 use super::line::Line;
 use super::sabotage::{self, Sabotage};
 use super::scripts;
-use super::server::Trouble;
+use super::server::{Trouble, takes_nothing};
 use super::view::{Member, View, new_token};
 use redis::{RedisError, Value};
+
+/// How long what was written to see whether it takes anything is kept, in milliseconds.
+const PROBED_FOR: u64 = 1000;
 
 /// A server that has said who it is.
 pub(super) struct Introduced {
@@ -25,15 +28,18 @@ pub(super) struct Told {
     pub(super) view: Option<View>,
     /// What it has lost of this, in words that follow its name.
     pub(super) damage: Option<String>,
+    /// Its name, the token and the view as it keeps them, if something of it is lost.
+    pub(super) kept: [Vec<u8>; 3],
 }
 
 impl Told {
     /// From name, token and view as the server keeps them; gives the name too.
     pub(super) fn read(answer: Value) -> Result<(String, Self), Trouble> {
         let parts: [Option<Vec<u8>>; 3] = redis::from_redis_value(answer).map_err(RedisError::from)?;
-        let [server, token, view] = parts.map(Option::unwrap_or_default);
+        let kept = parts.map(Option::unwrap_or_default);
+        let [server, token, view] = &kept;
         let (server, token) = (text(server), text(token));
-        let view = read_view(&view)?;
+        let view = read_view(view)?;
         let damage = match (&*server, &*token, &view) {
             (_, "", None) => None,
             ("", _, _) if !sabotage::is(Sabotage::TrustsEmptied) => Some(lost(scripts::SERVER)),
@@ -44,7 +50,14 @@ impl Told {
             }
             _ => None,
         };
-        Ok((server, Told { token, view, damage }))
+        let kept = damage.as_ref().map_or_else(Default::default, |_| kept);
+        let told = Told {
+            token,
+            view,
+            damage,
+            kept,
+        };
+        Ok((server, told))
     }
 
     /// It was told this.
@@ -52,7 +65,7 @@ impl Told {
         Told {
             token: view.token.clone(),
             view: Some(view),
-            damage: None,
+            ..Told::default()
         }
     }
 }
@@ -61,8 +74,8 @@ fn lost(key: &str) -> String {
     format!("has lost `{key}`")
 }
 
-fn text(bytes: Vec<u8>) -> String {
-    String::from_utf8_lossy(&bytes).into_owned()
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
 }
 
 pub(super) fn read_view(bytes: &[u8]) -> Result<Option<View>, Trouble> {
@@ -107,6 +120,7 @@ pub(super) async fn introduce(line: &Line, is_worker: bool) -> Result<Introduced
         true => None,
         false => judge_policy(policy.as_deref())?,
     };
+    takes_values(line).await?;
     let hello = line.ask(&scripts::hello(&new_token())).await;
     let (server, told) = Told::read(hello.and_then(Value::extract_error)?)?;
     let process = match sabotage::is(Sabotage::TrustsRestarted) {
@@ -119,6 +133,18 @@ pub(super) async fn introduce(line: &Line, is_worker: bool) -> Result<Introduced
         longest,
         warning,
     })
+}
+
+/// Makes sure that something can be written to it: one that takes nothing is of no more use than one that is not there.
+async fn takes_values(line: &Line) -> Result<(), Trouble> {
+    let mut probe = redis::cmd("SET");
+    probe.arg(scripts::PROBE).arg("").arg("PX").arg(PROBED_FOR);
+    match line.ask(&probe).await.and_then(Value::extract_error) {
+        // That its memory is full does not keep it from what it has.
+        Err(error) if takes_nothing(&error) => Err(Trouble::Gone(format!("it takes nothing that is written: {error}"))),
+        Err(error) if Trouble::from(error.clone()).is_gone() => Err(error.into()),
+        _ => Ok(()),
+    }
 }
 
 /// Refuses a server that makes room by forgetting; says what is to be said of one that does not tell.
@@ -174,7 +200,7 @@ mod tests {
 
     #[test]
     fn whatever_is_lost_of_what_a_server_was_told_is_noticed_and_named() {
-        let view = View::first(vec![]);
+        let view = View::first(vec![], 1);
         let token = view.token.as_str();
         assert!(told("a", token, Some(&view)).damage.is_none());
         assert!(told("a", "", None).damage.is_none(), "it was told nothing yet");

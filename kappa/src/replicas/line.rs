@@ -50,10 +50,7 @@ pub(super) async fn connect(address: &Address, drivers: &mut Vec<AbortHandle>) -
         return network.connect(address.name(), drivers).await;
     }
     let stream = TcpStream::connect(address.host_and_port()).await;
-    let stream = stream.map_err(|cause| match cause.kind() {
-        std::io::ErrorKind::ConnectionRefused => Trouble::Ended(cause.to_string()),
-        _ => Trouble::Gone(cause.to_string()),
-    })?;
+    let stream = stream.map_err(|cause| Trouble::Gone(cause.to_string()))?;
     stream
         .set_nodelay(true)
         .map_err(|cause| Trouble::Gone(cause.to_string()))?;

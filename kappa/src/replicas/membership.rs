@@ -107,11 +107,6 @@ impl Replicas {
             there.map(|(connected, told)| (connected.seen(told), connected)).unzip()
         };
         let named: Vec<_> = self.addresses.servers().iter().map(|address| address.name()).collect();
-        let ended: Vec<_> = {
-            let slots = self.slots.lock();
-            let ended = named.iter().zip(slots.iter()).filter(|(_, slot)| slot.has_ended);
-            ended.map(|(name, _)| *name).collect()
-        };
         let set = self.set.lock().clone();
         let options = self.addresses.options();
         let asker = Asker {
@@ -120,7 +115,6 @@ impl Replicas {
             // It was said of how things stood at the start, not of what gets lost from then on.
             missing_is_lost: options.missing_is_lost && set.is_none(),
             is_tired,
-            ended: &ended,
         };
         let verdict = judge(&seen, &named, asker);
         let find = |members: &[Member]| -> Vec<Arc<Connected>> {
@@ -148,12 +142,12 @@ impl Replicas {
                     has_no_values(voter).await?;
                 }
                 let voters = voters.into_iter().map(|voter| (token_of(&voter), voter)).collect();
-                self.change(voters, votes.needed, to).await?;
+                self.change(voters, &votes, to).await?;
                 Err(Hitch::Again)
             }
             Verdict::Shrink { from, to, votes } => {
                 let voters = self.told_of(&from, find(&votes.voters), token_of).await?;
-                self.change(voters, votes.needed, to).await?;
+                self.change(voters, &votes, to).await?;
                 Err(Hitch::Again)
             }
             Verdict::Recover { from, to, votes } => {
@@ -170,7 +164,7 @@ impl Replicas {
                 };
                 let union = super::heal::unite(&all, &from.token).await;
                 let changed = match union {
-                    Ok(()) => self.change(voters, votes.needed, to).await.map(|_| ()),
+                    Ok(()) => self.change(voters, &votes, to).await.map(|_| ()),
                     Err(trouble) => Err(hitch(trouble)),
                 };
                 lock.free().await;
@@ -199,10 +193,10 @@ impl Replicas {
 
     /// Lets servers vote on a view, each on what comes after the view with this token that it has. Tells them of the view that was chosen, which may be another
     /// one: somebody else's.
-    async fn change(&self, voters: Vec<(String, Arc<Connected>)>, needed: usize, own: View) -> Result<View, Hitch> {
+    async fn change(&self, voters: Vec<(String, Arc<Connected>)>, votes: &Votes, own: View) -> Result<View, Hitch> {
         let view = match sabotage::is(Sabotage::NoVote) {
             true => own,
-            false => self.vote(&voters, needed, own).await?,
+            false => self.vote(&voters, votes, own).await?,
         };
         for (after, voter) in &voters {
             if view.members.contains(&voter.member) {
@@ -212,23 +206,25 @@ impl Replicas {
         Ok(view)
     }
 
-    async fn vote(&self, voters: &[(String, Arc<Connected>)], needed: usize, own: View) -> Result<View, Hitch> {
+    async fn vote(&self, voters: &[(String, Arc<Connected>)], asked: &Votes, own: View) -> Result<View, Hitch> {
         let round = self.round.fetch_add(1, Ordering::Relaxed) + 1;
         let ballot = format!("{round:0width$}-{}", new_token(), width = ROUND_DIGITS);
         let promises = voters.iter().map(|(after, voter)| voter.vote(after, &ballot, None));
-        let before = self.given(join_all(promises).await, needed)?;
+        let before = self.given(join_all(promises).await, asked)?;
         let view = to_be_voted_for(before.into_iter().flatten(), own);
         let votes = voters
             .iter()
             .map(|(after, voter)| voter.vote(after, &ballot, Some(&view)));
-        self.given(join_all(votes).await, needed)?;
+        self.given(join_all(votes).await, asked)?;
         Ok(view)
     }
 
     /// What was given, if enough have.
-    fn given(&self, votes: Vec<Result<Vote, Trouble>>, needed: usize) -> Result<Vec<Option<(String, View)>>, Hitch> {
+    fn given(&self, votes: Vec<Result<Vote, Trouble>>, asked: &Votes) -> Result<Vec<Option<(String, View)>>, Hitch> {
         let mut given = Vec::with_capacity(votes.len());
-        for vote in votes {
+        let mut is_enough = votes.len() == asked.voters.len();
+        for (index, vote) in votes.into_iter().enumerate() {
+            is_enough &= index >= asked.essential || matches!(vote, Ok(Vote::Given(_)));
             match vote {
                 Ok(Vote::Given(before)) => given.push(before),
                 Ok(Vote::Promised(ballot)) => {
@@ -237,11 +233,11 @@ impl Replicas {
                 }
                 Ok(Vote::OtherView) => return Err(Hitch::Again),
                 // The others may be enough.
-                Err(Trouble::Gone(_) | Trouble::Ended(_)) => {}
+                Err(Trouble::Gone(_)) => {}
                 Err(trouble) => return Err(hitch(trouble)),
             }
         }
-        match given.len() >= needed {
+        match is_enough && given.len() >= asked.needed {
             true => Ok(given),
             false => Err(Hitch::Again),
         }
@@ -249,12 +245,12 @@ impl Replicas {
 
     /// What comes after the view that is worked with, decided by its members: `next`, or else somebody was faster.
     pub(super) async fn decide(&self, serving: &Serving, next: &View) -> Result<(), Trouble> {
-        let Votes { needed, .. } = Votes::of_members(&serving.view.members);
+        let votes = Votes::of_members(&serving.view.members);
         let voters = serving.members().iter();
         let voters = voters
             .map(|member| (serving.view.token.clone(), member.clone()))
             .collect();
-        match self.change(voters, needed, next.clone()).await {
+        match self.change(voters, &votes, next.clone()).await {
             Ok(chosen) if chosen.token == next.token => Ok(()),
             Ok(_) | Err(Hitch::Again) => Err(Trouble::Gone("the view has changed".to_string())),
             Err(Hitch::Wait(cause)) => Err(Trouble::Gone(cause)),
@@ -337,7 +333,6 @@ impl Replicas {
                         None => {}
                     }
                     slot.told = told;
-                    slot.has_ended = false;
                     slot.problem = None;
                 }
                 Err((Some(connected), _)) => slow.push(connected.name.clone()),
@@ -345,8 +340,7 @@ impl Replicas {
                     if let Trouble::Unwilling(cause) = &trouble {
                         unwilling = Some(format!("{}: {cause}", address.name()));
                     }
-                    slot.has_ended = matches!(trouble, Trouble::Ended(_));
-                    let (Trouble::Gone(cause) | Trouble::Ended(cause) | Trouble::Unwilling(cause)) = trouble;
+                    let (Trouble::Gone(cause) | Trouble::Unwilling(cause)) = trouble;
                     slot.connected = None;
                     slot.told = Told::default();
                     slot.problem = Some(cause);
@@ -451,7 +445,7 @@ fn chance() -> f64 {
 
 fn hitch(trouble: Trouble) -> Hitch {
     match trouble {
-        Trouble::Gone(_) | Trouble::Ended(_) => Hitch::Again,
+        Trouble::Gone(_) => Hitch::Again,
         Trouble::Unwilling(cause) => Hitch::Refuse(cause),
     }
 }

@@ -1,6 +1,6 @@
 //! Values replicated over independent Redis servers: what the store `redis:` and the journal in Redis are made of.
 //!
-//! Guarantees, as long as one server that has everything is left:
+//! Guarantees, as long as one server of one or two, or a majority of three or more, is left that has everything:
 //!
 //! * A write is acknowledged when every live server has it, and none of it is lost with a server.
 //! * Of several who put a value under one key, exactly one wins: the first server decides, and the others follow it.
@@ -10,7 +10,8 @@
 //!
 //! The servers do not know each other; [`view`] has the rules by which clients agree on which of them count. [`server`] keeps the connections, and
 //! [`introduction`] what a server says of itself; [`membership`] brings the view up to date, [`heal`] lets servers return, [`values`] reads and writes. What
-//! this does *not* survive is a network that is split between the last two servers for longer than it takes to give a server up, with clients on both sides;
+//! this does *not* survive is the loss of a majority of three servers or more (it stops until they are back, or somebody says that they are lost for good:
+//! that they refuse connections does not mean that they have ended), and a network that is split between the last two servers for longer than it takes to give a server up, with clients on both sides;
 //! that is noticed afterwards, and refused. The module `simulation`, in tests, runs all of it on servers of its own, in a network that is split at any time.
 //!
 //! A value under the key `K` is the Redis string `kappa:K`: the id of its put, then its bytes.
@@ -41,7 +42,7 @@ use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use view::View;
@@ -54,6 +55,9 @@ const LOOK_FOR_LOST: Duration = Duration::from_millis(500);
 
 /// How long an operation waits for servers that are needed and not there.
 const PATIENCE: Duration = Duration::from_secs(8);
+
+/// How long a server that does not take what it is given is left alone.
+const SHUNNED_FOR: Duration = Duration::from_secs(10);
 
 /// How long the end of a program waits for what is still to be written.
 const FAREWELL: Duration = Duration::from_secs(2);
@@ -112,8 +116,8 @@ struct Slot {
     /// What it has, as far as is known, of what it was told.
     told: Told,
     condition: Condition,
-    /// It refuses connections.
-    has_ended: bool,
+    /// Until when it is not let in again, because it does not take what the others have; and what it said.
+    shunned: Option<(Instant, String)>,
     problem: Option<String>,
     /// Why it is not what it was, until it has everything again.
     lost: Option<String>,
@@ -320,6 +324,16 @@ impl Replicas {
                 warning: slot.connected.as_ref().and_then(|connected| connected.warning.clone()),
             })
             .collect()
+    }
+
+    /// Most bytes of a value that all servers take that are there.
+    pub(crate) fn longest_value(&self) -> usize {
+        let slots = self.slots.lock();
+        let longest = slots.iter().filter_map(|slot| slot.connected.as_ref()?.longest);
+        let longest = longest.filter_map(|longest| usize::try_from(longest).ok()).min();
+        longest.map_or(values::VALUE_LIMIT, |longest| {
+            values::VALUE_LIMIT.min(longest.saturating_sub(scripts::ID_BYTES))
+        })
     }
 
     /// How many operations wait for an answer.

@@ -11,6 +11,9 @@ pub(super) const VIEW: &str = "kappa:view";
 pub(super) const LOCK: &str = "kappa:lock";
 pub(super) const VOTE: &str = "kappa:vote";
 
+/// What is written to see whether a server takes anything. It goes by itself.
+pub(super) const PROBE: &str = "kappa:probe";
+
 /// Values begin with the id of their put.
 pub(super) const ID_BYTES: usize = 16;
 
@@ -111,6 +114,13 @@ const HOLD: &str = "if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
          if ARGV[2] == '0' then redis.call('DEL', KEYS[1]) else redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
          return 1";
 
+/// Takes name, token, view and vote from a server that has still these three. Returns 0 (done) or 1 (it has others).
+const FORGET: &str = "for index = 1, 3 do
+           if (redis.call('GET', KEYS[index]) or '') ~= ARGV[index] then return 1 end
+         end
+         redis.call('DEL', KEYS[1], KEYS[2], KEYS[3], KEYS[4])
+         return 0";
+
 /// Gives the servers' scripts their places.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Code {
@@ -121,10 +131,11 @@ pub(super) enum Code {
     Drop,
     Hold,
     VoteOn,
+    Forget,
 }
 
-const TEXTS: [&str; 7] = [HELLO, SET_VIEW, PUT, DELETE, DROP, HOLD, VOTE_ON];
-static SCRIPTS: LazyLock<[Script; 7]> = LazyLock::new(|| TEXTS.map(Script::new));
+const TEXTS: [&str; 8] = [HELLO, SET_VIEW, PUT, DELETE, DROP, HOLD, VOTE_ON, FORGET];
+static SCRIPTS: LazyLock<[Script; 8]> = LazyLock::new(|| TEXTS.map(Script::new));
 
 fn call(code: Code, keys: &[&str]) -> Cmd {
     let mut cmd = redis::cmd("EVALSHA");
@@ -163,11 +174,18 @@ pub(super) fn vote_on(server: &str, after: &str, ballot: &str, view: &str) -> Cm
     cmd
 }
 
+/// Takes what a server was told, if it is still this: its name, the token and the view as it keeps them.
+pub(super) fn forget(kept: &[Vec<u8>; 3]) -> Cmd {
+    let mut cmd = call(Code::Forget, &[SERVER, TOKEN, VIEW, VOTE]);
+    cmd.arg(&kept[..]);
+    cmd
+}
+
 /// Which script this is the hash of.
 #[cfg(test)]
 pub(super) fn code_of(hash: &[u8]) -> Option<Code> {
     use Code::*;
-    let codes = [Hello, SetView, Put, Delete, Drop, Hold, VoteOn];
+    let codes = [Hello, SetView, Put, Delete, Drop, Hold, VoteOn, Forget];
     codes
         .into_iter()
         .find(|code| SCRIPTS[*code as usize].get_hash().as_bytes() == hash)

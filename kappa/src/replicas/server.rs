@@ -61,8 +61,6 @@ pub(super) struct Connected {
 pub(super) enum Trouble {
     /// It is not there, or not as it was.
     Gone(String),
-    /// It refuses connections: its process has ended.
-    Ended(String),
     /// It is there, and will not do it.
     Unwilling(String),
 }
@@ -85,10 +83,13 @@ impl From<RedisError> for Trouble {
             ErrorKind::AuthenticationFailed => false,
             ErrorKind::Server(kind) => matches!(
                 kind,
-                ServerErrorKind::NoScript | ServerErrorKind::BusyLoading | ServerErrorKind::MasterDown
+                ServerErrorKind::NoScript
+                    | ServerErrorKind::BusyLoading
+                    | ServerErrorKind::MasterDown
+                    | ServerErrorKind::ReadOnly
             ),
             // Somebody's script takes its time.
-            ErrorKind::Extension => error.code() == Some("BUSY"),
+            ErrorKind::Extension => error.code() == Some("BUSY") || takes_nothing(&error),
             _ => error.is_unrecoverable_error(),
         };
         match is_gone {
@@ -98,7 +99,23 @@ impl From<RedisError> for Trouble {
     }
 }
 
+/// What a server says that takes nothing, within another error.
+const TAKES_NOTHING: [&str; 3] = ["-READONLY ", "-MISCONF ", "-NOREPLICAS "];
+
+/// Whether a server answers, and takes nothing that is written: it has become the replica of another one, or cannot save.
+pub(super) fn takes_nothing(error: &RedisError) -> bool {
+    error.kind() == ErrorKind::Server(ServerErrorKind::ReadOnly)
+        || matches!(error.code(), Some("MISCONF" | "NOREPLICAS"))
+        // Older ones say so of a script's error.
+        || error.detail().is_some_and(|detail| TAKES_NOTHING.iter().any(|code| detail.contains(code)))
+}
+
 impl Trouble {
+    /// It is not there, or not as it was.
+    pub(super) fn is_gone(&self) -> bool {
+        matches!(self, Trouble::Gone(_))
+    }
+
     pub(super) fn nonsense(value: &Value) -> Self {
         Trouble::Unwilling(format!("an answer that makes no sense: {}", kind_of(value)))
     }
@@ -182,8 +199,8 @@ impl Connected {
     }
 
     fn trouble(&self, error: RedisError) -> Trouble {
-        // It has forgotten the scripts; with a new connection it is told of them again.
-        if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) {
+        // It has forgotten the scripts; with a new connection it is told of them again. Or it takes nothing any more, which a new connection will show.
+        if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) || takes_nothing(&error) {
             self.cut();
         }
         error.into()
@@ -198,6 +215,18 @@ impl Connected {
             },
         };
         Said::read(&answer).ok_or_else(|| Trouble::nonsense(&answer))
+    }
+
+    /// Whether it takes a value of this length; if not, why.
+    pub(super) fn takes(&self, length: usize) -> Result<(), String> {
+        let length = length as u64 + scripts::ID_BYTES as u64;
+        match self.longest.filter(|longest| *longest < length) {
+            Some(longest) => Err(format!(
+                "{length} bytes are more than {} takes at once, which is {longest} (its setting proto-max-bulk-len)",
+                self.name
+            )),
+            None => Ok(()),
+        }
     }
 
     /// Reads a text that may not be there.
@@ -264,16 +293,16 @@ impl Connected {
         }
     }
 
-    /// Takes its name and what it was told from a server that has lost a part of that, so that it counts as one that was emptied.
-    pub(super) async fn forget(&self) -> Result<(), Trouble> {
-        let mut del = redis::cmd("DEL");
-        del.arg(scripts::SERVER)
-            .arg(scripts::TOKEN)
-            .arg(scripts::VIEW)
-            .arg(scripts::VOTE);
-        self.in_time(&del).await?;
+    /// Takes its name and what it was told from a server that has lost a part of that, so that it counts as one that was emptied; unless that is not any more
+    /// as it was seen: then somebody else has seen to it.
+    pub(super) async fn forget(&self, told: &Told) -> Result<(), Trouble> {
+        let answer = self.in_time(&scripts::forget(&told.kept)).await?;
         self.cut();
-        Ok(())
+        match answer {
+            Value::Int(0) => Ok(()),
+            Value::Int(_) => Err(Trouble::Gone("it is not as it was".to_string())),
+            other => Err(Trouble::nonsense(&other)),
+        }
     }
 
     async fn in_time(&self, cmd: &Cmd) -> Result<Value, Trouble> {

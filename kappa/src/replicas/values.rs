@@ -62,7 +62,9 @@ impl Replicas {
         let started = clock::now();
         loop {
             let serving = self.serving_since(started).await?;
-            serving.takes(new.value.len())?;
+            if !self.all_take(&serving, new.value.len()).await? {
+                continue;
+            }
             let put = Put {
                 token: &serving.view.token,
                 key: new.key,
@@ -94,12 +96,14 @@ impl Replicas {
                     };
                     let learners = serving.learners().iter();
                     let learners = learners.map(|learner| follow(learner, unguarded, Said::Holds(put.expected)));
-                    let (mut followed, learnt) = tokio::join!(join_all(others), join_all(learners));
-                    followed.extend(learnt);
+                    let (followed, learnt) = tokio::join!(join_all(others), join_all(learners));
                     let Some(followed) = self.sort_out(&serving, followed)? else {
                         continue;
                     };
-                    match followed.iter().find(|said| **said != Said::Done) {
+                    let Some(learnt) = self.sort_out_learners(&serving, learnt).await else {
+                        continue;
+                    };
+                    match followed.iter().chain(&learnt).find(|said| **said != Said::Done) {
                         None => return Ok(Outcome::Done(id)),
                         Some(Said::Fenced) => return Ok(Outcome::Fenced),
                         Some(Said::NothingBefore) => return Ok(Outcome::NothingBefore),
@@ -141,7 +145,7 @@ impl Replicas {
     /// Makes the others follow the first one, which holds another value than the one that was to be put. False if that has changed meanwhile.
     async fn spread(
         &self,
-        serving: &Serving,
+        serving: &Arc<Serving>,
         put: &Put<'_>,
         holder: PutId,
         key: &[String; 1],
@@ -153,7 +157,13 @@ impl Replicas {
             if said.get(index) == Some(&Said::Holds(Some(holder))) {
                 continue;
             }
-            give(first, target, token, true, key.to_vec()).await?;
+            match give(first, target, token, true, key.to_vec()).await {
+                Err(Trouble::Unwilling(cause)) if index >= serving.members().len() => {
+                    self.leave_out(serving, target, cause).await;
+                    return Ok(false);
+                }
+                given => given?,
+            };
             // If the first one has none any more, ours must not be all that is left.
             let (there, here) = (ids(first, key).await?, ids(target, key).await?);
             if there == [None] && here == [Some(put.id)] {
@@ -187,7 +197,7 @@ impl Replicas {
         for answer in answers {
             match answer {
                 Ok(answer) => all.push(answer),
-                Err(Trouble::Gone(_) | Trouble::Ended(_)) => is_whole = false,
+                Err(Trouble::Gone(_)) => is_whole = false,
                 Err(Trouble::Unwilling(cause)) => refused = Some(cause),
             }
         }
@@ -199,6 +209,72 @@ impl Replicas {
             return Ok(None);
         }
         Ok(Some(all))
+    }
+
+    /// The same of the answers of those who learn: what one of them does not take is no obstacle, as all members have it. It is left out.
+    async fn sort_out_learners<T>(&self, serving: &Arc<Serving>, answers: Vec<Result<T, Trouble>>) -> Option<Vec<T>> {
+        let mut all = Vec::with_capacity(answers.len());
+        let mut is_whole = true;
+        for (answer, learner) in answers.into_iter().zip(serving.learners()) {
+            match answer {
+                Ok(answer) => all.push(answer),
+                Err(trouble) => {
+                    is_whole = false;
+                    if let Trouble::Unwilling(cause) = trouble {
+                        self.leave_out(serving, learner, cause).await;
+                    }
+                }
+            }
+        }
+        if !is_whole {
+            self.unsettle(serving);
+        }
+        is_whole.then_some(all)
+    }
+
+    /// Both, of the answers of all targets.
+    async fn sort_out_all<T>(
+        &self,
+        serving: &Arc<Serving>,
+        mut answers: Vec<Result<T, Trouble>>,
+    ) -> Result<Option<Vec<T>>, Problem>
+    where
+        T: PartialEq,
+    {
+        let learnt = answers.split_off(serving.members().len().min(answers.len()));
+        let Some(mut all) = self.sort_out(serving, answers)? else {
+            return Ok(None);
+        };
+        let learnt = self.sort_out_learners(serving, learnt).await;
+        Ok(learnt.map(|learnt| {
+            all.extend(learnt);
+            all
+        }))
+    }
+
+    /// Leaves out a learner that does not take what it is given; on the servers' own thread, as timers are needed for it.
+    async fn leave_out(&self, serving: &Arc<Serving>, learner: &Arc<Connected>, cause: String) {
+        let Some(me) = self.me.upgrade() else { return };
+        let (serving, learner) = (serving.clone(), learner.clone());
+        let left_out = self
+            .runtime
+            .spawn(async move { me.shun(&serving, &learner, &cause).await });
+        // The thread has ended: then nothing goes on.
+        let _ = left_out.await;
+    }
+
+    /// Whether all of the servers take a value of this length. A learner that does not is left out, and it is to be looked again.
+    async fn all_take(&self, serving: &Arc<Serving>, length: usize) -> Result<bool, Problem> {
+        for member in serving.members() {
+            member.takes(length).map_err(Problem::Refused)?;
+        }
+        for learner in serving.learners() {
+            if let Err(cause) = learner.takes(length) {
+                self.leave_out(serving, learner, cause).await;
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Reads a value from any server.
@@ -235,7 +311,7 @@ impl Replicas {
                     Ok(Some(value)) => return Ok(Some(value)),
                     Ok(None) if self.is_current(&serving).await => return Ok(None),
                     Ok(None) => break,
-                    Err(Trouble::Gone(_) | Trouble::Ended(_)) => {}
+                    Err(Trouble::Gone(_)) => {}
                     Err(Trouble::Unwilling(cause)) => return Err(Problem::Refused(cause)),
                 }
             }
@@ -278,7 +354,7 @@ impl Replicas {
                 // Those who learn follow now that it is decided, whether they have the guard yet or not.
                 let cmd = scripts::delete(token, None, keys);
                 let learnt = join_all(serving.learners().iter().map(|learner| learner.ask(Lane::Small, &cmd))).await;
-                let Some(learnt) = self.sort_out(&serving, learnt)? else {
+                let Some(learnt) = self.sort_out_learners(&serving, learnt).await else {
                     continue;
                 };
                 match learnt.iter().all(|said| *said == Value::Int(0)) {
@@ -303,7 +379,7 @@ impl Replicas {
             let serving = self.serving_since(started).await?;
             let lists = serving.targets.iter().map(|target| keys_of(target, pattern));
             let lists = join_all(lists).await;
-            if let Some(lists) = self.sort_out(&serving, lists)? {
+            if let Some(lists) = self.sort_out_all(&serving, lists).await? {
                 return Ok(sorted(lists.concat()));
             }
         }
@@ -325,9 +401,12 @@ impl Replicas {
             let aligned = serving
                 .targets
                 .iter()
-                .skip(1)
-                .map(|target| align_one(first, target, &serving.view.token, pattern));
-            if self.sort_out(&serving, join_all(aligned).await)?.is_some() {
+                .map(async |target| match Arc::ptr_eq(first, target) {
+                    true => Ok(()),
+                    false => align_one(first, target, &serving.view.token, pattern).await,
+                });
+            let aligned = join_all(aligned).await;
+            if self.sort_out_all(&serving, aligned).await?.is_some() {
                 return Ok(());
             }
         }
@@ -368,24 +447,6 @@ impl Replicas {
         set.arg(beat).arg(&new_id()[..]).arg("PX").arg(BEAT_FOR);
         // One that does not get it is not missed.
         let _ = join_all(serving.targets.iter().map(|target| target.ask(Lane::Small, &set))).await;
-    }
-}
-
-impl Serving {
-    /// Whether all of the servers take a value of this length.
-    fn takes(&self, length: usize) -> Result<(), Problem> {
-        let length = length as u64 + ID_BYTES as u64;
-        let refuses = self
-            .targets
-            .iter()
-            .find_map(|target| Some((target, target.longest.filter(|longest| *longest < length)?)));
-        match refuses {
-            Some((target, longest)) => Err(Problem::Refused(format!(
-                "{length} bytes are more than {} takes at once, which is {longest} (its setting proto-max-bulk-len)",
-                target.name
-            ))),
-            None => Ok(()),
-        }
     }
 }
 

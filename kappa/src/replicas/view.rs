@@ -10,8 +10,8 @@
 //! * A server that has lost its name was emptied, and is another one too. One that has lost its token or its view has lost a part of what it was told, so
 //!   nobody knows what else: it counts as one that is away.
 //! * Where there are three servers or more, some may be left out only by the votes of a majority: those of another part of a network that is split cannot do
-//!   the same. When only two members are left, a server that lacks something votes, too. A minority goes on only if no network can be at fault: each server
-//!   that does not answer refuses connections, so it has ended. And only by a client that can vouch for those that stay.
+//!   the same, and a minority never goes on by itself: a server that refuses connections may still serve those that it has. When only two members are left,
+//!   the other servers that the view lists as witnesses vote, too: a *process* each, as a server that has been started again may have lost its vote.
 //! * Of two, one may be left out only by a client that can vouch for the other: that has seen it answer without a gap since both last agreed on the view.
 //!   Otherwise it could be that one who was left out meanwhile. (If the network is split between two servers with a client on each side, both go on; that is
 //!   noticed afterwards. Only a third server helps.)
@@ -45,6 +45,12 @@ pub(super) struct View {
     pub(super) members: Vec<Member>,
     /// They get every write too, but lack some of the earlier ones.
     pub(super) learners: Vec<Member>,
+    /// They get nothing, and vote on the next view where the members have no majority among them.
+    #[serde(default)]
+    pub(super) witnesses: Vec<Member>,
+    /// How many servers were named when it was made.
+    #[serde(default)]
+    pub(super) servers: usize,
     /// Tokens of the views before, oldest first.
     pub(super) past: Vec<String>,
 }
@@ -54,8 +60,8 @@ pub(super) fn new_token() -> String {
 }
 
 impl View {
-    /// The first view of a new set.
-    pub(super) fn first(mut members: Vec<Member>) -> Self {
+    /// The first view of a new set, of so many servers that are named.
+    pub(super) fn first(mut members: Vec<Member>, servers: usize) -> Self {
         // Two clients that begin at the same time must ask the same server first, however they have been told of them.
         members.sort_by(|a, b| a.server.cmp(&b.server));
         View {
@@ -64,12 +70,21 @@ impl View {
             token: new_token(),
             members,
             learners: Vec::new(),
+            witnesses: Vec::new(),
+            servers,
             past: Vec::new(),
         }
     }
 
-    /// The view after this one.
+    /// The view after this one. Its witnesses are all of this one that are nothing else in it: whoever cannot be reached may be there again later, and is then
+    /// the process that it was, or no witness any more.
     pub(super) fn next(&self, members: Vec<Member>, learners: Vec<Member>) -> Self {
+        let is_other = |process: &&Member| {
+            let mut others = members.iter().chain(&learners);
+            others.all(|other| other.server != process.server)
+        };
+        let witnesses = self.targets().chain(&self.witnesses).filter(is_other);
+        let witnesses = witnesses.cloned().collect();
         let mut past = self.past.clone();
         past.push(self.token.clone());
         let forgotten = past.len().saturating_sub(REMEMBERED);
@@ -80,8 +95,30 @@ impl View {
             token: new_token(),
             members,
             learners,
+            witnesses,
+            servers: self.servers,
             past,
         }
+        .without_surplus()
+    }
+
+    /// The same with these witnesses, of so many servers that are named.
+    fn witnessed(mut self, witnesses: Vec<Member>, servers: usize) -> Self {
+        self.witnesses = witnesses;
+        self.servers = servers;
+        self.without_surplus()
+    }
+
+    /// One server, emptied again and again, must not become many voters.
+    fn without_surplus(mut self) -> Self {
+        let others = self.servers.saturating_sub(self.targets().count());
+        self.witnesses.truncate(others);
+        self
+    }
+
+    /// How many servers there are at least.
+    fn count(&self) -> usize {
+        self.servers.max(self.targets().count() + self.witnesses.len())
     }
 
     /// Everyone who gets writes; the members first.
@@ -122,8 +159,6 @@ pub(super) struct Asker<'a> {
     pub(super) missing_is_lost: bool,
     /// It has waited long enough for servers that were never seen.
     pub(super) is_tired: bool,
-    /// The servers that refuse connections.
-    pub(super) ended: &'a [&'a str],
 }
 
 /// Whose votes decide what the next view is.
@@ -132,12 +167,15 @@ pub(super) struct Votes {
     pub(super) voters: Vec<Member>,
     /// So many of them are needed.
     pub(super) needed: usize,
+    /// The first so many of them are needed in any case.
+    pub(super) essential: usize,
 }
 
 impl Votes {
     fn of_all(voters: Vec<Member>) -> Self {
         Votes {
             needed: voters.len(),
+            essential: voters.len(),
             voters,
         }
     }
@@ -147,6 +185,7 @@ impl Votes {
         Votes {
             voters: members.to_vec(),
             needed: majority_of(members.len()),
+            essential: 0,
         }
     }
 }
@@ -224,10 +263,11 @@ pub(super) fn judge(seen: &[Seen], named: &[&str], asker: Asker<'_>) -> Verdict 
             ));
         }
     }
-    if named.len() < newest.members.len() && newest.members.len() >= MANY {
+    if named.len() < newest.count() && newest.count() >= MANY && !asker.missing_is_lost {
         return Verdict::Refuse(format!(
-            "what was written is on {} servers, of which {} are named: name them all",
-            newest.members.len(),
+            "what was written belongs to {} servers, of which {} are named: name them all, or, if those that are not named are gone for good, say so by \
+             `?missing=lost` at the URL's end",
+            newest.count(),
             named.len()
         ));
     }
@@ -253,19 +293,37 @@ fn without_view(seen: &[Seen], silent: &[&str], named: usize, asker: Asker<'_>) 
         )),
         Some(_) => Verdict::Wait(format!("cannot reach {}, and the others are empty", silent.join(", "))),
         None if asker.is_worker => Verdict::Wait("the servers have not been made ready yet".to_string()),
+        None if seen.iter().any(was_told) => {
+            let told: Vec<_> = seen.iter().filter(|server| was_told(server)).collect();
+            let told: Vec<_> = told.iter().map(|server| server.name.as_str()).collect();
+            let told = format!(
+                "{} belongs to other servers, which hold what was written",
+                told.join(", ")
+            );
+            match silent.is_empty() {
+                true => Verdict::Refuse(format!("{told}: name those too, or empty it and begin again")),
+                false => Verdict::Wait(format!("{told}, and cannot reach {}", silent.join(", "))),
+            }
+        }
         None if silent.is_empty() || (asker.is_tired && has_majority) => {
             let members: Vec<_> = seen.iter().map(|server| server.member.clone()).collect();
             let mut votes = Votes::of_all(members.clone());
             if named >= MANY {
                 votes.needed = majority_of(named);
+                votes.essential = 0;
             }
             Verdict::Begin {
-                to: View::first(members),
+                to: View::first(members, named),
                 votes,
             }
         }
         None => Verdict::Wait(format!("cannot reach {}", silent.join(", "))),
     }
+}
+
+/// Whether a server has heard of a view.
+fn was_told(server: &Seen) -> bool {
+    server.view.is_some() || !server.token.is_empty()
 }
 
 /// What servers have lost of what they were told, in words.
@@ -295,13 +353,19 @@ fn weigh(seen: &[Seen], newest: &View, silent: &[&str], named: usize, asker: Ask
         .filter(|member| at(member).is_some())
         .cloned()
         .collect();
+    // Only where it is said that the others are lost is it taken for granted that there are fewer than there were.
+    let count = match asker.missing_is_lost {
+        true => named,
+        false => newest.count().max(named),
+    };
     if staying.len() == newest.members.len() {
-        return match learners.len() == newest.learners.len() {
+        let is_whole = learners.len() == newest.learners.len() && count >= newest.count();
+        return match is_whole {
             true => Verdict::Work(newest.clone()),
             false if asker.is_worker => Verdict::Wait("a server that was to return is gone again".to_string()),
             false => Verdict::Shrink {
                 from: newest.clone(),
-                to: newest.next(newest.members.clone(), learners),
+                to: after(seen, newest, newest.members.clone(), learners, count),
                 votes: Votes::of_members(&newest.members),
             },
         };
@@ -311,15 +375,12 @@ fn weigh(seen: &[Seen], newest: &View, silent: &[&str], named: usize, asker: Ask
     }
     let members = |servers: &[&Seen]| servers.iter().map(|server| server.member.clone()).collect::<Vec<_>>();
     let (staying, there) = (members(&staying), members(&servers_of(seen, newest)));
-    // A network that is split is not to blame for servers that have ended.
-    let is_split = silent.iter().any(|name| !asker.ended.contains(name));
     let parted = Parted {
         seen,
         newest,
         staying: &staying,
         there: &there,
-        named,
-        is_split,
+        count: newest.count().max(named),
     };
     let Some(votes) = parted.may_go_on(asker) else {
         return Verdict::Wait(format!(
@@ -330,7 +391,7 @@ fn weigh(seen: &[Seen], newest: &View, silent: &[&str], named: usize, asker: Ask
     if !staying.is_empty() {
         return Verdict::Shrink {
             from: newest.clone(),
-            to: newest.next(staying, learners),
+            to: after(seen, newest, staying, learners, count),
             votes,
         };
     }
@@ -345,9 +406,27 @@ fn weigh(seen: &[Seen], newest: &View, silent: &[&str], named: usize, asker: Ask
     }
     Verdict::Recover {
         from: newest.clone(),
-        to: newest.next(there, Vec::new()),
+        to: after(seen, newest, there, Vec::new(), count),
         votes,
     }
+}
+
+/// The view after this one, of so many servers. Those that are seen and are neither members nor learners become its witnesses as what they are now.
+fn after(seen: &[Seen], view: &View, members: Vec<Member>, learners: Vec<Member>, count: usize) -> View {
+    let is_other = |server: &&Seen| {
+        let mut others = members.iter().chain(&learners);
+        others.all(|other| other.server != server.member.server)
+    };
+    let witnesses = seen
+        .iter()
+        .filter(is_other)
+        .filter(|server| server.damage.is_none() && knows_of(view, &server.token));
+    let mut witnesses: Vec<_> = witnesses.map(|server| server.member.clone()).collect();
+    let next = view.next(members, learners);
+    let unseen = next.witnesses.iter();
+    let unseen = unseen.filter(|process| !seen.iter().any(|server| is_of(server, process)));
+    witnesses.extend(unseen.cloned());
+    next.witnessed(witnesses, count)
 }
 
 /// The servers of the view's members that have all that they were told, as whatever process.
@@ -368,24 +447,27 @@ struct Parted<'a> {
     /// The servers of members that are there, as whatever process.
     there: &'a [Member],
     /// How many servers there should be.
-    named: usize,
-    /// There may be servers that others reach.
-    is_split: bool,
+    count: usize,
 }
 
 impl Parted<'_> {
     /// Whether the other members may be left out, and by whose votes.
     fn may_go_on(&self, asker: Asker<'_>) -> Option<Votes> {
         let count = self.newest.members.len();
-        let are_many = (count >= MANY || self.named >= MANY) && !sabotage::is(Sabotage::NoMajority);
-        let mut voters = self.staying.to_vec();
-        let mut needed = majority_of(count);
+        let are_many = self.count >= MANY && !sabotage::is(Sabotage::NoMajority);
+        let mut votes = Votes {
+            voters: self.staying.to_vec(),
+            needed: majority_of(count),
+            essential: 0,
+        };
         if are_many && count < MANY {
-            voters.extend(self.outsiders());
-            needed = majority_of(self.named);
+            votes.voters.extend(self.witnesses());
+            votes.needed = majority_of(self.count);
+            // Where all members vote by themselves, no one else must be able to.
+            votes.essential = self.staying.len();
         }
-        if are_many && !self.staying.is_empty() && voters.len() >= needed {
-            return Some(Votes { voters, needed });
+        if are_many && !self.staying.is_empty() && votes.voters.len() >= votes.needed {
+            return Some(votes);
         }
         if self.all_can_be_asked() && (!are_many || self.there.len() >= majority_of(count)) {
             return Some(Votes::of_all(self.there.to_vec()));
@@ -394,8 +476,8 @@ impl Parted<'_> {
             let mut seen = self.seen.iter();
             seen.any(|server| server.member == *member && server.is_vouched)
         };
-        if !self.staying.is_empty() && self.staying.iter().all(is_vouched) && !(are_many && self.is_split) {
-            return Some(Votes::of_all(voters));
+        if !self.staying.is_empty() && self.staying.iter().all(is_vouched) && !are_many {
+            return Some(Votes::of_all(self.staying.to_vec()));
         }
         let left = if self.staying.is_empty() {
             self.there
@@ -405,13 +487,18 @@ impl Parted<'_> {
         asker.missing_is_lost.then(|| Votes::of_all(left.to_vec()))
     }
 
-    /// Servers that are no members and were ones once: they have what they were told.
-    fn outsiders(&self) -> impl Iterator<Item = Member> {
-        let is_member = |server: &Seen| self.newest.members.iter().any(|member| is_of(server, member));
-        let outsiders = self.seen.iter().filter(move |server| {
-            !is_member(server) && server.damage.is_none() && knows_of(self.newest, &server.token)
-        });
-        outsiders.map(|server| server.member.clone())
+    /// The learners and witnesses that are there as the view lists them. Of a server that has been started again since, nobody knows whether it has kept its
+    /// vote: it may vote on what comes after a view that lists its new process.
+    fn witnesses(&self) -> impl Iterator<Item = Member> {
+        let is_listed = |server: &Seen| {
+            let mut listed = self.newest.learners.iter().chain(&self.newest.witnesses);
+            listed.any(|process| *process == server.member)
+        };
+        let witnesses = self
+            .seen
+            .iter()
+            .filter(move |server| is_listed(server) && server.damage.is_none() && knows_of(self.newest, &server.token));
+        witnesses.map(|server| server.member.clone())
     }
 
     /// Whether all members' servers are there and it is known what they were told.
@@ -469,378 +556,4 @@ fn named_twice(seen: &[Seen]) -> Option<Verdict> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn member(server: &str, process: u32) -> Member {
-        Member {
-            server: server.to_string(),
-            process: format!("{server}{process}"),
-        }
-    }
-
-    fn seen(server: &str, process: u32, view: Option<&View>, is_vouched: bool) -> Seen {
-        Seen {
-            name: server.to_string(),
-            member: member(server, process),
-            view: view.cloned(),
-            token: view.map_or(String::new(), |view| view.token.clone()),
-            damage: None,
-            is_vouched,
-        }
-    }
-
-    const NEW: Asker<'_> = Asker {
-        set: None,
-        is_worker: false,
-        missing_is_lost: false,
-        is_tired: false,
-        ended: &[],
-    };
-    const NAMED: [&str; 2] = ["a", "b"];
-
-    fn both() -> View {
-        View::first(vec![member("a", 0), member("b", 0)])
-    }
-
-    fn members(view: &View) -> Vec<&str> {
-        view.members.iter().map(|member| &*member.process).collect()
-    }
-
-    #[test]
-    fn servers_that_agree_are_worked_with() {
-        let view = both();
-        let verdict = judge(
-            &[seen("b", 0, Some(&view), false), seen("a", 0, Some(&view), false)],
-            &NAMED,
-            NEW,
-        );
-        assert_eq!(verdict, Verdict::Work(view));
-    }
-
-    #[test]
-    fn a_server_is_left_out_only_by_a_client_that_can_vouch_for_the_other() {
-        let view = both();
-        let working = Asker {
-            set: Some(&view.set),
-            ..NEW
-        };
-        let Verdict::Shrink { to, .. } = judge(&[seen("a", 0, Some(&view), true)], &NAMED, working) else {
-            panic!("a is vouched for");
-        };
-        assert_eq!(members(&to), ["a0"]);
-        assert!(to.follows(&view));
-        // b may have gone on without a, and then have been lost.
-        for asker in [working, NEW] {
-            let verdict = judge(&[seen("a", 0, Some(&view), false)], &NAMED, asker);
-            let Verdict::Wait(message) = verdict else {
-                panic!("{verdict:?}")
-            };
-            assert!(
-                message.contains("cannot reach b") && message.contains("missing=lost"),
-                "{message}"
-            );
-        }
-        let told = Asker {
-            missing_is_lost: true,
-            ..NEW
-        };
-        let verdict = judge(&[seen("a", 0, Some(&view), false)], &NAMED, told);
-        assert!(matches!(verdict, Verdict::Shrink { .. }), "{verdict:?}");
-        let worker = Asker {
-            is_worker: true,
-            ..working
-        };
-        let verdict = judge(&[seen("a", 0, Some(&view), true)], &NAMED, worker);
-        assert!(matches!(verdict, Verdict::Wait(_)), "{verdict:?}");
-    }
-
-    #[test]
-    fn a_server_that_was_started_again_is_no_member_any_more() {
-        let view = both();
-        let verdict = judge(
-            &[seen("a", 0, Some(&view), false), seen("b", 1, Some(&view), false)],
-            &NAMED,
-            NEW,
-        );
-        let Verdict::Shrink { to, .. } = verdict else {
-            panic!("{verdict:?}")
-        };
-        assert_eq!(members(&to), ["a0"]);
-    }
-
-    #[test]
-    fn when_all_were_started_again_all_are_needed() {
-        let view = both();
-        let verdict = judge(
-            &[seen("a", 1, Some(&view), false), seen("b", 1, Some(&view), false)],
-            &NAMED,
-            NEW,
-        );
-        let Verdict::Recover { to, .. } = verdict else {
-            panic!("{verdict:?}")
-        };
-        let mut members = members(&to);
-        members.sort_unstable();
-        assert_eq!(members, ["a1", "b1"]);
-        let verdict = judge(&[seen("a", 1, Some(&view), false)], &NAMED, NEW);
-        assert!(matches!(verdict, Verdict::Wait(_)), "{verdict:?}");
-    }
-
-    #[test]
-    fn the_newer_view_counts_even_if_only_a_server_that_was_left_out_is_there() {
-        let view = both();
-        let without_b = view.next(vec![member("a", 0)], Vec::new());
-        // b was away when it was left out; a is the only one to be asked.
-        let verdict = judge(
-            &[seen("a", 0, Some(&without_b), false), seen("b", 1, Some(&view), false)],
-            &NAMED,
-            NEW,
-        );
-        assert_eq!(verdict, Verdict::Work(without_b.clone()));
-        // And when a is gone, b alone is not trusted, however it came back.
-        for process in [0, 1] {
-            let verdict = judge(&[seen("b", process, Some(&view), false)], &NAMED, NEW);
-            assert!(matches!(verdict, Verdict::Wait(_)), "{verdict:?}");
-        }
-    }
-
-    #[test]
-    fn servers_that_have_gone_on_without_each_other_are_not_put_together() {
-        let view = both();
-        let without_b = view.next(vec![member("a", 0)], Vec::new());
-        let without_a = view.next(vec![member("b", 0)], Vec::new());
-        let both_ways = [
-            seen("a", 0, Some(&without_b), true),
-            seen("b", 0, Some(&without_a), true),
-        ];
-        let verdict = judge(&both_ways, &NAMED, NEW);
-        assert!(
-            matches!(&verdict, Verdict::Refuse(message) if message.contains("without each other")),
-            "{verdict:?}"
-        );
-        let strangers = [seen("a", 0, Some(&both()), false), seen("b", 0, Some(&both()), false)];
-        let verdict = judge(&strangers, &NAMED, NEW);
-        assert!(
-            matches!(&verdict, Verdict::Refuse(message) if message.contains("different things")),
-            "{verdict:?}"
-        );
-    }
-
-    #[test]
-    fn a_learner_that_was_told_first_decides_nothing() {
-        let view = both().next(vec![member("a", 0)], Vec::new());
-        let learning = view.next(vec![member("a", 0)], vec![member("b", 1)]);
-        let verdict = judge(
-            &[seen("a", 0, Some(&view), true), seen("b", 1, Some(&learning), true)],
-            &NAMED,
-            NEW,
-        );
-        assert_eq!(verdict, Verdict::Work(view));
-    }
-
-    #[test]
-    fn emptied_servers_are_not_taken_for_new_ones_by_who_has_worked_with_them() {
-        let view = both();
-        let working = Asker {
-            set: Some(&view.set),
-            ..NEW
-        };
-        let empty = [seen("a", 1, None, false), seen("b", 1, None, false)];
-        let verdict = judge(&empty, &NAMED, working);
-        assert!(
-            matches!(&verdict, Verdict::Refuse(message) if message.contains("emptied")),
-            "{verdict:?}"
-        );
-        assert!(matches!(judge(&empty, &NAMED, NEW), Verdict::Begin { .. }));
-    }
-
-    const THREE: [&str; 3] = ["a", "b", "c"];
-
-    fn three() -> View {
-        View::first(vec![member("a", 0), member("b", 0), member("c", 0)])
-    }
-
-    fn voters(votes: &Votes) -> Vec<&str> {
-        votes.voters.iter().map(|member| &*member.process).collect()
-    }
-
-    #[test]
-    fn of_three_servers_a_minority_leaves_nobody_out_unless_the_others_have_ended() {
-        let view = three();
-        let working = Asker {
-            set: Some(&view.set),
-            ..NEW
-        };
-        let alone = [seen("a", 0, Some(&view), true)];
-        let verdict = judge(&alone, &THREE, working);
-        assert!(
-            matches!(&verdict, Verdict::Wait(message) if message.contains("cannot reach b, c")),
-            "{verdict:?}"
-        );
-        let one_has_ended = Asker {
-            ended: &["b"],
-            ..working
-        };
-        assert!(matches!(judge(&alone, &THREE, one_has_ended), Verdict::Wait(_)));
-        let both_have_ended = Asker {
-            ended: &["b", "c"],
-            ..working
-        };
-        let Verdict::Shrink { to, votes, .. } = judge(&alone, &THREE, both_have_ended) else {
-            panic!("no network can be at fault")
-        };
-        assert_eq!((members(&to), votes.needed), (vec!["a0"], 1));
-        // Two are a majority, vouched for or not.
-        let two = [seen("a", 0, Some(&view), false), seen("c", 0, Some(&view), false)];
-        let Verdict::Shrink { to, votes, .. } = judge(&two, &THREE, NEW) else {
-            panic!("a majority")
-        };
-        assert_eq!(
-            (members(&to), voters(&votes), votes.needed),
-            (vec!["a0", "c0"], vec!["a0", "c0"], 2)
-        );
-    }
-
-    #[test]
-    fn when_two_of_three_are_left_the_third_votes_too() {
-        let view = three();
-        let of_two = view.next(vec![member("a", 0), member("b", 0)], Vec::new());
-        let working = Asker {
-            set: Some(&view.set),
-            ..NEW
-        };
-        let with_third = [seen("b", 0, Some(&of_two), true), seen("c", 0, Some(&view), true)];
-        let Verdict::Shrink { to, votes, .. } = judge(&with_third, &THREE, working) else {
-            panic!("a majority")
-        };
-        assert_eq!(
-            (members(&to), voters(&votes), votes.needed),
-            (vec!["b0"], vec!["b0", "c0"], 2)
-        );
-        let verdict = judge(&with_third[..1], &THREE, working);
-        assert!(matches!(verdict, Verdict::Wait(_)), "{verdict:?}");
-    }
-
-    #[test]
-    fn a_begin_with_some_of_three_servers_needs_a_majority_too() {
-        let tired = Asker { is_tired: true, ..NEW };
-        let one = [seen("a", 0, None, false)];
-        assert!(matches!(judge(&one, &THREE, tired), Verdict::Wait(_)));
-        let two = [seen("a", 0, None, false), seen("b", 0, None, false)];
-        let Verdict::Begin { to, votes } = judge(&two, &THREE, tired) else {
-            panic!("a majority")
-        };
-        assert_eq!((members(&to), votes.needed), (vec!["a0", "b0"], 2));
-        assert!(matches!(judge(&two, &THREE, NEW), Verdict::Wait(_)), "not yet tired");
-        assert!(matches!(judge(&one, &NAMED, tired), Verdict::Begin { .. }));
-    }
-
-    #[test]
-    fn whoever_names_fewer_servers_than_there_are_does_not_leave_the_others_out() {
-        let view = three();
-        let verdict = judge(
-            &[seen("a", 0, Some(&view), false), seen("b", 0, Some(&view), false)],
-            &NAMED,
-            NEW,
-        );
-        assert!(
-            matches!(&verdict, Verdict::Refuse(message) if message.contains("3 servers, of which 2")),
-            "{verdict:?}"
-        );
-    }
-
-    #[test]
-    fn a_view_that_was_voted_for_is_voted_for_again() {
-        let view = three();
-        let [one, other, own] = [0, 1, 2].map(|_| view.next(vec![member("a", 0)], Vec::new()));
-        assert_eq!(to_be_voted_for([], own.clone()), own);
-        let before = [("2-x".to_string(), one.clone()), ("3-a".to_string(), other.clone())];
-        assert_eq!(to_be_voted_for(before, own.clone()), other);
-    }
-
-    fn damaged(mut server: Seen, lost: &str) -> Seen {
-        server.damage = Some(format!("has lost `{lost}`"));
-        match lost {
-            "kappa:token" => server.token.clear(),
-            "kappa:view" => server.view = None,
-            _ => server.member.server.clear(),
-        }
-        server
-    }
-
-    #[test]
-    fn a_server_that_has_lost_a_part_of_what_it_was_told_is_no_member_and_if_it_is_the_last_nothing_is_done() {
-        for lost in ["kappa:token", "kappa:view", "kappa:server"] {
-            let view = View::first(vec![member("a", 0)]);
-            for set in [None, Some(view.set.as_str())] {
-                let alone = damaged(seen("a", 0, Some(&view), true), lost);
-                let verdict = judge(&[alone], &["a"], Asker { set, ..NEW });
-                assert!(
-                    matches!(&verdict, Verdict::Refuse(message) if message.contains("a has lost") && message.contains(lost)),
-                    "{verdict:?}"
-                );
-            }
-            let view = both();
-            let with_other = [
-                damaged(seen("a", 0, Some(&view), true), lost),
-                seen("b", 0, Some(&view), false),
-            ];
-            let Verdict::Shrink { to, .. } = judge(&with_other, &NAMED, NEW) else {
-                panic!("b has everything, and a can still be asked")
-            };
-            assert_eq!(members(&to), ["b0"]);
-        }
-    }
-
-    #[test]
-    fn an_emptied_server_is_no_member_though_it_is_the_same_process() {
-        let view = both();
-        let mut emptied = seen("a", 0, None, true);
-        emptied.member.server = "new".to_string();
-        let there = [emptied, seen("b", 0, Some(&view), true)];
-        let working = Asker {
-            set: Some(&view.set),
-            ..NEW
-        };
-        let Verdict::Shrink { to, .. } = judge(&there, &NAMED, working) else {
-            panic!("b is vouched for")
-        };
-        assert_eq!(members(&to), ["b0"]);
-        // Whoever begins cannot know whether b was left out before a was emptied.
-        let mut there = there;
-        there[1].is_vouched = false;
-        let verdict = judge(&there, &NAMED, NEW);
-        assert!(
-            matches!(&verdict, Verdict::Wait(message) if message.contains("a has been emptied") && message.contains("missing=lost")),
-            "{verdict:?}"
-        );
-    }
-
-    #[test]
-    fn a_server_named_twice_is_found_out() {
-        let view = both();
-        let verdict = judge(
-            &[seen("a", 0, Some(&view), false), seen("a", 0, Some(&view), false)],
-            &NAMED,
-            NEW,
-        );
-        assert!(
-            matches!(&verdict, Verdict::Refuse(message) if message.contains("same server")),
-            "{verdict:?}"
-        );
-    }
-
-    #[test]
-    fn a_server_that_was_away_for_very_many_views_is_not_known_any_more() {
-        let first = both();
-        let mut view = first.clone();
-        for _ in 0..REMEMBERED {
-            view = view.next(view.members.clone(), Vec::new());
-        }
-        assert!(view.follows(&first));
-        view = view.next(view.members.clone(), Vec::new());
-        assert!(!view.follows(&first));
-        assert_eq!(view.past.len(), REMEMBERED);
-    }
-}
+mod tests;

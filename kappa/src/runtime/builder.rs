@@ -83,7 +83,7 @@ impl Builder {
     }
 
     /// The same, where the text may also name Redis servers, `redis://HOST[:PORT][,HOST2[:PORT]..]`: what is decided is then on all of them before it takes
-    /// effect, and any of them but the last can be lost.
+    /// effect, and either of two can be lost, or a minority of three or more.
     pub fn state(self, folder_or_url: impl Into<PathBuf>) -> Self {
         self.state_dir(folder_or_url)
     }

@@ -94,6 +94,7 @@ impl State {
         run: RunId,
         opening: Opening,
         durability: Durability,
+        store: &Arc<dyn Store>,
         runtime: &Handle,
     ) -> Result<(Arc<dyn Journal>, Box<dyn Place>), JournalError> {
         let journal = match (self, opening) {
@@ -105,7 +106,8 @@ impl State {
             (State::Servers(replicas), Opening::New) => RedisJournal::create(replicas, run).await?,
             (State::Servers(replicas), Opening::Existing) => RedisJournal::open(replicas, run).await?,
         };
-        let journal = Arc::new(journal);
+        let are_here = self.is_store_of(&store.url());
+        let journal = Arc::new(journal.beside_objects(are_here));
         Ok((journal.clone(), Box::new(OnServers::new(journal))))
     }
 
@@ -173,11 +175,24 @@ impl State {
             Some(folder) => about.store_in(&folder),
             None => about.store,
         };
+        let own = own.url();
         // What was in the memory of its process is gone.
-        if url == address::without_role(&own.url()) || url == "memory:" {
+        if url == address::without_role(&own) || url == "memory:" || address::are_the_same(&url, &own) {
             return Ok(None);
         }
-        store::open(&url).map(Some)
+        match self {
+            // The password that was given for the state is not written down with the run.
+            State::Servers(replicas) if self.is_store_of(&url) => Ok(Some(Arc::new(RedisStore::on(replicas.clone())))),
+            _ => store::open(&url).map(Some),
+        }
+    }
+
+    /// Whether the store of this URL is on the servers of this state.
+    fn is_store_of(&self, url: &str) -> bool {
+        match self {
+            State::Folder(_) => false,
+            State::Servers(replicas) => address::are_the_same(url, &replicas.url_for_workers()),
+        }
     }
 
     pub(super) fn replicas(&self) -> Vec<ReplicaStatus> {

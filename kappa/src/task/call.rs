@@ -58,7 +58,7 @@ impl<F: TaskFunction> TaskCall<F> {
         } else {
             Value::Array(values)
         };
-        serde_json::from_value(tuple)
+        F::Arguments::from_tuple(tuple)
             .map(TaskCall::new)
             .map_err(|cause| format!("wrong argument: {cause}; {}", expected()))
     }

@@ -3,8 +3,8 @@
 use crate::context::Context;
 use crate::continuation::{Entry, Frame, Function, Reader, Save, Unsaved, Writer, save_and_read_back};
 use crate::error::Failed;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer, Serialize};
 use std::future::Future;
 use std::pin::Pin;
 
@@ -12,15 +12,34 @@ use std::pin::Pin;
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be sent to or from a task",
     label = "a task's arguments and its value travel between processes",
-    note = "they must be `Serialize + DeserializeOwned + Send + Sync`: derive `serde::Serialize` and `serde::Deserialize` for your own types"
+    note = "they must be `Serialize + DeserializeOwned + Send + Sync`: derive `serde::Serialize` and `serde::Deserialize` for your own types",
+    note = "a task that can fail says so by the name `Result` in its signature, not by another name for it: `-> kappa::Result<..>`"
 )]
 pub trait Sendable: Serialize + DeserializeOwned + Send + Sync + 'static {}
 
 #[diagnostic::do_not_recommend]
 impl<T: Serialize + DeserializeOwned + Send + Sync + 'static> Sendable for T {}
 
+/// A value that can be sent, as its own type: what generated code asks for, so that there is one error if it cannot.
+#[doc(hidden)]
+pub trait Sent {
+    /// The type itself.
+    type Itself: Sendable;
+}
+
+impl<T: Sendable> Sent for T {
+    type Itself = T;
+}
+
 /// The arguments of a task: a tuple, each element of which can be sent.
-pub trait Arguments: Sendable {
+pub trait Arguments: Sized + Send + Sync + 'static {
+    /// Reads them as one tuple.
+    ///
+    /// # Errors
+    /// Those of the deserializer.
+    #[doc(hidden)]
+    fn from_tuple<'de, D: Deserializer<'de>>(from: D) -> Result<Self, D::Error>;
+
     /// Appends them, one behind the other; these are their names.
     #[doc(hidden)]
     fn write(&self, names: &[&str], to: &mut Writer) -> Result<(), Unsaved>;
@@ -33,6 +52,10 @@ pub trait Arguments: Sendable {
 macro_rules! arguments {
     ($(($($argument:ident $index:tt),*))*) => {$(
         impl<$($argument: Sendable),*> Arguments for ($($argument,)*) {
+            fn from_tuple<'de, De: Deserializer<'de>>(from: De) -> Result<Self, De::Error> {
+                Self::deserialize(from)
+            }
+
             fn write(&self, _names: &[&str], _to: &mut Writer) -> Result<(), Unsaved> {
                 $(
                     let named = |cause: Unsaved| cause.at(&format_args!("the argument `{}`", _names.get($index).unwrap_or(&"?")));

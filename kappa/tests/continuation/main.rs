@@ -9,6 +9,7 @@ mod calls;
 mod control;
 mod corners;
 mod deep;
+mod everyday;
 mod expressions;
 mod harness;
 mod liveness;

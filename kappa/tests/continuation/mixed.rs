@@ -120,7 +120,7 @@ twins! {
     }
     async fn taken_apart_and_bound_again(cx, n: i64) -> i64 {
         let p = P { name: "abc".into(), x: n, inner: None };
-        let P { name, x, .. } = p;
+        let P { name, x, inner: _inner } = p;
         let f = move |k: i64| k + x;
         let used = f(1) + name.len() as i64;
         cx.checkpoint().await;

@@ -244,3 +244,66 @@ async fn a_run_whose_result_no_server_takes_comes_to_an_end() {
     assert!(failed.contains("proto-max-bulk-len"), "{failed}");
     assert!(started.elapsed() < Duration::from_secs(60), "{:?}", started.elapsed());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_on_a_server_with_a_password_is_removed_whatever_store_whoever_removes_it_has() {
+    let server = Server::start(&["--requirepass", "secret"]);
+    let url = format!("redis://:secret@{}", server.address());
+    let client = redis::Client::open(url.as_str()).expect("a URL");
+    let keys = || -> Vec<String> {
+        let mut connection = client.get_connection().expect("a connection");
+        let mut keys = redis::cmd("KEYS");
+        keys.arg("kappa:[ojr]:*").query(&mut connection).expect("keys")
+    };
+    for other_store in [false, true] {
+        let kappa = Kappa::builder().state(&url).build().await.expect("a place");
+        let handle = kappa.start(long(5_000_000)).await.expect("a run");
+        let run = handle.id();
+        assert_eq!(handle.wait().await.expect("a result").len(), 5_000_000);
+        kappa.shutdown().await;
+        drop((handle, kappa));
+        assert!(keys().iter().any(|key| key.starts_with("kappa:o:")), "{:?}", keys());
+        let mut builder = Kappa::builder().state(&url);
+        if other_store {
+            builder = builder.store(kappa::store::open("memory:").expect("a store"));
+        }
+        let kappa = builder.build().await.expect("a place");
+        kappa.remove(run).await.expect("it knows the password");
+        kappa.shutdown().await;
+        assert_eq!(keys(), Vec::<String>::new());
+    }
+}
+
+#[kappa::task]
+async fn filled(_cx: &mut Context, number: u8) -> Vec<u8> {
+    // Until all of them are there, so that they end at one time.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    vec![number; 60_000]
+}
+
+#[kappa::task]
+async fn all_filled(cx: &mut Context, count: u8) -> Result<u64> {
+    let tasks = cx.spawn_all((0..count).map(filled)).await;
+    let mut sum = 0;
+    for task in tasks {
+        sum += cx.wait(&task).await?.iter().map(|byte| u64::from(*byte)).sum::<u64>();
+    }
+    Ok(sum)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn decisions_that_are_more_together_than_a_server_takes_at_once_are_recorded_one_after_the_other() {
+    use kappa::platform::in_process::{InProcess, InProcessOptions};
+    let server = Server::start(&["--proto-max-bulk-len", "1mb"]);
+    let store: std::sync::Arc<dyn Store> = kappa::store::open("memory:").expect("a store");
+    let platform = InProcess::new(InProcessOptions { workers: 25 }, store.clone()).expect("a platform");
+    let kappa = Kappa::builder()
+        .platform(std::sync::Arc::new(platform))
+        .store(store)
+        .state(format!("redis://{}", server.address()))
+        .build()
+        .await
+        .expect("a place");
+    let sum = kappa.run(all_filled(100)).await.expect("each of them fits");
+    assert_eq!(sum, (0..100).sum::<u64>() * 60_000);
+}

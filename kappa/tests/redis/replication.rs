@@ -263,6 +263,97 @@ async fn servers_that_hold_different_things_are_not_put_together() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_last_of_three_servers_does_not_go_on_alone_though_the_others_refuse_connections() {
+    let mut servers = Servers::start(3);
+    let store = open(&servers.url());
+    put(&store, "a", "1").await;
+    servers.0[1].kill();
+    put(&store, "b", "2").await;
+    servers.0[2].kill();
+    let refused = store
+        .put("c", Bytes::from_static(b"3"))
+        .await
+        .expect_err("others may reach those two");
+    let message = refused.to_string();
+    assert!(refused.is_retryable() && message.contains("missing=lost"), "{message}");
+    // Whoever names one server only does not get round it.
+    let alone = format!("redis://{}", servers.0[0].address());
+    let refused = RedisStore::open(&alone).expect_err("there are three").to_string();
+    assert!(refused.contains("3 servers, of which 1"), "{refused}");
+    servers.0[2].restart();
+    put(&store, "d", "4").await;
+    assert_eq!(get(&store, "b").await, "2");
+    // Whoever knows that they are lost for good may say so.
+    servers.0[2].kill();
+    drop(store);
+    let store = open(&format!("{}?missing=lost", servers.url()));
+    put(&store, "e", "5").await;
+    assert_eq!(get(&store, "d").await, "4");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_takes_nothing_any_more_is_left_out_like_one_that_is_gone() {
+    let servers = Servers::start(2);
+    let store = open(&servers.url());
+    put(&store, "a", "1").await;
+    for one in 0..2 {
+        // Somebody has made it the replica of a server that is not there: it answers, and refuses writes.
+        let _: String = servers.0[one].ask(&["REPLICAOF", "127.0.0.1", "1"]);
+        let started = Instant::now();
+        put(&store, &format!("while/{one}"), "2").await;
+        assert!(started.elapsed() < Duration::from_secs(12), "{:?}", started.elapsed());
+        let status = store.replicas().remove(one);
+        assert_eq!(status.condition, Condition::Lost);
+        assert!(
+            status
+                .problem
+                .as_ref()
+                .is_some_and(|problem| problem.contains("read only replica")),
+            "{status:?}"
+        );
+        let _: String = servers.0[one].ask(&["REPLICAOF", "NO", "ONE"]);
+        until_all_serve(&store);
+    }
+    assert_eq!(servers.0[0].values(), servers.0[1].values());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_returns_and_does_not_take_what_the_other_has_keeps_nobody_from_writing() {
+    for (setting, small, enough, problem) in [
+        ("maxmemory", "3mb", "0", "OOM"),
+        ("proto-max-bulk-len", "1mb", "512mb", "proto-max-bulk-len"),
+    ] {
+        let mut servers = Servers::start(2);
+        let store = open(&servers.url());
+        put(&store, "a", "1").await;
+        servers.0[1].kill();
+        put(&store, "large", &"x".repeat(8_000_000)).await;
+        servers.0[1].restart_with(&[&format!("--{setting}"), small]);
+        let started = Instant::now();
+        let mut number = 0;
+        // It is tried, and given up; what is written meanwhile and after that is acknowledged each time.
+        let is_told = |store: &RedisStore| {
+            let status = store.replicas().remove(1);
+            status.problem.is_some_and(|told| told.contains(problem))
+        };
+        while !is_told(&store) || number < 50 {
+            assert!(started.elapsed() < Duration::from_secs(30), "{:?}", store.replicas());
+            put(&store, &format!("small/{number}"), "2").await;
+            number += 1;
+        }
+        put(&store, "large-again", &"y".repeat(8_000_000)).await;
+        assert_ne!(conditions(&store)[1], Condition::Serving);
+        let _: String = servers.0[1].ask(&["CONFIG", "SET", setting, enough]);
+        if setting == "proto-max-bulk-len" {
+            // What a server takes is asked when a connection is made.
+            servers.0[1].restart_with(&["--proto-max-bulk-len", enough]);
+        }
+        until_all_serve(&store);
+        assert_eq!(servers.0[0].values(), servers.0[1].values());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn of_many_who_put_at_once_exactly_one_wins_while_servers_are_killed() {
     let mut servers = Servers::start(3);
     let [a, b, c] = [0, 1, 2].map(|n: usize| servers.0[n].address());
@@ -276,6 +367,10 @@ async fn of_many_who_put_at_once_exactly_one_wins_while_servers_are_killed() {
     for round in 0..60 {
         match round {
             20 => servers.0[1].kill(),
+            30 => {
+                servers.0[1].restart();
+                stores.iter().for_each(until_all_serve);
+            }
             40 => servers.0[0].kill(),
             _ => {}
         }

@@ -126,6 +126,12 @@ impl Server {
         }
     }
 
+    /// Starts it again with further settings.
+    pub fn restart_with(&mut self, arguments: &[&str]) {
+        self.arguments.extend(arguments.iter().map(ToString::to_string));
+        self.restart();
+    }
+
     /// SIGSTOP.
     pub fn pause(&self) {
         kill(self.pid(), Signal::SIGSTOP).expect("stop");

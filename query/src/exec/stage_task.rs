@@ -36,6 +36,7 @@ pub async fn run_units(cx: &mut Context, work: StageWork) -> Result<Vec<UnitOutp
         let unit = work.units[outputs.len()];
         let fragment = fragments::load(cx.store(), &work, unit).await?;
         outputs.push(run_unit(cx.store(), &fragment, &work, unit).await?);
+        drop(fragment);
         cx.checkpoint().await;
     }
     Ok(outputs)

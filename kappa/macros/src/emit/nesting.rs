@@ -5,6 +5,7 @@ use crate::graph::{BlockId, End};
 use crate::names::Var;
 use proc_macro2::{Ident, TokenStream};
 use quote::{quote, quote_spanned};
+use syn::spanned::Spanned;
 
 impl Emitter<'_> {
     /// The code of a block and of everything that is placed inside it; `before` comes first.
@@ -15,6 +16,10 @@ impl Emitter<'_> {
         let block = &self.graph.blocks[id];
         let is_loop = self.loops.contains(&id) && !matches!(block.end, End::Point { .. });
         let mut atoms = Vec::new();
+        let pieces = before
+            .iter()
+            .filter_map(|item| Some((*item.takes.first()?, *item.takes.last()?)));
+        let pieces: Vec<(Var, Var)> = place.pieces.iter().copied().chain(pieces).collect();
         for atom in &block.atoms {
             let is_used = |var: &Var| place.used.contains(var) || self.witnessed.contains(var);
             if atom.deferred && !atom.declares.iter().any(is_used) {
@@ -24,13 +29,28 @@ impl Emitter<'_> {
             // The value that an assignment replaces is dropped by it.
             let old = &self.graph.unneeded[place.root].whole;
             let replaced = atom.found.assigned.intersection(old).map(|&var| {
-                let piece = place.pieces.iter().find(|(first, last)| (first..=last).contains(&&var));
-                let held = piece.map_or_else(|| self.held(), |&(first, _)| self.piece(first));
+                let held = self.held_in(var, &pieces);
                 let number = var as u32;
                 quote!(#held.end(#number);)
             });
+            let ended = atom.ends.map(|var| {
+                let is_declared = || atoms.iter().any(|item: &Item| item.declares.contains(&var));
+                if old.contains(&var) {
+                    let held = self.held_in(var, &pieces);
+                    let number = var as u32;
+                    quote!(#held.end(#number);)
+                } else if place.visible.contains(&var)
+                    || is_declared()
+                    || before.iter().any(|item| item.declares.contains(&var))
+                {
+                    let ident = &self.bindings[var].ident;
+                    quote!(::core::mem::drop(#ident);)
+                } else {
+                    TokenStream::new()
+                }
+            });
             atoms.push(Item {
-                code: quote!(#code #declared #(#replaced)*),
+                code: quote!(#code #declared #(#replaced)* #ended),
                 declares: atom.declares.clone(),
                 takes: Vec::new(),
                 assigns: atom.found.assigned.clone(),
@@ -44,7 +64,14 @@ impl Emitter<'_> {
             .collect();
         hosted.sort_by_key(|&block| self.graph.blocks[block].order);
         if is_loop {
-            let (inside, behind): (Vec<_>, Vec<_>) = hosted.into_iter().partition(|&block| self.is_in_loop(id, block));
+            // What the head declares is not visible behind the loop.
+            let sees = |block| {
+                let mut declared = atoms.iter().flat_map(|item: &Item| &item.declares);
+                declared.any(|&var| self.in_scope(var, block))
+            };
+            let (inside, behind): (Vec<_>, Vec<_>) = hosted
+                .into_iter()
+                .partition(|&block| sees(block) || self.is_in_loop(id, block));
             self.wrapped(place, before, &behind, |place| {
                 let mut place = place.clone();
                 place.continues.insert(id);
@@ -56,6 +83,12 @@ impl Emitter<'_> {
             let items = before.into_iter().chain(atoms).collect();
             self.wrapped(place, items, &hosted, |place| self.end(id, place))
         }
+    }
+
+    /// Where the value of a variable is that is held.
+    fn held_in(&self, var: Var, pieces: &[(Var, Var)]) -> Ident {
+        let piece = pieces.iter().find(|(first, last)| (first..=last).contains(&&var));
+        piece.map_or_else(|| self.held(), |&(first, _)| self.piece(first))
     }
 
     /// The items and what is inside, followed by the hosted blocks.
@@ -132,6 +165,10 @@ impl Emitter<'_> {
     }
 
     fn end(&self, id: BlockId, place: &Place) -> TokenStream {
+        let place = &Place {
+            at: id,
+            ..place.clone()
+        };
         match &self.graph.blocks[id].end {
             End::Open => TokenStream::new(),
             End::Stop => TokenStream::new(),
@@ -213,8 +250,20 @@ impl Emitter<'_> {
     /// Goes to another arm: the variables that are live there go into their slots.
     fn leave(&self, arm: BlockId, place: &Place) -> TokenStream {
         let live = &self.graph.live_in[arm];
+        // A variable that has been moved is used at the suspension point, not where it is declared.
+        let used_at = match self.graph.blocks[arm].end {
+            End::Point {
+                result, auto: false, ..
+            } => Some(self.bindings[result].ident.span()),
+            _ => None,
+        };
         let put = live.intersection(&place.visible).map(|&var| {
-            let (slot, variable) = (self.slot(var), self.variable(var));
+            let (slot, mut variable) = (self.slot(var), self.variable(var));
+            if let Some(span) = used_at.filter(|_| !self.shadowed.contains(&var)) {
+                let mut ident = self.bindings[var].ident.clone();
+                ident.set_span(span.resolved_at(ident.span()));
+                variable = quote!(#ident);
+            }
             quote!(#slot = ::core::option::Option::Some(#variable);)
         });
         let unneeded = &self.graph.unneeded[arm];
@@ -252,7 +301,43 @@ impl Emitter<'_> {
             .map(|&var| {
                 let witness = self.witness(var);
                 let span = self.bindings[var].ident.span().resolved_at(here());
-                quote_spanned!(span=> (&&&&&&&&#witness.probe()).kind().unclear(&#witness.probe());)
+                quote_spanned! {span=>
+                    (&&&&&&&&#witness.probe())
+                        .kind()
+                        .unclear(&#witness.probe(), const { ::kappa::__private::held::Unclear::new() });
+                }
+            });
+        let taken = unneeded
+            .taken
+            .iter()
+            .filter(|&&var| self.refused_if_taken.borrow_mut().insert(var))
+            .map(|&var| {
+                let (witness, span) = (self.witness(var), self.bindings[var].ident.span().resolved_at(here()));
+                quote_spanned!(span=> (&&&&&&&&#witness.probe()).kind().taken(&#witness.probe());)
+            });
+        let emptied = unneeded
+            .emptied
+            .iter()
+            .filter(|&&var| self.refused_if_emptied.borrow_mut().insert(var))
+            .map(|&var| {
+                let (witness, span) = (self.witness(var), self.bindings[var].ident.span().resolved_at(here()));
+                quote_spanned! {span=>
+                    (&&&#witness.content())
+                        .emptied()
+                        .left(&#witness.content(), const { ::kappa::__private::held::Unclear::new() });
+                }
+            });
+        let received = unneeded
+            .received
+            .iter()
+            .filter(|&&var| self.refused_if_received.borrow_mut().insert(var))
+            .map(|&var| {
+                let (witness, span) = (self.witness(var), self.bindings[var].ident.span().resolved_at(here()));
+                quote_spanned! {span=>
+                    (&&&&#witness.receiver())
+                        .moved()
+                        .left(&#witness.receiver(), const { ::kappa::__private::held::Unclear::new() });
+                }
             });
         let forget = self.graph.live_in[place.root]
             .iter()
@@ -261,12 +346,20 @@ impl Emitter<'_> {
             let slot = self.slot(var);
             quote!(#slot = ::core::option::Option::None;)
         });
+        // A variable from which a field has been moved cannot go into its slot.
+        let parts = self.graph.parts[place.at]
+            .iter()
+            .filter(|((var, _), _)| live.contains(var) && place.visible.contains(var) && !self.shadowed.contains(var));
+        let whole = parts.map(|(_, code)| {
+            let span = code.span().resolved_at(here());
+            quote_spanned!(span=> loop { break; ::kappa::__private::copied_field(&#code); })
+        });
         let number = self.arms[&arm];
         let go = match self.graph.blocks[arm].end {
             End::Point { .. } => quote_spanned!(here()=> break '__suspend;),
             _ => quote_spanned!(here()=> continue '__run;),
         };
         let block = Ident::new("__block", here());
-        quote!(#(#put_back)* #(#hold)* #(#unclear)* #(#put)* #(#forget)* #block = #number; #go)
+        quote!(#(#whole)* #(#put_back)* #(#hold)* #(#unclear)* #(#taken)* #(#emptied)* #(#received)* #(#put)* #(#forget)* #block = #number; #go)
     }
 }

@@ -115,22 +115,31 @@ impl Emitter<'_> {
             let (slot, span) = self.spanned_slot(var);
             quote_spanned! {span=>
                 let __probe = ::kappa::__private::probe(&#slot);
-                __probe.itself();
-                __probe.first();
-                __probe.second();
+                (&&__probe).itself().check();
+                (&&__probe).first().check();
+                (&&__probe).second().check();
+            }
+        });
+        let goes = self.held.iter().map(|&var| {
+            let (witness, span) = (self.witness(var), self.spanned_slot(var).1);
+            quote_spanned! {span=>
+                (&&&&&&&&#witness.probe())
+                    .kind()
+                    .goes(&#witness.probe(), const { ::kappa::__private::held::Goes::new() });
             }
         });
         quote_spanned! {here()=>
             #[allow(unused_imports)]
-            use ::kappa::__private::NotBorrowed as _;
+            use ::kappa::__private::{FirstBorrowed as _, ItselfBorrowed as _, NotBorrowed as _, SecondBorrowed as _};
             #(#probes)*
+            #(#goes)*
         }
     }
 
     /// Makes a value of `cx.shared(..)` again.
     fn rebuild(&self, var: Var, at: &BTreeSet<u32>) -> Option<TokenStream> {
         let (make, uses) = self.bindings[var].shared.as_ref()?;
-        let slots = self.slots();
+        let slots = &self.slots;
         let slot = self.slot(var);
         let uses: Vec<Var> = uses.iter().copied().filter(|var| slots.contains(var)).collect();
         let take = uses.iter().map(|&var| {

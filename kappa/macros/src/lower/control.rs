@@ -2,7 +2,7 @@
 
 use super::{Dest, Lower, Target};
 use crate::graph::{BlockId, Choice, End};
-use crate::names::{Found, Var, borrows};
+use crate::names::{Found, Moves, Var};
 use crate::points::{must_split, must_split_block, suspends};
 use quote::{quote, quote_spanned};
 use syn::spanned::Spanned;
@@ -16,7 +16,8 @@ impl Lower<'_> {
         let (then, other) = (self.block(None), self.block(None));
         let after = self.block(Some(self.current));
         self.names.enter();
-        self.condition(*branch.cond, then, other);
+        let lives = must_split_block(&branch.then_branch, self.rules);
+        self.condition(*branch.cond, then, other, lives);
         self.start(then);
         self.block_into(branch.then_branch, dest);
         self.names.leave();
@@ -30,45 +31,66 @@ impl Lower<'_> {
         self.start(after);
     }
 
-    /// Goes to `then` or `other`; the variables that the condition binds are declared for `then`.
-    pub(super) fn condition(&mut self, condition: Expr, then: BlockId, other: BlockId) {
-        if !must_split(&condition, self.rules) {
+    /// Goes to `then` or `other`; the variables that the condition binds are declared for `then`. `lives`: what its `let`s look at lives across a
+    /// suspension point.
+    pub(super) fn condition(&mut self, condition: Expr, then: BlockId, other: BlockId, lives: bool) {
+        if !(must_split(&condition, self.rules) || (lives && has_let(&condition))) {
             let mut binds = Vec::new();
-            let found = self.native_condition(&condition, &mut binds);
+            let effect = match &condition {
+                Expr::Let(binding) => self.names.effect(&binding.expr, &binding.pat),
+                _ => None,
+            };
+            let found = match &condition {
+                Expr::Let(binding) => {
+                    let patterns = std::iter::once(&*binding.pat);
+                    let found = self.names.resolve_scrutinee(&binding.expr, patterns);
+                    binds = self.names.declare_pattern(&binding.pat, false);
+                    found
+                }
+                _ => self.native_condition(&condition, &mut binds),
+            };
             self.end(End::Branch {
                 condition: quote!(#condition),
                 found,
                 binds,
+                effect,
                 then,
                 other,
             });
             return;
         }
         match condition {
-            Expr::Paren(inner) => self.condition(*inner.expr, then, other),
-            Expr::Group(inner) => self.condition(*inner.expr, then, other),
+            Expr::Paren(inner) => self.condition(*inner.expr, then, other, lives),
+            Expr::Group(inner) => self.condition(*inner.expr, then, other, lives),
             Expr::Binary(binary) if matches!(binary.op, BinOp::And(_)) => {
                 let middle = self.block(None);
-                self.condition(*binary.left, middle, other);
+                let lives_on = lives || must_split(&binary.right, self.rules);
+                self.condition(*binary.left, middle, other, lives_on);
                 self.start(middle);
-                self.condition(*binary.right, then, other);
+                self.condition(*binary.right, then, other, lives);
             }
             Expr::Binary(binary) if matches!(binary.op, BinOp::Or(_)) => {
                 let middle = self.block(None);
-                self.condition(*binary.left, then, middle);
+                self.condition(*binary.left, then, middle, false);
                 self.start(middle);
-                self.condition(*binary.right, then, other);
+                self.condition(*binary.right, then, other, false);
             }
-            Expr::Unary(unary) if matches!(unary.op, UnOp::Not(_)) => self.condition(*unary.expr, other, then),
+            Expr::Unary(unary) if matches!(unary.op, UnOp::Not(_)) => self.condition(*unary.expr, other, then, false),
             Expr::Let(binding) => {
-                let scrutinee = self.value(*binding.expr);
-                let found = self.names.resolve_scrutinee(&scrutinee);
+                let mut scrutinee = self.value(*binding.expr);
                 let pattern = *binding.pat;
+                if lives {
+                    self.check_scrutinee(&mut scrutinee, std::iter::once(&pattern));
+                }
+                let found = self.names.resolve_scrutinee(&scrutinee, std::iter::once(&pattern));
+                let effect = self.names.effect(&scrutinee, &pattern);
                 let binds = self.names.declare_pattern(&pattern, false);
+                self.names.flows(&scrutinee, &binds);
                 self.end(End::Branch {
                     condition: quote!(let #pattern = #scrutinee),
                     found,
                     binds,
+                    effect,
                     then,
                     other,
                 });
@@ -80,49 +102,11 @@ impl Lower<'_> {
                     condition: quote!(#value),
                     found,
                     binds: Vec::new(),
+                    effect: None,
                     then,
                     other,
                 });
             }
-        }
-    }
-
-    /// What a `match` looks at may hold temporary values until its end: one with a destructor would be dropped at a suspension point in an arm.
-    fn check_temporaries(&mut self, scrutinee: &mut Expr) {
-        let (inner, is_borrowed) = match scrutinee {
-            Expr::MethodCall(call) => {
-                let borrows = borrows(&call.method.to_string());
-                (&mut *call.receiver, borrows)
-            }
-            Expr::Field(field) => (&mut *field.base, true),
-            Expr::Reference(reference) => (&mut *reference.expr, true),
-            Expr::Binary(binary) => {
-                self.check_temporaries(&mut binary.left);
-                return self.check_temporaries(&mut binary.right);
-            }
-            Expr::Paren(inner) => return self.check_temporaries(&mut inner.expr),
-            Expr::Unary(inner) => (&mut *inner.expr, matches!(inner.op, UnOp::Deref(_))),
-            Expr::Try(inner) => (&mut *inner.expr, false),
-            Expr::Cast(inner) => (&mut *inner.expr, false),
-            _ => return,
-        };
-        self.check_temporaries(inner);
-        if is_borrowed
-            && matches!(
-                inner,
-                Expr::Call(_) | Expr::MethodCall(_) | Expr::Struct(_) | Expr::Try(_)
-            )
-        {
-            let span = inner.span().resolved_at(proc_macro2::Span::mixed_site());
-            let var = self.names.temporary(span);
-            let ident = self.names.bindings[var].ident.clone();
-            self.emit(
-                quote!(let #ident = ::kappa::__private::Witness::new();),
-                Found::default(),
-            );
-            *inner = Expr::Verbatim(quote_spanned!(span=> #ident.same(#inner)));
-            self.checks
-                .push(quote_spanned!(span=> (&&&&&&&&#ident.probe()).kind().temporary(&#ident.probe());));
         }
     }
 
@@ -138,8 +122,16 @@ impl Lower<'_> {
                 found
             }
             Expr::Let(binding) => {
-                let found = self.names.resolve_scrutinee(&binding.expr);
-                binds.extend(self.names.declare_pattern(&binding.pat, false));
+                // What it moves is gone also if what follows is false.
+                let found = match Moves::of(&binding.pat, false) {
+                    Moves::Nothing => self
+                        .names
+                        .resolve_scrutinee(&binding.expr, std::iter::once(&*binding.pat)),
+                    _ => self.names.resolve_perhaps_moved(&binding.expr),
+                };
+                let declared = self.names.declare_pattern(&binding.pat, false);
+                self.names.flows(&binding.expr, &declared);
+                binds.extend(declared);
                 found
             }
             other => self.names.resolve_expr(other),
@@ -177,6 +169,16 @@ impl Lower<'_> {
                 .is_some_and(|(_, guard)| must_split(guard, self.rules))
         };
         let is_taken_apart = choice.arms.iter().any(has_guard);
+        let rules = self.rules;
+        let lives = choice
+            .arms
+            .iter()
+            .filter(|arm| is_taken_apart || must_split(&arm.body, rules));
+        let lives: Vec<&Pat> = lives.map(|arm| &arm.pat).collect();
+        self.names.enter();
+        if !lives.is_empty() {
+            self.check_scrutinee(&mut scrutinee, lives.into_iter());
+        }
         if is_taken_apart {
             // Looked at more than once.
             let guards = choice.arms.iter().filter_map(|arm| arm.guard.as_ref());
@@ -184,12 +186,12 @@ impl Lower<'_> {
             scrutinee = self.settle(scrutinee, &guards);
         }
         // Before the arms declare variables, which may have the same names.
-        let scrutinee_found = self.names.resolve_scrutinee(&scrutinee);
-        let rules = self.rules;
-        if !is_taken_apart && choice.arms.iter().any(|arm| must_split(&arm.body, rules)) {
-            self.check_temporaries(&mut scrutinee);
-        }
-        if is_taken_apart {
+        let scrutinee_found = {
+            let patterns = choice.arms.iter().map(|arm| &arm.pat);
+            self.names.resolve_scrutinee(&scrutinee, patterns)
+        };
+        // Where the user's code stands in front, it says so itself.
+        if is_taken_apart && !self.is_said_before {
             // What follows has an arm for everything else; that the arms as they were written cover everything, only rustc can tell. It never runs.
             let arms = choice.arms.iter().map(|arm| {
                 let (pattern, guard) = (&arm.pat, arm.guard.as_ref().map(|_| quote!(if false)));
@@ -205,10 +207,16 @@ impl Lower<'_> {
         let mut choices = Vec::new();
         let mut is_rest = false;
         let count = choice.arms.len();
+        let is_pattern = |arm: &syn::Arm| !matches!(arm.pat, Pat::Wild(_));
+        let patterns_below: Vec<bool> = (0..count)
+            .map(|at| choice.arms[at + 1..].iter().any(is_pattern))
+            .collect();
         for (at, arm) in choice.arms.into_iter().enumerate() {
             self.names.enter();
             let pattern = arm.pat;
+            let effect = self.names.effect(&scrutinee, &pattern);
             let binds = self.names.declare_pattern(&pattern, false);
+            self.names.flows(&scrutinee, &binds);
             let target = self.block(None);
             match arm.guard {
                 Some((_, guard)) if must_split(&guard, self.rules) => {
@@ -225,16 +233,18 @@ impl Lower<'_> {
                             });
                             self.start(target);
                         }
-                        let copy = quote_spanned!(pattern.span()=> ::core::clone::Clone::clone(&#scrutinee));
+                        let copy = quote_spanned!(pattern.span()=> ::kappa::__private::clone_for_guard(&#scrutinee));
                         self.emit_let(quote!(let #pattern = #copy;), scrutinee_found.clone(), binds);
                     } else {
                         choices.push(Choice {
                             pattern: quote!(#pattern),
                             guard: None,
                             found: Found::default(),
-                            binds,
+                            binds: binds.clone(),
+                            effect,
                             target,
                         });
+                        let bound = binds;
                         choices.push(Choice::otherwise(rest));
                         self.end(End::Match {
                             scrutinee: quote!(#scrutinee),
@@ -242,8 +252,18 @@ impl Lower<'_> {
                             choices: std::mem::take(&mut choices),
                         });
                         self.start(target);
+                        // If the guard says no, a pattern below must find what this one has bound.
+                        if patterns_below[at] {
+                            let binds = bound.iter().map(|&var| &self.names.bindings[var].ident);
+                            let checks = binds.map(|ident| {
+                                let span = ident.span().resolved_at(proc_macro2::Span::mixed_site());
+                                quote_spanned!(span=> ::kappa::__private::bound_for_guard(&#ident);)
+                            });
+                            let checks = quote!(#(#checks)*);
+                            self.emit(checks, Found::default());
+                        }
                     }
-                    self.condition(*guard, body, rest);
+                    self.condition(*guard, body, rest, false);
                     self.start(body);
                     self.into(*arm.body, dest);
                     self.jump(after);
@@ -273,6 +293,7 @@ impl Lower<'_> {
                         guard,
                         found,
                         binds,
+                        effect,
                         target,
                     });
                 }
@@ -297,6 +318,7 @@ impl Lower<'_> {
             found: scrutinee_found,
             choices,
         });
+        self.names.leave();
         self.start(after);
     }
 
@@ -345,7 +367,8 @@ impl Lower<'_> {
         self.names.enter();
         let back = self.back_edge(head);
         self.enter_target(expr.label.as_ref(), after, Some(back), Dest::Discard);
-        self.condition(*expr.cond, body, after);
+        let lives = must_split_block(&expr.body, self.rules);
+        self.condition(*expr.cond, body, after, lives);
         self.start(body);
         self.block_into(expr.body, Dest::Discard);
         self.targets.pop();
@@ -363,8 +386,11 @@ impl Lower<'_> {
             body,
             ..
         } = expr;
-        let iterable = self.value(*iterable);
+        let mut iterable = self.value(*iterable);
         let span = iterable.span();
+        if suspends(&body, self.rules) {
+            self.check_iterable(&mut iterable);
+        }
         if !self.rules.auto && !must_split_block(&body, self.rules) {
             // Only what it goes over had to be taken apart.
             let mut rest: Expr = syn::parse_quote!(#label for #pat in #iterable #body);
@@ -394,6 +420,7 @@ impl Lower<'_> {
                     guard: None,
                     found: Found::default(),
                     binds: vec![iterator],
+                    effect: None,
                     target: head,
                 }],
             });
@@ -403,11 +430,13 @@ impl Lower<'_> {
         self.names.enter();
         let pattern = *pat;
         let binds = self.names.declare_pattern(&pattern, true);
+        self.names.flows(&iterable, &binds);
         let condition = quote!(let ::core::option::Option::Some(#pattern) = #next);
         self.end(End::Branch {
             condition,
             found: Found::using(iterator),
             binds,
+            effect: None,
             then: inside,
             other: after,
         });
@@ -468,6 +497,17 @@ impl Lower<'_> {
             None => self.error(jump.span(), "`continue` outside of a loop"),
         }
         self.dead();
+    }
+}
+
+/// Whether a condition binds variables.
+fn has_let(condition: &Expr) -> bool {
+    match condition {
+        Expr::Let(_) => true,
+        Expr::Binary(binary) if matches!(binary.op, BinOp::And(_)) => has_let(&binary.left) || has_let(&binary.right),
+        Expr::Paren(inner) => has_let(&inner.expr),
+        Expr::Group(inner) => has_let(&inner.expr),
+        _ => false,
     }
 }
 

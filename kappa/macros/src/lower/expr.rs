@@ -17,6 +17,20 @@ impl Lower<'_> {
             self.emit_value(expr, dest);
             return;
         }
+        let is_control = match &expr {
+            Expr::If(_) | Expr::Match(_) | Expr::Loop(_) | Expr::While(_) | Expr::ForLoop(_) | Expr::Block(_) => true,
+            Expr::Binary(binary) => matches!(binary.op, BinOp::And(_) | BinOp::Or(_)),
+            _ => false,
+        };
+        // The temporary values inside do not live to the end of the statement.
+        let hoisted = if is_control { self.hoisted.take() } else { None };
+        self.split_into(expr, dest);
+        if is_control {
+            self.hoisted = hoisted;
+        }
+    }
+
+    fn split_into(&mut self, expr: Expr, dest: Dest) {
         match expr {
             Expr::Paren(inner) => self.into(*inner.expr, dest),
             Expr::Group(inner) => self.into(*inner.expr, dest),
@@ -44,7 +58,7 @@ impl Lower<'_> {
     fn lazy_into(&mut self, binary: ExprBinary, dest: Dest) {
         let (yes, no) = (self.block(None), self.block(None));
         let after = self.block(Some(self.current));
-        self.condition(Expr::Binary(binary), yes, no);
+        self.condition(Expr::Binary(binary), yes, no, false);
         self.start(yes);
         self.emit_value(syn::parse_quote!(true), dest);
         self.jump(after);
@@ -187,7 +201,7 @@ impl Lower<'_> {
     }
 
     fn control_value(&mut self, expr: Expr, ty: Option<&Type>) -> Expr {
-        let var = self.deferred(expr.span(), ty);
+        let var = self.deferred(&expr, ty);
         self.into(expr, Dest::Temporary(var));
         self.once(var)
     }
@@ -200,6 +214,9 @@ impl Lower<'_> {
         }
         let arguments = chain_arguments(&mut awaited.base);
         self.operands(arguments.into_iter().map(|argument| (argument, Mode::Value)).collect());
+        for argument in chain_arguments(&mut awaited.base) {
+            self.check_temporaries(argument);
+        }
         self.point(awaited, false)
     }
 
@@ -217,6 +234,7 @@ impl Lower<'_> {
             condition: quote!(#cx.is_checkpoint_due()),
             found: Found::default(),
             binds: Vec::new(),
+            effect: None,
             then: due,
             other: after,
         });

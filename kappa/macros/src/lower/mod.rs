@@ -8,13 +8,15 @@
 mod control;
 mod expr;
 mod operands;
+mod temporaries;
 
 use crate::graph::{Atom, Block, BlockId, End};
-use crate::names::{Found, Names, Var, Vars, takes_whole};
+use crate::names::{Found, Names, Var, Vars, root, takes_whole};
+use crate::plain::{is_plain_type, is_plain_value};
 use crate::points::{Rules, must_split, never_returns};
 use proc_macro2::{Ident, Span, TokenStream, TokenTree};
 use quote::{ToTokens, quote, quote_spanned};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use syn::spanned::Spanned;
 use syn::{Expr, Item, Lifetime, Local, Pat, Stmt, Type};
 
@@ -48,12 +50,14 @@ pub(crate) struct Lower<'a> {
     pub(crate) points: Vec<BlockId>,
     pub(crate) errors: Vec<syn::Error>,
     started: usize,
-    /// What is asked of types as soon as they are known: in the block that is started next.
-    checks: Vec<TokenStream>,
+    /// The temporary values of the statement that is being taken apart which have got names; `None` where they would not live to its end.
+    hoisted: Option<Vec<Var>>,
     /// How many blocks of the user are open.
     depth: usize,
     /// What is being taken apart will be evaluated more than once.
     repeated: bool,
+    /// The user's code stands in front of what is generated, as it is; see `original`.
+    is_said_before: bool,
     /// How often each identifier occurs in the function.
     occurrences: HashMap<String, usize>,
 }
@@ -71,9 +75,10 @@ impl<'a> Lower<'a> {
             points: Vec::new(),
             errors: Vec::new(),
             started: 0,
-            checks: Vec::new(),
+            hoisted: None,
             depth: 0,
             repeated: false,
+            is_said_before: false,
             occurrences: HashMap::new(),
         };
         let entry = lower.block(None);
@@ -85,12 +90,41 @@ impl<'a> Lower<'a> {
     pub(crate) fn body(&mut self, body: syn::Block) {
         let end = body.brace_token.span.close();
         self.occurrences = occurrences(body.to_token_stream());
+        self.is_said_before = crate::original::is_possible(&body, self.rules);
+        self.names.look_at(&body);
         self.block_into(body, Dest::Return);
         if matches!(self.blocks[self.current].end, End::Open) {
-            self.emit(quote_spanned!(end=> return;), Found::default());
+            // Of a result that is missing, rustc says more where it stands in the user's code.
+            let value = self
+                .is_said_before
+                .then(|| quote_spanned!(end=> ::kappa::__private::at_end()));
+            self.emit(quote_spanned!(end=> return #value;), Found::default());
             self.end(End::Stop);
         }
         self.refuse_other_shared_values();
+        self.refuse_macros_with_variables();
+    }
+
+    /// A macro of a block that is taken apart is put at the function's beginning, where none of its variables are.
+    fn refuse_macros_with_variables(&mut self) {
+        let mut errors = Vec::new();
+        for item in &self.items {
+            let Item::Macro(item) = item else { continue };
+            let mut own = HashSet::new();
+            declared_in_tokens(item.mac.tokens.clone(), &mut own);
+            let bindings = self.names.bindings.iter();
+            let variables: HashSet<String> = bindings.map(|binding| binding.ident.to_string()).collect();
+            if let Some(name) = mentioned_in_macro(item.mac.tokens.clone(), &variables, &own) {
+                let message = format!(
+                    "this macro mentions the variable `{name}`, but it is put at the function's beginning, because the block holds a suspension point; \
+                     pass the variable as an argument, or use a closure"
+                );
+                errors.push((item.span(), message));
+            }
+        }
+        for (span, message) in errors {
+            self.error(span, &message);
+        }
     }
 
     /// A value of `cx.shared(closure)` is what the closure gives, today and after a resume.
@@ -135,6 +169,7 @@ impl<'a> Lower<'a> {
             after,
             order: usize::MAX,
             scope: 0,
+            origin: self.blocks.len(),
         });
         self.blocks.len() - 1
     }
@@ -145,9 +180,6 @@ impl<'a> Lower<'a> {
         self.blocks[block].scope = self.names.scope();
         self.started += 1;
         self.current = block;
-        for check in std::mem::take(&mut self.checks) {
-            self.emit(check, Found::default());
-        }
     }
 
     fn end(&mut self, end: End) {
@@ -179,8 +211,10 @@ impl<'a> Lower<'a> {
     }
 
     /// `let temporary;`, to be assigned on several ways.
-    fn deferred(&mut self, span: Span, ty: Option<&Type>) -> Var {
-        let var = self.names.temporary(span);
+    fn deferred(&mut self, value: &Expr, ty: Option<&Type>) -> Var {
+        let var = self.names.temporary(value.span());
+        self.names.bindings[var].written = crate::original::place_of_value(value);
+        self.names.bindings[var].lent = ty.is_some_and(may_be_lent);
         let ident = &self.names.bindings[var].ident;
         let ty = ty.map(|ty| quote!(: #ty));
         let code = quote!(let mut #ident #ty;);
@@ -197,6 +231,7 @@ impl<'a> Lower<'a> {
     fn temporary(&mut self, value: Expr) -> Var {
         let found = self.names.resolve_expr(&value);
         let var = self.names.temporary(value.span());
+        self.names.flows(&value, &[var]);
         let ident = self.names.bindings[var].ident.clone();
         self.emit_let(quote!(let mut #ident = #value;), found, vec![var]);
         var
@@ -208,7 +243,8 @@ impl<'a> Lower<'a> {
             return self.path(var);
         }
         let ident = &self.names.bindings[var].ident;
-        syn::parse_quote!(({ #ident }))
+        let span = ident.span();
+        syn::parse_quote_spanned!(span=> ({ #ident }))
     }
 
     fn path(&self, var: Var) -> Expr {
@@ -225,8 +261,21 @@ impl<'a> Lower<'a> {
         let stops = stops(&value);
         let mut found = self.names.resolve_expr(&value);
         match dest {
-            Dest::Discard => self.emit(quote!(#value;), found),
+            Dest::Discard => {
+                if let Expr::Assign(assign) = &value
+                    && let Some(var) = root(&assign.left).and_then(|name| self.names.lookup(&name))
+                {
+                    self.names.flows(&assign.right, &[var]);
+                }
+                // A macro by a name such as `todo` may be another one.
+                let code = match stops && matches!(value, Expr::Macro(_)) {
+                    true => quote_spanned!(value.span()=> let _: ::kappa::__private::NeverReturns = { #value; };),
+                    false => quote!(#value;),
+                };
+                self.emit(code, found);
+            }
             Dest::Temporary(var) => {
+                self.names.flows(&value, &[var]);
                 let ident = &self.names.bindings[var].ident;
                 let code = quote!(#ident = #value;);
                 found.assigned.insert(var);
@@ -262,10 +311,12 @@ impl<'a> Lower<'a> {
         });
         let count = stmts.len();
         let mut has_value = false;
+        let last_split = stmts.iter().rposition(|stmt| must_split_stmt(stmt, self.rules));
         for (at, stmt) in stmts.into_iter().enumerate() {
             let is_last = at + 1 == count;
+            let outer = self.hoisted.replace(Vec::new());
             match stmt {
-                Stmt::Local(local) => self.local(local),
+                Stmt::Local(local) => self.local(local, last_split.is_some_and(|last| at < last)),
                 Stmt::Expr(expr, semi) => {
                     if is_last && (semi.is_none() || stops(&expr)) {
                         has_value = true;
@@ -273,7 +324,11 @@ impl<'a> Lower<'a> {
                     } else if is_last && !matches!(dest, Dest::Discard) && !must_split(&expr, self.rules) {
                         // Whether it ever gets to its end is for rustc to say: `{ exit(1); }` is a value of any type.
                         has_value = true;
-                        self.emit_value(syn::parse_quote!({ #expr; }), dest);
+                        let end = match dest {
+                            Dest::Return if self.is_said_before => Some(quote!(::kappa::__private::at_end())),
+                            _ => None,
+                        };
+                        self.emit_value(syn::parse_quote!({ #expr; #end }), dest);
                     } else {
                         self.into(expr, Dest::Discard);
                     }
@@ -288,6 +343,13 @@ impl<'a> Lower<'a> {
                     self.into(expr, if is_value { dest } else { Dest::Discard });
                 }
                 Stmt::Item(_) => {}
+            }
+            let hoisted = std::mem::replace(&mut self.hoisted, outer);
+            for var in hoisted.into_iter().flatten().rev() {
+                self.blocks[self.current].atoms.push(Atom {
+                    ends: Some(var),
+                    ..Atom::new(TokenStream::new(), Found::default())
+                });
             }
         }
         self.names.leave();
@@ -309,16 +371,6 @@ impl<'a> Lower<'a> {
                     "in a block that holds a suspension point, this would bring names into the whole function; name what you use, or write the `use` \
                      outside of the function",
                 ),
-                Item::Macro(item) => {
-                    let inside = occurrences(item.mac.tokens.clone());
-                    if let Some(name) = inside.keys().find(|name| self.names.lookup(name).is_some()) {
-                        let message = format!(
-                            "this macro mentions the variable `{name}`, but it is put at the function's beginning, because the block holds a suspension \
-                             point; pass the variable as an argument, or use a closure"
-                        );
-                        self.error(item.span(), &message);
-                    }
-                }
                 _ => {}
             }
         }
@@ -349,7 +401,8 @@ impl<'a> Lower<'a> {
         }
     }
 
-    fn local(&mut self, local: Local) {
+    /// `lives`: there is a suspension point in what follows.
+    fn local(&mut self, local: Local, lives: bool) {
         let Local { attrs, pat, init, .. } = local;
         let Some(init) = init else {
             let declares = self.names.declare_pattern(&pat, true);
@@ -372,12 +425,22 @@ impl<'a> Lower<'a> {
             if must_split(&value, self.rules) {
                 value = self.value_of_type(value, ty.as_ref());
             }
+            if lives {
+                self.check_let(&pat, &mut value);
+            }
             let is_whole = takes_whole(&pat);
-            let found = match is_whole {
-                true => self.names.resolve_expr(&value),
-                false => self.names.resolve_scrutinee(&value),
+            let found = self.names.resolve_let(&value, &pat, true);
+            let is_plain = match &ty {
+                Some(ty) => is_plain_type(ty),
+                None => is_whole && is_plain_value(&value, &self.names),
             };
             let declares = self.names.declare_pattern(&pat, true);
+            self.names.flows(&value, &declares);
+            let is_lent = ty.as_ref().is_some_and(may_be_lent);
+            for &var in &declares {
+                self.names.bindings[var].lent |= is_lent;
+                self.names.bindings[var].plain = is_plain;
+            }
             if let (Some(shared), [var]) = (shared, declares.as_slice()) {
                 self.names.bindings[*var].shared = Some(shared);
             }
@@ -388,23 +451,27 @@ impl<'a> Lower<'a> {
             let diverge = *diverge;
             let mut otherwise = self.names.resolve_expr(&diverge);
             otherwise.assigned.clear();
-            let found = self.names.resolve_scrutinee(&value).and(otherwise);
+            let found = self.names.resolve_let(&value, &pat, false).and(otherwise);
             let declares = self.names.declare_pattern(&pat, false);
+            self.names.flows(&value, &declares);
             self.emit_let(quote!(#(#attrs)* let #pat = #value else #diverge;), found, declares);
             return;
         }
         value = self.value_of_type(value, ty.as_ref());
-        let found = self.names.resolve_scrutinee(&value);
+        let found = self.names.resolve_scrutinee(&value, std::iter::once(&pat));
+        let effect = self.names.effect(&value, &pat);
         let (next, other) = (self.block(None), self.block(None));
         let from = self.current;
         self.start(other);
         self.into(*diverge, Dest::Discard);
         let binds = self.names.declare_pattern(&pat, false);
+        self.names.flows(&value, &binds);
         self.blocks[from].end = End::LetElse {
             pattern: quote!(#pat),
             value: quote!(#value),
             found,
             binds,
+            effect,
             next,
             other,
         };
@@ -423,6 +490,89 @@ impl<'a> Lower<'a> {
         let found = self.names.resolve_expr(value);
         Some((quote!(#value), found.mentions))
     }
+}
+
+/// Whether a value of this type may borrow, or may not be `Send`, by its text.
+fn may_be_lent(ty: &Type) -> bool {
+    fn any(tokens: TokenStream) -> bool {
+        tokens.into_iter().any(|tree| match tree {
+            TokenTree::Ident(ident) => ident == "dyn" || ident == "Rc",
+            TokenTree::Punct(punct) => matches!(punct.as_char(), '&' | '\''),
+            TokenTree::Group(group) => any(group.stream()),
+            TokenTree::Literal(_) => false,
+        })
+    }
+    any(ty.to_token_stream())
+}
+
+/// Whether a statement has to be taken apart.
+fn must_split_stmt(stmt: &Stmt, rules: Rules<'_>) -> bool {
+    match stmt {
+        Stmt::Local(local) => local.init.as_ref().is_some_and(|init| {
+            let diverge = init.diverge.as_ref();
+            must_split(&init.expr, rules) || diverge.is_some_and(|(_, other)| must_split(other, rules))
+        }),
+        Stmt::Expr(expr, _) => must_split(expr, rules),
+        Stmt::Macro(call) => must_split(
+            &Expr::Macro(syn::ExprMacro {
+                attrs: Vec::new(),
+                mac: call.mac.clone(),
+            }),
+            rules,
+        ),
+        Stmt::Item(_) => false,
+    }
+}
+
+/// The names that tokens declare with `let`, or as a parameter of their macro.
+fn declared_in_tokens(tokens: TokenStream, into: &mut HashSet<String>) {
+    let mut after = None;
+    for tree in tokens {
+        match &tree {
+            TokenTree::Ident(ident) if after.take().is_some() && ident != "mut" => _ = into.insert(ident.to_string()),
+            TokenTree::Ident(ident) if ident == "let" || ident == "mut" => after = Some(()),
+            TokenTree::Punct(punct) => after = (punct.as_char() == '$').then_some(()),
+            TokenTree::Group(group) => {
+                after = None;
+                declared_in_tokens(group.stream(), into);
+            }
+            TokenTree::Ident(_) | TokenTree::Literal(_) => after = None,
+        }
+    }
+}
+
+/// The first of some variables that a macro's definition mentions: by its name, or in a format string.
+fn mentioned_in_macro(tokens: TokenStream, variables: &HashSet<String>, own: &HashSet<String>) -> Option<String> {
+    let mut before = None;
+    for tree in tokens {
+        let last = before.replace(match &tree {
+            TokenTree::Punct(punct) => Some(punct.as_char()),
+            _ => None,
+        });
+        let found = match &tree {
+            TokenTree::Ident(ident) => {
+                let name = ident.to_string();
+                let is_other = matches!(last, Some(Some('$' | '.' | '\'')));
+                (!is_other && variables.contains(&name) && !own.contains(&name)).then_some(name)
+            }
+            TokenTree::Group(group) => mentioned_in_macro(group.stream(), variables, own),
+            TokenTree::Literal(literal) => {
+                let text = literal.to_string();
+                let is_inside =
+                    |name: &&String| text.contains(&format!("{{{name}}}")) || text.contains(&format!("{{{name}:"));
+                variables
+                    .iter()
+                    .find(is_inside)
+                    .filter(|name| !own.contains(*name))
+                    .cloned()
+            }
+            TokenTree::Punct(_) => None,
+        };
+        if found.is_some() {
+            return found;
+        }
+    }
+    None
 }
 
 /// How often each identifier occurs.

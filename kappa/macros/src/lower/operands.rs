@@ -33,10 +33,11 @@ impl Lower<'_> {
                 .map(|(operand, _)| (**operand).clone())
                 .collect();
             let (operand, mode) = &mut operands[at];
-            let value = self.value((**operand).clone());
+            let mut value = self.value((**operand).clone());
             **operand = if at == last {
                 value
             } else {
+                self.check_operand(&mut value);
                 self.fix(value, *mode, &later)
             };
         }
@@ -263,7 +264,7 @@ fn is_once(expr: &Expr) -> bool {
 }
 
 /// Whether a call is that of a tuple struct or variant, which does nothing but hold its arguments.
-fn is_constructor(function: &Expr) -> bool {
+pub(super) fn is_constructor(function: &Expr) -> bool {
     let Expr::Path(path) = function else { return false };
     let last = path.path.segments.last();
     // `NOTE` may be a constant that is a function.
@@ -295,7 +296,7 @@ fn copies_what_changes(closure: &syn::ExprClosure, later: &[Expr]) -> bool {
 }
 
 /// Whether this is a part of something, or behind a reference.
-fn is_projection(expr: &Expr) -> bool {
+pub(super) fn is_projection(expr: &Expr) -> bool {
     match expr {
         Expr::Field(_) | Expr::Index(_) => true,
         Expr::Unary(unary) => matches!(unary.op, UnOp::Deref(_)),
@@ -305,7 +306,7 @@ fn is_projection(expr: &Expr) -> bool {
     }
 }
 
-fn is_place(expr: &Expr) -> bool {
+pub(super) fn is_place(expr: &Expr) -> bool {
     match expr {
         Expr::Path(_) | Expr::Index(_) => true,
         Expr::Field(field) => is_place(&field.base),

@@ -1,8 +1,8 @@
 //! What code that is not taken apart does with the variables around it: its names are found, also in macros and in the texts of `format!`.
 
-use super::{Found, Names, Var, collect_bindings, takes_whole};
+use super::{Found, Moves, Names, Part, Var};
 use crate::points::{KnownMacro, MacroUse};
-use proc_macro2::{Literal, TokenStream, TokenTree};
+use proc_macro2::{Delimiter, Literal, TokenStream, TokenTree};
 use quote::ToTokens;
 use std::collections::HashSet;
 use syn::visit::{self, Visit};
@@ -47,7 +47,10 @@ impl<'a> Resolver<'a> {
 
     fn declare(&mut self, pattern: &Pat, plain_let: bool) {
         let mut idents = Vec::new();
-        collect_bindings(pattern, plain_let, &mut idents);
+        let is_variable = |name: &str| self.is_inner(name) || self.names.lookup(name).is_some();
+        self.names
+            .constants
+            .collect_bindings(pattern, plain_let, &is_variable, &mut idents);
         if let Some(scope) = self.inner.last_mut() {
             scope.extend(idents.iter().map(|(ident, _)| ident.to_string()));
         }
@@ -76,6 +79,24 @@ impl<'a> Resolver<'a> {
         self.conditional = before;
     }
 
+    /// With `move`, whatever the code mentions is moved into the closure or block, be it a part of a variable or the whole.
+    fn capturing(&mut self, by_move: bool, code: &TokenStream, visit: impl FnOnce(&mut Self)) {
+        if !by_move {
+            return visit(self);
+        }
+        let outside = std::mem::take(&mut self.found);
+        visit(self);
+        let inside = std::mem::replace(&mut self.found, outside);
+        for &var in &inside.mentions {
+            if has_field_of(code, &self.names.bindings[var].ident) {
+                self.found.unclear.insert(var);
+            } else {
+                self.moves(var);
+            }
+        }
+        self.found = std::mem::take(&mut self.found).and(inside);
+    }
+
     /// The variable is moved or copied.
     fn moves(&mut self, var: Var) {
         if self.conditional {
@@ -86,7 +107,7 @@ impl<'a> Resolver<'a> {
     }
 
     /// A place that is borrowed, compared or changed, but not moved.
-    fn place(&mut self, place: &Expr) {
+    pub(super) fn place(&mut self, place: &Expr) {
         match place {
             Expr::Path(path) if plain_name(path).is_some() => {
                 if let Some(var) = plain_name(path).and_then(|name| self.mention(&name)) {
@@ -113,11 +134,19 @@ impl<'a> Resolver<'a> {
         self.place(place);
     }
 
-    /// What a pattern is matched with.
-    pub(super) fn scrutinee(&mut self, expr: &Expr) {
-        match root(expr) {
-            Some(_) => self.perhaps_moved(expr),
-            None => self.visit_expr(expr),
+    /// What a pattern is matched with that moves so much of it.
+    pub(super) fn scrutinee(&mut self, expr: &Expr, moves: Moves) {
+        match (root(expr), moves) {
+            (None, _) => self.visit_expr(expr),
+            (Some(_), Moves::Nothing) => self.place(expr),
+            (Some(_), Moves::Whole) if matches!(expr, Expr::Path(_)) => self.visit_expr(expr),
+            (Some(name), Moves::Parts) if matches!(expr, Expr::Path(_)) && !self.conditional => {
+                if let Some(var) = self.mention(&name) {
+                    self.found.taken.insert(var);
+                }
+                self.place(expr);
+            }
+            (Some(_), _) => self.perhaps_moved(expr),
         }
     }
 
@@ -139,6 +168,13 @@ impl<'a> Resolver<'a> {
             Expr::Call(call) => call.args.iter().for_each(|part| self.assign(part)),
             Expr::Struct(literal) => literal.fields.iter().for_each(|field| self.assign(&field.expr)),
             Expr::Range(_) | Expr::Infer(_) => {}
+            Expr::Field(field) => {
+                if let Some(var) = root(place).and_then(|name| self.mention(&name)) {
+                    let text = field.to_token_stream().to_string();
+                    self.found.parts.push(Part::Assigned(var, text));
+                }
+                self.place(place);
+            }
             other => self.visit_expr(other),
         }
     }
@@ -257,7 +293,16 @@ impl<'ast> Visit<'ast> for Resolver<'_> {
 
     fn visit_expr_field(&mut self, field: &'ast syn::ExprField) {
         match root(&field.base) {
-            Some(_) => self.perhaps_moved(&field.base),
+            Some(name) => {
+                if !self.conditional
+                    && is_field_of_variable(&field.base)
+                    && let Some(var) = self.mention(&name)
+                {
+                    let code = field.to_token_stream();
+                    self.found.parts.push(Part::Taken(var, code.to_string(), code));
+                }
+                self.perhaps_moved(&field.base);
+            }
             None => self.visit_expr(&field.base),
         }
     }
@@ -269,7 +314,16 @@ impl<'ast> Visit<'ast> for Resolver<'_> {
 
     fn visit_expr_unary(&mut self, unary: &'ast syn::ExprUnary) {
         match unary.op {
-            syn::UnOp::Deref(_) if root(&unary.expr).is_some() => self.perhaps_moved(&unary.expr),
+            syn::UnOp::Deref(_) if root(&unary.expr).is_some() => {
+                let is_variable = matches!(*unary.expr, Expr::Path(_));
+                match root(&unary.expr).and_then(|name| self.mention(&name)) {
+                    Some(var) if is_variable && !self.conditional => {
+                        self.found.emptied.insert(var);
+                        self.place(&unary.expr);
+                    }
+                    _ => self.perhaps_moved(&unary.expr),
+                }
+            }
             _ => self.visit_expr(&unary.expr),
         }
     }
@@ -277,6 +331,15 @@ impl<'ast> Visit<'ast> for Resolver<'_> {
     fn visit_expr_method_call(&mut self, call: &'ast syn::ExprMethodCall) {
         if root(&call.receiver).is_none() {
             self.visit_expr(&call.receiver);
+        } else if let (true, false, Expr::Path(path)) = (
+            takes_receiver(&call.method.to_string()),
+            self.conditional,
+            &*call.receiver,
+        ) {
+            if let Some(var) = plain_name(path).and_then(|name| self.mention(&name)) {
+                self.found.received.insert(var);
+            }
+            self.place(&call.receiver);
         } else if borrows(&call.method.to_string()) {
             self.place(&call.receiver);
         } else {
@@ -308,7 +371,11 @@ impl<'ast> Visit<'ast> for Resolver<'_> {
     }
 
     fn visit_expr_match(&mut self, choice: &'ast syn::ExprMatch) {
-        self.scrutinee(&choice.expr);
+        let moves = choice.arms.iter().map(|arm| Moves::of(&arm.pat, false));
+        match moves.clone().all(|moves| moves == Moves::Nothing) {
+            true => self.scrutinee(&choice.expr, Moves::Nothing),
+            false => self.scrutinee(&choice.expr, Moves::Unclear),
+        }
         self.conditionally(|this| choice.arms.iter().for_each(|arm| this.visit_arm(arm)));
     }
 
@@ -321,8 +388,23 @@ impl<'ast> Visit<'ast> for Resolver<'_> {
     }
 
     fn visit_expr_assign(&mut self, assign: &'ast syn::ExprAssign) {
-        self.visit_expr(&assign.right);
+        match &*assign.left {
+            Expr::Infer(_) => self.place(&assign.right),
+            // What no part of the left side takes stays where it was.
+            Expr::Tuple(_) | Expr::Array(_) | Expr::Call(_) | Expr::Struct(_) => {
+                self.scrutinee(&assign.right, Moves::Unclear);
+            }
+            _ => self.visit_expr(&assign.right),
+        }
         self.assign(&assign.left);
+    }
+
+    fn visit_expr_block(&mut self, block: &'ast syn::ExprBlock) {
+        match block.label {
+            // A `break` may leave it before its end.
+            Some(_) => self.conditionally(|this| this.visit_block(&block.block)),
+            None => self.visit_block(&block.block),
+        }
     }
 
     fn visit_block(&mut self, block: &'ast Block) {
@@ -337,9 +419,11 @@ impl<'ast> Visit<'ast> for Resolver<'_> {
         let mut plain_let = true;
         if let Some(init) = &local.init {
             match &local.pat {
-                Pat::Wild(_) => self.place(&init.expr),
-                whole if takes_whole(whole) && init.diverge.is_none() => self.visit_expr(&init.expr),
-                _ => self.scrutinee(&init.expr),
+                pattern if init.diverge.is_none() => self.scrutinee(&init.expr, Moves::of(pattern, true)),
+                pattern => match Moves::of(pattern, false) {
+                    Moves::Nothing => self.scrutinee(&init.expr, Moves::Nothing),
+                    _ => self.scrutinee(&init.expr, Moves::Unclear),
+                },
             }
             if let Some((_, diverge)) = &init.diverge {
                 plain_let = false;
@@ -355,14 +439,18 @@ impl<'ast> Visit<'ast> for Resolver<'_> {
                 this.declare(input, true);
             }
             let captured = std::mem::replace(&mut this.captured, true);
-            this.conditionally(|this| this.visit_expr(&closure.body));
+            this.capturing(closure.capture.is_some(), &closure.body.to_token_stream(), |this| {
+                this.conditionally(|this| this.visit_expr(&closure.body));
+            });
             this.captured = captured;
         });
     }
 
     fn visit_expr_async(&mut self, block: &'ast syn::ExprAsync) {
         let captured = std::mem::replace(&mut self.captured, true);
-        self.conditionally(|this| this.visit_block(&block.block));
+        self.capturing(block.capture.is_some(), &block.block.to_token_stream(), |this| {
+            this.conditionally(|this| this.visit_block(&block.block));
+        });
         self.captured = captured;
     }
 
@@ -404,7 +492,10 @@ impl<'ast> Visit<'ast> for Resolver<'_> {
     }
 
     fn visit_expr_let(&mut self, expr: &'ast syn::ExprLet) {
-        self.scrutinee(&expr.expr);
+        match Moves::of(&expr.pat, false) {
+            Moves::Nothing => self.scrutinee(&expr.expr, Moves::Nothing),
+            _ => self.scrutinee(&expr.expr, Moves::Unclear),
+        }
         self.declare(&expr.pat, false);
     }
 
@@ -412,7 +503,14 @@ impl<'ast> Visit<'ast> for Resolver<'_> {
         match KnownMacro::parse(call) {
             Some(known) => self.known_macro(&known),
             // `matches!(x, Some(x) if ..)` and the like cannot be told from expressions.
-            None => self.tokens(call.tokens.clone()),
+            None => {
+                let name = call.path.segments.last().map(|last| last.ident.to_string());
+                let before = self.found.unclear.clone();
+                self.tokens(call.tokens.clone());
+                if name.is_some_and(|name| BORROWING.contains(&name.as_str())) {
+                    self.found.unclear = before;
+                }
+            }
         }
     }
 
@@ -422,6 +520,35 @@ impl<'ast> Visit<'ast> for Resolver<'_> {
 
     fn visit_pat(&mut self, _: &'ast Pat) {}
 }
+
+/// Whether a place is a variable or a field of one, and not behind a reference or an index that is written.
+fn is_field_of_variable(place: &Expr) -> bool {
+    match place {
+        Expr::Path(_) => true,
+        Expr::Field(field) => is_field_of_variable(&field.base),
+        Expr::Paren(inner) => is_field_of_variable(&inner.expr),
+        Expr::Group(inner) => is_field_of_variable(&inner.expr),
+        _ => false,
+    }
+}
+
+/// Whether tokens seem to hold `name.field`.
+fn has_field_of(tokens: &TokenStream, name: &proc_macro2::Ident) -> bool {
+    let trees: Vec<TokenTree> = tokens.clone().into_iter().collect();
+    let is_method = |at: usize| matches!(trees.get(at), Some(TokenTree::Group(group)) if group.delimiter() == Delimiter::Parenthesis);
+    trees.iter().enumerate().any(|(at, tree)| match tree {
+        TokenTree::Ident(ident) if ident == name => {
+            matches!(trees.get(at + 1), Some(TokenTree::Punct(dot)) if dot.as_char() == '.') && !is_method(at + 3)
+        }
+        TokenTree::Group(group) => has_field_of(&group.stream(), name),
+        _ => false,
+    })
+}
+
+/// Macros that move nothing out of a variable. (Should one do so, its use later does not compile.)
+const BORROWING: [&str; 9] = [
+    "matches", "trace", "debug", "info", "warn", "error", "event", "log", "json",
+];
 
 /// The name of a path that can be a variable.
 fn plain_name(path: &ExprPath) -> Option<String> {
@@ -522,4 +649,68 @@ pub(crate) fn borrows(method: &str) -> bool {
     .iter()
     .any(|start| method.starts_with(start))
         || NAMES.contains(&method)
+}
+
+/// Whether a method of this name takes its receiver whole, if it is one of `std`'s types: of `Option`, of `Result`, of a collection, or an iterator.
+pub(crate) fn takes_receiver(method: &str) -> bool {
+    const NAMES: [&str; 57] = [
+        "and",
+        "and_then",
+        "chain",
+        "cloned",
+        "collect",
+        "copied",
+        "count",
+        "cycle",
+        "enumerate",
+        "err",
+        "expect",
+        "expect_err",
+        "filter",
+        "filter_map",
+        "flat_map",
+        "flatten",
+        "fold",
+        "for_each",
+        "fuse",
+        "inspect",
+        "into",
+        "is_none_or",
+        "is_ok_and",
+        "is_some_and",
+        "map",
+        "map_err",
+        "map_or",
+        "map_or_else",
+        "map_while",
+        "max",
+        "max_by",
+        "max_by_key",
+        "min",
+        "min_by",
+        "min_by_key",
+        "ok",
+        "ok_or",
+        "ok_or_else",
+        "or",
+        "or_else",
+        "partition",
+        "peekable",
+        "product",
+        "reduce",
+        "rev",
+        "scan",
+        "skip",
+        "skip_while",
+        "step_by",
+        "sum",
+        "take_while",
+        "unwrap",
+        "unwrap_or",
+        "unwrap_or_default",
+        "unwrap_or_else",
+        "unzip",
+        "zip",
+    ];
+    method.starts_with("into_") || NAMES.contains(&method)
 }

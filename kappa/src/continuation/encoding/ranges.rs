@@ -1,11 +1,11 @@
 //! Inclusive ranges that are exhausted.
 //!
 //! A `RangeInclusive` that has given its last value has equal ends, as one has that holds one value; a flag that `serde` does not see
-//! tells them apart. So an exhausted range is written as another that is empty: the values behind `end` up to `end`. It iterates, contains and
+//! tells them apart. A value that is itself such a range is written with the flag. Inside of other values, an exhausted range is written as another that is empty: the values behind `end` up to `end`. It iterates, contains and
 //! slices as the exhausted one does; only `==` and `start()`, which `std` leaves open for exhausted ranges, can tell.
 
 use serde::Serialize;
-use std::any::type_name;
+use std::any::{Any, type_name};
 use std::collections::VecDeque;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::ops::RangeInclusive;
@@ -49,7 +49,55 @@ macro_rules! settle {
             )*
             None
         }
+
+        /// Appends a value that is itself an inclusive range, with its flag.
+        #[inline]
+        pub(super) fn write<T: 'static>(value: &T, to: &mut Vec<u8>) -> Option<Result<(), String>> {
+            let value: &dyn Any = value;
+            $(
+                if let Some(range) = value.downcast_ref::<RangeInclusive<$index>>() {
+                    let (start, end) = (*range.start(), *range.end());
+                    let is_exhausted = range.is_empty() && start <= end;
+                    return Some(append(&(start, end, is_exhausted), to));
+                }
+            )*
+            None
+        }
+
+        /// Reads such a value.
+        #[inline]
+        pub(super) fn read<T: 'static>(from: &mut &[u8]) -> Option<Result<T, String>> {
+            let mut slot: Option<T> = None;
+            let any: &mut dyn Any = &mut slot;
+            $(
+                if let Some(slot) = any.downcast_mut::<Option<RangeInclusive<$index>>>() {
+                    let read = postcard::take_from_bytes::<($index, $index, bool)>(from);
+                    let ((start, end, is_exhausted), rest) = match read {
+                        Ok(read) => read,
+                        Err(cause) => return Some(Err(cause.to_string())),
+                    };
+                    *from = rest;
+                    let mut range = start..=end;
+                    if is_exhausted {
+                        range = end..=end;
+                        range.next();
+                    }
+                    *slot = Some(range);
+                    return slot_of(any);
+                }
+            )*
+            None
+        }
     };
+}
+
+fn append<T: Serialize>(value: &T, to: &mut Vec<u8>) -> Result<(), String> {
+    to.extend(postcard::to_stdvec(value).map_err(|cause| cause.to_string())?);
+    Ok(())
+}
+
+fn slot_of<T: 'static>(any: &mut dyn Any) -> Option<Result<T, String>> {
+    any.downcast_mut::<Option<T>>().and_then(Option::take).map(Ok)
 }
 
 /// Whether it is a range that cannot be gone over, and so never is exhausted.
@@ -132,6 +180,7 @@ mod tests {
     {
         for &value in values {
             let mut back = through(&exhausted(value));
+            assert_eq!(back, exhausted(value));
             assert_eq!((back.next(), back.next_back()), (None, None), "{value:?}");
             let mut back = through(&(value..=value));
             assert_eq!((back.next(), back.next()), (Some(value), None), "{value:?}");

@@ -91,12 +91,14 @@ impl Core {
 }
 
 /// Records in pieces of moderate length: what a journal takes at once is limited.
-fn pieces(records: Vec<Vec<u8>>) -> Vec<Vec<Vec<u8>>> {
+fn pieces(records: Vec<Vec<u8>>, journal: &dyn Journal) -> Vec<Vec<Vec<u8>>> {
+    // Half of it leaves enough for what is kept with each of them.
+    let longest = LONGEST_PIECE.min(journal.longest_snapshot() / 2);
     let mut pieces = Vec::new();
     let mut piece = Vec::new();
     let mut bytes = 0;
     for record in records {
-        if bytes + record.len() > LONGEST_PIECE && !piece.is_empty() {
+        if bytes + record.len() > longest && !piece.is_empty() {
             pieces.push(std::mem::take(&mut piece));
             bytes = 0;
         }
@@ -268,7 +270,7 @@ impl Shared {
         if sabotage::is(Sabotage::DoesBeforeRecording) {
             self.with_core(|core| self.perform(core, std::mem::take(&mut actions)));
         }
-        for piece in pieces(records) {
+        for piece in pieces(records, journal) {
             self.writes_journal();
             journal.append(piece).await?;
         }

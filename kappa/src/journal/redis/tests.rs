@@ -128,6 +128,14 @@ async fn r15_a_coordinator_whose_journal_was_taken_can_write_nothing_any_more() 
 }
 
 #[tokio::test]
+async fn what_a_server_may_lose_is_said_unless_the_objects_are_lost_with_it() {
+    let servers = Servers::start(1);
+    let journal = Run::new(&servers).create().await;
+    assert!(journal.may_lose_its_end());
+    assert!(!journal.beside_objects(true).may_lose_its_end());
+}
+
+#[tokio::test]
 async fn a_run_that_is_not_there_is_not_found() {
     let servers = Servers::start(1);
     let refused = Run::new(&servers).open().await.err().expect("an error");
@@ -254,7 +262,7 @@ async fn a_batch_that_reached_only_one_server_is_there_on_both_or_none_after_the
         journal.append(vec![vec![1]]).await.expect("append");
         // What a coordinator leaves that dies in the middle of an append.
         let key = batch_key(run.run, 1);
-        let value = [&[7; 16][..], &join(&[vec![2]])].concat();
+        let value = [&[7; 16][..], &seal(&key, &join(&[vec![2]]))].concat();
         let client = redis_client(&servers.0[reached]);
         redis_set(client, &key, &value);
         drop(journal);
@@ -313,6 +321,70 @@ async fn a_run_that_has_lost_its_lease_is_listed_and_says_so() {
         lost.to_string().contains("its lease is gone") && lost.to_string().contains(&servers.0[0].address()),
         "{lost}"
     );
+    // It can be removed, and whoever had the lease writes nothing more.
+    let removing = RedisJournal::take(&replicas, run.run).await.expect("taken");
+    assert!(journal.append(vec![vec![3]]).await.is_err());
+    removing.delete().await.expect("deleted");
+    drop((removing, journal));
+    replicas.until_quiet().await;
+    assert_eq!(runs(&replicas).await.expect("runs"), []);
+    assert_eq!(servers.0[0].values(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn whoever_has_lost_the_lease_does_not_say_that_it_has_removed_the_run() {
+    let servers = Servers::start(2);
+    let run = Run::new(&servers);
+    let first = run.create().await;
+    first.append(vec![vec![1]]).await.expect("append");
+    // It hangs: no sign of life, but it will go on.
+    first.beating.abort();
+    let second = run.open().await.expect("taken after a while");
+    let refused = first.delete().await.expect_err("it is another's");
+    assert!(matches!(refused, JournalError::InUse { .. }), "{refused}");
+    assert_eq!(second.load().await.expect("load"), (None, vec![vec![1]]));
+}
+
+#[tokio::test]
+async fn a_value_of_which_one_byte_has_changed_is_an_error_that_names_it() {
+    for snapshot in [false, true] {
+        let servers = Servers::start(1);
+        let run = Run::new(&servers);
+        let journal = run.create().await;
+        journal.append(vec![vec![7; 100]]).await.expect("append");
+        let (key, name) = match snapshot {
+            true => (snapshot_key(run.run, 1), "its snapshot is damaged"),
+            false => (batch_key(run.run, 0), "batch 0 is damaged"),
+        };
+        if snapshot {
+            journal.snapshot(vec![7; 100]).await.expect("snapshot");
+        }
+        let _: u64 = servers.0[0].ask(&["SETRANGE", &key, "80", "x"]);
+        let refused = journal.load().await.expect_err("damaged").to_string();
+        assert!(refused.contains(name), "{refused}");
+        drop(journal);
+        let opened = match run.open().await {
+            Ok(journal) => journal.load().await.map(|_| ()),
+            Err(error) => Err(error),
+        };
+        let refused = opened.expect_err("damaged").to_string();
+        assert!(refused.contains(name), "{refused}");
+    }
+}
+
+#[tokio::test]
+async fn a_journal_takes_what_the_server_takes_that_takes_least() {
+    let small = Server::start(&["--proto-max-bulk-len", "1mb"]);
+    let servers = Servers(vec![Server::start(&[]), small]);
+    let journal = Run::new(&servers).create().await;
+    let longest = journal.longest_snapshot();
+    assert_eq!(longest, (1 << 20) - 16 - SEAL);
+    journal.snapshot(vec![7; longest]).await.expect("it fits");
+    let refused = journal
+        .append(vec![vec![7; longest]])
+        .await
+        .expect_err("with its length it does not");
+    assert!(refused.to_string().contains("proto-max-bulk-len"), "{refused}");
 }
 
 #[tokio::test]
@@ -324,9 +396,11 @@ async fn a_snapshot_that_is_damaged_is_not_taken_for_none() {
     journal.snapshot(vec![11]).await.expect("snapshot");
     journal.append(vec![vec![2]]).await.expect("append");
     drop(journal);
-    let _: String = servers.0[0].ask(&["SET", &snapshot_key(run.run, 1), "short"]);
-    let refused = run.open().await.err().expect("an error");
-    assert!(refused.to_string().contains("snapshot is damaged"), "{refused}");
+    for damage in ["short", "without a mark, and longer than its id"] {
+        let _: String = servers.0[0].ask(&["SET", &snapshot_key(run.run, 1), damage]);
+        let refused = run.open().await.err().expect("an error");
+        assert!(refused.to_string().contains("snapshot is damaged"), "{refused}");
+    }
 }
 
 #[tokio::test]

@@ -2,14 +2,16 @@
 //!
 //! Everything but the servers and the network is what programs run: what decides ([`super::view`]) and what does ([`super::membership`], [`super::heal`],
 //! [`super::values`]). [`server`] answers the commands that Redis would be sent, scripts among them; [`history`] says what must never happen; [`world`] is one
-//! story, told by its seed. What a message meets on its way is decided by the dice: time, a link that is down (it waits, and arrives late), a server that has
+//! story, told by its seed: [`work`] is what its clients do, and [`faults`] what happens to them and to their servers, several things at a time. What a message meets on its way is decided by the dice: time, a link that is down (it waits, and arrives late), a server that has
 //! ended meanwhile (it is lost).
 
 pub(super) mod clock;
+mod faults;
 mod history;
 mod server;
 mod tests;
 mod twins;
+mod work;
 mod world;
 
 use super::line::Line;
@@ -20,7 +22,7 @@ use rand::{Rng, SeedableRng};
 use redis::{Cmd, RedisError, Value};
 use server::Server;
 use std::cell::RefCell;
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,9 +49,19 @@ pub(super) fn uuid() -> Option<uuid::Uuid> {
 /// All servers, and what lies between them and the clients.
 struct Shared {
     servers: Vec<Server>,
-    /// Links that are down, by client and server.
-    down: HashSet<(usize, usize)>,
+    /// By how many faults each link is down, by client and server.
+    down: HashMap<(usize, usize), u32>,
+    /// By how many faults each client stands still: what it sends and what it is sent waits.
+    frozen: HashMap<usize, u32>,
     dice: SmallRng,
+}
+
+impl Shared {
+    /// Whether nothing passes between these two.
+    fn is_cut(&self, client: usize, server: usize) -> bool {
+        let is_any = |count: Option<&u32>| count.is_some_and(|count| *count > 0);
+        is_any(self.down.get(&(client, server))) || is_any(self.frozen.get(&client))
+    }
 }
 
 /// The network as one client has it.
@@ -94,10 +106,11 @@ impl Network {
         let process = loop {
             self.delay().await;
             let shared = self.shared.lock();
-            match shared.servers[server].process() {
-                _ if shared.down.contains(&(self.client, server)) => {}
-                Some(process) => break process,
-                None => return Err(Trouble::Ended("connection refused".to_string())),
+            let there = &shared.servers[server];
+            match there.process() {
+                _ if shared.is_cut(self.client, server) => {}
+                Some(process) if there.refusals == 0 => break process,
+                _ => return Err(Trouble::Gone("connection refused".to_string())),
             }
         };
         let (sender, mut receiver) = mpsc::unbounded_channel::<(Vec<Cmd>, Reply)>();
@@ -137,7 +150,7 @@ impl Network {
                 if there.process().as_deref() != Some(process) {
                     return None;
                 }
-                if !there.is_paused && !shared.down.contains(&(self.client, server)) {
+                if there.pauses == 0 && !shared.is_cut(self.client, server) {
                     return Some(());
                 }
             }

@@ -3,7 +3,7 @@
 
 use super::super::clock::now;
 use super::super::scripts::{self, Code, code_of};
-use redis::{Arg, Cmd, RedisError, Value};
+use redis::{Arg, Cmd, RedisError, Value, make_extension_error};
 use std::collections::BTreeMap;
 use std::io;
 use std::time::{Duration, Instant};
@@ -13,7 +13,12 @@ pub(super) struct Server {
     pub(super) name: String,
     number: u32,
     is_up: bool,
-    pub(super) is_paused: bool,
+    /// It answers nothing as long as anything pauses it.
+    pub(super) pauses: u32,
+    /// It lets nobody in, and answers those that are, as long as anything keeps it so.
+    pub(super) refusals: u32,
+    /// What it says to whoever writes.
+    pub(super) takes_nothing: Option<&'static str>,
     texts: BTreeMap<String, Text>,
     vote: Option<[String; 4]>,
     /// What it has on its disk if it does not wait for that.
@@ -40,7 +45,9 @@ impl Server {
             name,
             number: 0,
             is_up: true,
-            is_paused: false,
+            pauses: 0,
+            refusals: 0,
+            takes_nothing: None,
             texts: BTreeMap::new(),
             vote: None,
             saved: Default::default(),
@@ -54,7 +61,6 @@ impl Server {
 
     pub(super) fn kill(&mut self) {
         self.is_up = false;
-        self.is_paused = false;
     }
 
     /// Writes what it has to its disk, as it does from time to time.
@@ -65,6 +71,10 @@ impl Server {
     /// Loses what it has not written to its disk: it was killed.
     pub(super) fn forget_unsaved(&mut self) {
         (self.texts, self.vote) = self.saved.clone();
+    }
+
+    pub(super) fn is_up(&self) -> bool {
+        self.is_up
     }
 
     /// With all that it had on its disk.
@@ -115,6 +125,9 @@ impl Server {
             .collect();
         let names: Vec<String> = words.iter().map(|word| text(word)).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        if let Some(code) = self.takes_nothing.filter(|_| writes(&names)) {
+            return Err(make_extension_error(code.to_string(), None));
+        }
         Ok(match names.as_slice() {
             ["SCRIPT", ..] => Value::Okay,
             ["INFO", "server"] => bulk(format!("run_id:{}\r\n", self.process().unwrap_or_default())),
@@ -210,6 +223,14 @@ impl Server {
                 Value::Int(1)
             }
             Code::VoteOn => self.vote_on(keys, arguments),
+            Code::Forget => {
+                let mut kept = keys.iter().zip(arguments);
+                if kept.any(|(key, kept)| self.get(key).unwrap_or_default() != kept) {
+                    return Value::Int(1);
+                }
+                keys.iter().for_each(|key| self.delete(key));
+                Value::Int(0)
+            }
         }
     }
 
@@ -283,6 +304,15 @@ impl Server {
         };
         self.vote = Some([after, ballot, voted.clone(), chosen.clone()]);
         Value::Array(vec![Value::Int(0), bulk(voted), bulk(chosen)])
+    }
+}
+
+/// Whether a command writes a value, or could.
+fn writes(names: &[&str]) -> bool {
+    match names {
+        ["SET" | "DEL" | "UNLINK", ..] => true,
+        ["EVALSHA", hash, ..] => code_of(hash.as_bytes()) != Some(Code::Hello),
+        _ => false,
     }
 }
 

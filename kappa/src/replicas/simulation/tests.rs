@@ -2,18 +2,23 @@ use super::super::sabotage::{self, Sabotage};
 use super::world::tell;
 
 /// So many stories are told each time.
-const SEEDS: u64 = 60;
+const SEEDS: u64 = 40;
 
 /// The first seed whose story is wrong, and what is wrong with it.
 fn noticed(broken: Option<Sabotage>) -> Option<(u64, String)> {
     sabotage::set(broken);
     let found = (0..SEEDS).find_map(|seed| {
         let told = tell(seed);
-        assert!(
-            told.acknowledged > 20 || !told.violations.is_empty(),
-            "seed {seed}: nothing was done"
-        );
-        let first = told.violations.into_iter().next()?;
+        let mut wrong = told.violations;
+        // A guarantee is broken only by what is lost, doubled or gone on with twice: whoever gets nowhere may just be careful.
+        if broken.is_none() {
+            wrong.extend(told.stuck);
+            assert!(
+                told.acknowledged >= 20 || !wrong.is_empty(),
+                "seed {seed}: nothing was done"
+            );
+        }
+        let first = wrong.into_iter().next()?;
         Some((seed, format!("{first}; {:?}", told.faults)))
     });
     sabotage::set(None);

@@ -48,7 +48,7 @@ impl Dice {
             true => token,
             false => self.of(&TOKENS),
         };
-        let one = match self.0.random_range(0..12) {
+        let one = match self.0.random_range(0..13) {
             0 => scripts::hello("s2"),
             1 => scripts::set_view(
                 server,
@@ -80,6 +80,13 @@ impl Dice {
                     .arg("PX")
                     .arg(1_000_000);
                 lock
+            }
+            12 => {
+                // Mostly as it is; then everything is gone, so it is not often.
+                let name = if self.0.random_bool(0.1) { server } else { "another" };
+                scripts::forget(
+                    &[name, token, self.of(&["", "a view", "another view"])].map(|text| text.as_bytes().to_vec()),
+                )
             }
             7 => scripts::hold(self.of(&["me", "you"]), self.of(&[0, 1_000_000])),
             _ => {
@@ -156,4 +163,41 @@ fn the_simulated_server_answers_as_redis_does() {
         (0..=4).all(|answer| answers.contains(&answer)),
         "not all was seen: {answers:?}"
     );
+}
+
+/// Whoever has seen the damage may hear of it late: meanwhile somebody else has mended it, and that server may be the last one that has everything.
+#[test]
+fn a_server_is_made_to_forget_only_what_it_was_seen_to_have() {
+    let redis = servers::Server::start(&[]);
+    let client = redis::Client::open(format!("redis://{}", redis.address())).expect("a URL");
+    let mut line = client.get_connection().expect("it answers");
+    scripts::load_all().exec(&mut line).expect("loaded");
+    let all = [scripts::SERVER, scripts::TOKEN, scripts::VIEW];
+    let set = |line: &mut redis::Connection, values: [&str; 3]| {
+        for (key, value) in all.iter().zip(values) {
+            let cmd = if value.is_empty() { "DEL" } else { "SET" };
+            let mut cmd = redis::cmd(cmd);
+            cmd.arg(key);
+            if !value.is_empty() {
+                cmd.arg(value);
+            }
+            cmd.exec(line).expect("done");
+        }
+    };
+    let count = |line: &mut redis::Connection| {
+        let there: i64 = redis::cmd("EXISTS").arg(&all[..]).query(line).expect("a number");
+        there
+    };
+    let seen = ["a", "t1", ""];
+    for mended in [["b", "t1", ""], ["a", "t2", ""], ["a", "t1", "a view"], ["", "", ""]] {
+        set(&mut line, mended);
+        let before = count(&mut line);
+        let said = line.req_command(&scripts::forget(&seen.map(|text| text.as_bytes().to_vec())));
+        assert_eq!(said.expect("an answer"), Value::Int(1), "{mended:?}");
+        assert_eq!(count(&mut line), before, "{mended:?}");
+    }
+    set(&mut line, seen);
+    let said = line.req_command(&scripts::forget(&seen.map(|text| text.as_bytes().to_vec())));
+    assert_eq!(said.expect("an answer"), Value::Int(0));
+    assert_eq!(count(&mut line), 0);
 }

@@ -78,7 +78,7 @@ impl Case {
     /// The module with both twins, and `pub fn check()` that compares them.
     pub fn module(&self) -> String {
         format!(
-            "use kappa_random_programs::support::*;\nuse kappa_random_programs::{{same, same_result}};\n{}\n\
+            "use kappa_random_programs::support::*;\nuse kappa_random_programs::{{event, field, same, same_result, twice}};\n{}\n\
              pub mod tasks {{\nuse super::*;\n#[allow(unused_imports)] use kappa_random_programs::support::both::tasks::*;\nuse kappa::Context;\n{}\n{}\n}}\n{}\n{}\n\
              pub fn check() {{\n{}\n}}\n",
             self.public_items(),

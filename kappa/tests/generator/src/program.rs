@@ -93,7 +93,7 @@ pub mod without {
 
     /// None.
     pub const NONE: [Theme; 0] = [];
-    /// Themes of which programs differ today: destructors run earlier than Rust runs them, and an exhausted inclusive range shows another end.
+    /// Themes of which many programs are refused today: most of them about destructors.
     pub const NOT_YET: [Theme; 4] = [Theme::Tokens, Theme::Temporaries, Theme::Ranges, Theme::Collections];
 }
 

@@ -34,7 +34,20 @@ fn cases() -> Vec<Case> {
 #[test]
 fn random_programs_resumed_from_every_checkpoint_give_what_plain_rust_gives() {
     let programs: Vec<Case> = (0..300).map(|seed| program(seed, &without::NOT_YET)).collect();
-    let verdicts = verdicts(&programs);
+    let refused = none_differs(&programs, 2000);
+    assert!(refused * 3 < programs.len(), "{refused} programs are refused");
+}
+
+#[test]
+fn destructors_run_when_plain_rust_runs_them_or_the_program_is_refused() {
+    let programs: Vec<Case> = (1..101).map(|seed| program(seed, &without::NONE)).collect();
+    let refused = none_differs(&programs, 1000);
+    assert!(refused * 5 < programs.len() * 3, "{refused} programs are refused");
+}
+
+/// How many are refused.
+fn none_differs(programs: &[Case], least_checkpoints: usize) -> usize {
+    let verdicts = verdicts(programs);
     let (mut checkpoints, mut refused, mut problems) = (0, 0, String::new());
     for (program, verdict) in programs.iter().zip(&verdicts) {
         match verdict {
@@ -44,11 +57,8 @@ fn random_programs_resumed_from_every_checkpoint_give_what_plain_rust_gives() {
         }
     }
     assert!(problems.is_empty(), "{problems}");
-    assert!(checkpoints > 2000, "only {checkpoints} checkpoints");
-    assert!(
-        refused * 3 < programs.len(),
-        "{refused} programs are refused: {verdicts:?}"
-    );
+    assert!(checkpoints > least_checkpoints, "only {checkpoints} checkpoints");
+    refused
 }
 
 #[test]

@@ -487,7 +487,7 @@ impl Writer {
                 format!("for v0 in std::collections::BTreeSet::from([{x}, {y}])"),
                 vec![("v0", Type::Int)],
             ),
-            7 => (format!("for v2 in named({x})"), vec![]),
+            7 => (format!("for both in named({x})"), vec![]),
             _ => (
                 format!("for each in vec![tok({x}), tok({y})]"),
                 vec![("each", Type::Token)],
