@@ -23,8 +23,8 @@ use crate::error::{QueryError, Result};
 use crate::plan::filtered::filtered_functions;
 use crate::planner::{JoinOrder, RowCounts, WindowFilters};
 use crate::sql::{
-    CheckConstants, CheckDecimals, CheckRanges, CheckShifts, CheckedSum, FloatKeys, Membership, NanPruning, Refused,
-    Relations, Zones, checked_decimal, extremes, float_key, framed_functions, in_zone, range_checks, shifts,
+    CheckConstants, CheckDecimals, CheckRanges, CheckShifts, CheckedSum, FloatKeys, Intervals, Membership, NanPruning,
+    Refused, Relations, Zones, checked_decimal, extremes, float_key, framed_functions, in_zone, range_checks, shifts,
     without_zone,
 };
 use crate::tables::{Catalogue, s3};
@@ -186,6 +186,7 @@ impl Session {
         }
         context.add_analyzer_rule(Arc::new(CheckConstants));
         context.add_analyzer_rule(Arc::new(Refused));
+        context.add_analyzer_rule(Arc::new(Intervals));
         context.add_analyzer_rule(Arc::new(Membership));
         context.add_analyzer_rule(Arc::new(FloatKeys));
         context.add_analyzer_rule(Arc::new(CheckDecimals));
@@ -301,7 +302,7 @@ impl std::fmt::Debug for Session {
 }
 
 /// DataFusion's logical rules, with ours for the order of joins where filters are pushed down to the tables and no
-/// projections are between the joins yet.
+/// projections are between the joins yet, and constants checked before they are folded: here, and by what follows.
 fn logical_rules(row_counts: RowCounts) -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
     let mut rules = Optimizer::new().rules;
     let position = rules
@@ -310,5 +311,12 @@ fn logical_rules(row_counts: RowCounts) -> Vec<Arc<dyn OptimizerRule + Send + Sy
         .map_or(rules.len(), |at| at + 1);
     rules.insert(position, Arc::new(JoinOrder { rows: row_counts }));
     rules.insert(0, Arc::new(WindowFilters));
+    let folds = |rule: &Arc<dyn OptimizerRule + Send + Sync>| rule.name() == "simplify_expressions";
+    let mut next = 0;
+    while let Some(position) = rules[next..].iter().position(folds) {
+        rules.insert(next + position, Arc::new(CheckConstants));
+        next += position + 2;
+    }
+    rules.push(Arc::new(CheckConstants));
     rules
 }

@@ -80,8 +80,8 @@ impl PlannedFiles {
                     "{folder}{} has changed since the query was planned: it had {} then, and has {} now. A query reads the files that it \
                      was planned with: put that file back, or start the query anew",
                     found.location,
-                    said(planned),
-                    said(found)
+                    said(planned, found),
+                    said(found, planned)
                 )
             }
             _ => return Ok(()),
@@ -94,8 +94,15 @@ impl PlannedFiles {
     }
 }
 
-fn said(meta: &ObjectMeta) -> String {
-    format!("{} bytes of {}", meta.size, meta.last_modified.format("%F %T%.f UTC"))
+/// What tells a file from another in words, its tag too where nothing else does.
+fn said(meta: &ObjectMeta, other: &ObjectMeta) -> String {
+    let said = format!("{} bytes of {}", meta.size, meta.last_modified.format("%F %T%.f UTC"));
+    match &meta.e_tag {
+        Some(tag) if meta.size == other.size && meta.last_modified == other.last_modified => {
+            format!("{said} with the tag {}", bare(tag))
+        }
+        _ => said,
+    }
 }
 
 /// Whether it is the same file with the same contents, as far as a store can tell.
@@ -220,6 +227,13 @@ mod tests {
         assert!(!is_same(&meta(5, Some("a"), 1), &meta(6, Some("a"), 1)));
         assert!(is_same(&meta(5, None, 1), &meta(5, Some("a"), 1)));
         assert!(!is_same(&meta(5, None, 1), &meta(5, None, 2)));
+    }
+
+    #[test]
+    fn two_files_of_one_size_and_time_are_told_apart_by_their_tags() {
+        let (one, other) = (meta(5, Some("\"a\""), 1), meta(5, Some("\"b\""), 1));
+        assert!(said(&one, &other).ends_with("with the tag a") && said(&other, &one).ends_with("with the tag b"));
+        assert!(!said(&one, &meta(6, Some("b"), 1)).contains("tag"));
     }
 
     #[tokio::test]

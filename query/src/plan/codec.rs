@@ -50,6 +50,13 @@ pub fn decode_plan(bytes: &[u8], context: &TaskContext) -> Result<Arc<dyn Execut
     decode_node(&node, context, Decoder::default())
 }
 
+/// A fragment exactly as it was written.
+#[cfg(test)]
+pub(super) fn decode_plan_as_written(bytes: &[u8], context: &TaskContext) -> Result<Arc<dyn ExecutionPlan>> {
+    let node = protobuf::PhysicalPlanNode::decode(bytes).map_err(|e| not_a("plan fragment", &e))?;
+    decode_node(&node, context, Decoder { as_written: true })
+}
+
 impl Stage {
     /// The stage as bytes, to be sent to whoever runs its units.
     ///

@@ -41,6 +41,7 @@ use super::ShuffleReaderExec;
 use super::converter::without_coercions;
 use super::scans::{file_scan, is_json_array};
 use super::windows::window_exprs;
+use crate::tables::text::TextSource;
 
 /// The first difference in meaning between a plan and what it is said to be; `None` if there is none.
 ///
@@ -284,6 +285,8 @@ fn add_scan_facts(config: &FileScanConfig, facts: &mut Vec<(&'static str, String
     } else if let Some(parquet) = file_source.downcast_ref::<ParquetSource>() {
         let options = parquet.table_parquet_options();
         normal(&format!("{:?} {:?}", parquet.filter(), options))
+    } else if let Some(text) = file_source.downcast_ref::<TextSource>() {
+        format!("{:?} {}", text.format(), text.can_be_cut())
     } else {
         format!("{}", is_json_array(config)?)
     };

@@ -9,6 +9,8 @@ mod equivalences;
 pub(crate) mod filtered;
 pub(crate) mod meaning;
 mod nodes;
+#[cfg(test)]
+mod sabotage;
 pub(crate) mod scans;
 mod shuffle_reader;
 mod shuffle_source;

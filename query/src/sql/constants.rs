@@ -1,12 +1,16 @@
 //! Arithmetic on constants is checked before DataFusion folds it: it folds with numbers that wrap around.
+//!
+//! Some constants meet only when plans are rewritten, as in `SELECT v + 1 FROM (SELECT 9223372036854775807 AS v)`. So it is done
+//! once for the query as it is written, and before each time that DataFusion may fold.
 
+use crate::deep::deep;
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Result, ScalarValue, plan_err};
 use datafusion::logical_expr::{BinaryExpr, Cast, Expr, LogicalPlan, Operator};
-use datafusion::optimizer::AnalyzerRule;
+use datafusion::optimizer::{AnalyzerRule, OptimizerConfig, OptimizerRule};
 
-/// The rule; it comes after types have been made to match.
+/// The rule: of the analyzer, after types have been made to match, and of the optimizer.
 #[derive(Debug)]
 pub(crate) struct CheckConstants;
 
@@ -16,39 +20,48 @@ impl AnalyzerRule for CheckConstants {
     }
 
     fn analyze(&self, plan: LogicalPlan, _config: &ConfigOptions) -> Result<LogicalPlan> {
-        for_all_expressions(plan)
+        check_all(&plan)?;
+        Ok(plan)
     }
 }
 
-fn for_all_expressions(plan: LogicalPlan) -> Result<LogicalPlan> {
-    plan.transform_up_with_subqueries(|node| {
-        node.apply_expressions(|expr| {
-            expr.apply(|part| {
-                check(part)?;
-                Ok(datafusion::common::tree_node::TreeNodeRecursion::Continue)
-            })
-        })?;
-        Ok(Transformed::no(node))
-    })
-    .data()
+impl OptimizerRule for CheckConstants {
+    fn name(&self) -> &str {
+        "kappa_check_constants"
+    }
+
+    fn supports_rewrite(&self) -> bool {
+        true
+    }
+
+    fn rewrite(&self, plan: LogicalPlan, _config: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
+        check_all(&plan)?;
+        Ok(Transformed::no(plan))
+    }
 }
 
 /// # Errors
-/// If constants are combined to what is no value of their type.
-fn check(expr: &Expr) -> Result<()> {
-    match expr {
-        Expr::BinaryExpr(BinaryExpr {
-            op: Operator::Plus | Operator::Minus | Operator::Multiply,
-            ..
+/// If constants are combined somewhere in the plan to what is no value of their type.
+fn check_all(plan: &LogicalPlan) -> Result<()> {
+    plan.apply_with_subqueries(|node| {
+        node.apply_expressions(|expr| {
+            value(expr)?;
+            Ok(TreeNodeRecursion::Continue)
         })
-        | Expr::Negative(_) => value(expr).map(drop),
-        _ => Ok(()),
-    }
+    })?;
+    Ok(())
 }
 
-/// A whole number of a type with limits, if it is a constant.
+/// A whole number of a type with limits, if it is a constant. Looks at every part once.
+///
+/// # Errors
+/// If constants are combined somewhere in it to what is no value of their type.
 fn value(expr: &Expr) -> Result<Option<(i128, ScalarValue)>> {
-    let exact = match expr {
+    deep(|| value_of(expr))
+}
+
+fn value_of(expr: &Expr) -> Result<Option<(i128, ScalarValue)>> {
+    let (exact, literal) = match expr {
         Expr::Literal(literal, _) => return Ok(whole(literal).map(|number| (number, literal.clone()))),
         Expr::Alias(alias) => return value(&alias.expr),
         Expr::Cast(Cast { expr, field }) => {
@@ -61,29 +74,38 @@ fn value(expr: &Expr) -> Result<Option<(i128, ScalarValue)>> {
             return Ok(whole(&cast).filter(|cast| *cast == number).map(|number| (number, cast)));
         }
         Expr::Negative(inner) => match value(inner)? {
-            Some((number, literal)) => (-number, literal),
+            Some((number, literal)) => (Some(-number), literal),
             None => return Ok(None),
         },
         Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
             let (Some((a, literal)), Some((b, _))) = (value(left)?, value(right)?) else {
                 return Ok(None);
             };
-            // Of 64 bits each: 128 are enough.
+            // Two numbers of 64 bits can have a product of 128, without a bit for the sign.
             let exact = match op {
-                Operator::Plus => a + b,
-                Operator::Minus => a - b,
-                Operator::Multiply => a * b,
+                Operator::Plus => a.checked_add(b),
+                Operator::Minus => a.checked_sub(b),
+                Operator::Multiply => a.checked_mul(b),
                 _ => return Ok(None),
             };
             (exact, literal)
         }
-        _ => return Ok(None),
+        other => {
+            other.apply_children(|part| {
+                value(part)?;
+                Ok(TreeNodeRecursion::Continue)
+            })?;
+            return Ok(None);
+        }
     };
-    let (number, literal) = exact;
     let data_type = literal.data_type();
-    match ScalarValue::try_from_string(number.to_string(), &data_type) {
-        Ok(found) => Ok(Some((number, found))),
-        Err(_) => plan_err!("overflow: {expr} is {number}, which is no {data_type}; write CAST(.. AS decimal(38, 0))"),
+    let found = exact.and_then(|number| {
+        let found = ScalarValue::try_from_string(number.to_string(), &data_type).ok()?;
+        Some((number, found))
+    });
+    match found {
+        Some(found) => Ok(Some(found)),
+        None => plan_err!("overflow: {expr} is no {data_type}; write CAST(.. AS decimal(38, 0))"),
     }
 }
 

@@ -9,19 +9,29 @@
 //! ```
 //!
 //! DataFusion makes a join of it that knows only TRUE and FALSE. That is enough where a filter is told nothing but whether a row
-//! stays: as a condition of its own, and below AND and OR. There it is left alone.
+//! stays: as a condition of its own, and below AND and OR. There it is left alone, but for two kinds of `NOT IN`:
+//!
+//! * `5 NOT IN (SELECT ..)`: without a column of the row DataFusion's join has no key, and does not look for NULL. It is a value.
+//! * if it is correlated, it is `NOT EXISTS` of a row that is equal or may be:
+//!
+//! ```text
+//!   x NOT IN (SELECT y FROM s WHERE ..)  =  NOT EXISTS (SELECT 1 FROM s WHERE .. AND (x = y OR x IS NULL OR y IS NULL))
+//! ```
+//!
+//! In the condition of an inner join it is as in a filter above that. In an outer join's it is a value of the side that x is of.
 
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
-use datafusion::common::{Column, Result, ScalarValue, plan_err};
+use datafusion::common::{Column, ExprSchema, Result, ScalarValue, plan_err};
 use datafusion::functions_aggregate::expr_fn::count;
-use datafusion::logical_expr::expr::InSubquery;
+use datafusion::logical_expr::expr::{Exists, InSubquery};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::{conjunction, split_conjunction_owned};
 use datafusion::logical_expr::{
-    BinaryExpr, Expr, Filter, JoinType, LogicalPlan, LogicalPlanBuilder, Operator, lit, not, when,
+    BinaryExpr, Expr, Filter, Join, JoinType, LogicalPlan, LogicalPlanBuilder, Operator, Subquery, lit, not, when,
 };
 use datafusion::optimizer::AnalyzerRule;
+use std::sync::Arc;
 
 /// The rule; it comes after types have been made to match.
 #[derive(Debug)]
@@ -42,6 +52,7 @@ impl AnalyzerRule for Membership {
 fn as_values(node: LogicalPlan, number: &mut usize) -> Result<Transformed<LogicalPlan>> {
     match node {
         LogicalPlan::Filter(filter) => of_filter(filter, number),
+        LogicalPlan::Join(join) if join.filter.as_ref().is_some_and(has_membership) => of_join(join, number),
         node @ (LogicalPlan::Projection(_) | LogicalPlan::Aggregate(_)) => {
             let mut values = Values::over(node.inputs()[0].clone(), number);
             let names = NamePreserver::new(&node);
@@ -66,10 +77,7 @@ fn of_filter(filter: Filter, number: &mut usize) -> Result<Transformed<LogicalPl
     let mut is_changed = false;
     let mut conditions = Vec::new();
     for condition in split_conjunction_owned(filter.predicate.clone()) {
-        let condition = match is_in(&condition) {
-            true => Transformed::no(condition),
-            false => values.replace_in_condition(condition)?,
-        };
+        let condition = values.replace_conjunct(condition)?;
         is_changed |= condition.transformed;
         conditions.push(condition.data);
     }
@@ -82,13 +90,76 @@ fn of_filter(filter: Filter, number: &mut usize) -> Result<Transformed<LogicalPl
     Ok(Transformed::yes(plan.build()?))
 }
 
-/// `IN` or `NOT IN` as a whole condition: DataFusion has joins for both.
-fn is_in(condition: &Expr) -> bool {
-    match condition {
-        Expr::InSubquery(_) => true,
-        Expr::Not(inner) => matches!(inner.as_ref(), Expr::InSubquery(_)),
-        _ => false,
+fn of_join(mut join: Join, number: &mut usize) -> Result<Transformed<LogicalPlan>> {
+    let conditions = join.filter.take().map(split_conjunction_owned).unwrap_or_default();
+    let (memberships, others): (Vec<Expr>, Vec<Expr>) = conditions.into_iter().partition(has_membership);
+    if join.join_type == JoinType::Inner {
+        join.filter = conjunction(others);
+        let joined = LogicalPlan::Join(join);
+        return match conjunction(memberships) {
+            Some(above) => Ok(Transformed::yes(
+                of_filter(Filter::try_new(above, Arc::new(joined))?, number)?.data,
+            )),
+            None => Ok(Transformed::no(joined)),
+        };
     }
+    let columns: Vec<Expr> = join.schema.columns().into_iter().map(Expr::Column).collect();
+    let (left, memberships) = with_values_of_side(&join.left, memberships, number)?;
+    let (right, memberships) = with_values_of_side(&join.right, memberships, number)?;
+    if memberships.iter().any(has_membership) {
+        return plan_err!(
+            "IN (SELECT ..) that compares columns of both sides in the ON of an outer join is not supported; compute it before the join, in a subquery in FROM"
+        );
+    }
+    let filter = conjunction(others.into_iter().chain(memberships));
+    let joined = Join::try_new(
+        Arc::new(left),
+        Arc::new(right),
+        join.on,
+        filter,
+        join.join_type,
+        join.join_constraint,
+        join.null_equality,
+        join.null_aware,
+    )?;
+    let plan = LogicalPlanBuilder::from(LogicalPlan::Join(joined)).project(columns)?;
+    Ok(Transformed::yes(plan.build()?))
+}
+
+/// Each row of a side has its value: those that are told by a side's columns alone.
+fn with_values_of_side(
+    side: &LogicalPlan,
+    conditions: Vec<Expr>,
+    number: &mut usize,
+) -> Result<(LogicalPlan, Vec<Expr>)> {
+    let mut values = Values::over(side.clone(), number);
+    let replaced = conditions.into_iter().map(|condition| {
+        let replaced = condition.transform_up(|part| match part {
+            Expr::InSubquery(membership)
+                if membership
+                    .expr
+                    .column_refs()
+                    .into_iter()
+                    .all(|column| side.schema().has_column(column)) =>
+            {
+                Ok(Transformed::yes(values.value(membership)?))
+            }
+            part => Ok(Transformed::no(part)),
+        });
+        Ok(replaced?.data)
+    });
+    let replaced = replaced.collect::<Result<_>>()?;
+    Ok((values.input, replaced))
+}
+
+fn has_membership(expr: &Expr) -> bool {
+    // Nothing in it fails.
+    expr.exists(|part| Ok(matches!(part, Expr::InSubquery(_))))
+        .unwrap_or(true)
+}
+
+fn is_correlated(subquery: &Subquery) -> bool {
+    !subquery.outer_ref_columns.is_empty()
 }
 
 /// Adds to an input what the values are computed from.
@@ -100,6 +171,27 @@ struct Values<'a> {
 impl<'a> Values<'a> {
     fn over(input: LogicalPlan, number: &'a mut usize) -> Values<'a> {
         Values { input, number }
+    }
+
+    /// One of the conditions that must all be TRUE: DataFusion has joins for `IN` and for `NOT IN` in this place.
+    fn replace_conjunct(&mut self, condition: Expr) -> Result<Transformed<Expr>> {
+        let membership = match &condition {
+            Expr::InSubquery(membership) => Some((membership, membership.negated)),
+            Expr::Not(inner) => match inner.as_ref() {
+                Expr::InSubquery(membership) => Some((membership, !membership.negated)),
+                _ => None,
+            },
+            _ => None,
+        };
+        match membership {
+            None => self.replace_in_condition(condition),
+            Some((_, false)) => Ok(Transformed::no(condition)),
+            Some((membership, true)) if is_correlated(&membership.subquery) => {
+                Ok(Transformed::yes(self.no_row_is_equal(membership.clone())?))
+            }
+            Some((membership, true)) if membership.expr.column_refs().is_empty() => self.replace(condition),
+            Some((_, true)) => Ok(Transformed::no(condition)),
+        }
     }
 
     /// A part of a condition that keeps a row if it is TRUE and not if it is FALSE or NULL.
@@ -140,18 +232,23 @@ impl<'a> Values<'a> {
             negated,
         }: InSubquery,
     ) -> Result<Expr> {
-        if !subquery.outer_ref_columns.is_empty() {
+        if is_correlated(&subquery) {
             return plan_err!(
                 "IN with a correlated subquery is not supported here, where it may be NULL; write EXISTS, or use it as a condition of its own"
             );
         }
-        *self.number += 1;
-        let name = |what: &str| format!("in {} {what}", self.number);
-        let column = |what: &str| Expr::Column(Column::from_name(name(what)));
         let inner = subquery.subquery.as_ref().clone();
-        let Some(y) = inner.schema().columns().into_iter().next().map(Expr::Column) else {
-            return plan_err!("IN needs a subquery with a column");
-        };
+        if let Some(what) = what_changes(&inner)? {
+            return plan_err!(
+                "IN of a subquery with {what} is not supported here: it is read twice, and each time its rows may be others; join with it, or write it into a file first"
+            );
+        }
+        *self.number += 1;
+        let number = *self.number;
+        let name = |what: &str| format!("in {number} {what}");
+        let column = |what: &str| Expr::Column(Column::from_name(name(what)));
+        let y = first_column(&inner)?;
+        let x = self.as_column(*expr, name("value"))?;
         let keys = LogicalPlanBuilder::from(inner.clone())
             .filter(y.clone().is_not_null())?
             .project([y.clone().alias(name("key"))])?
@@ -166,14 +263,106 @@ impl<'a> Values<'a> {
             .build()?;
         let input = std::mem::take(&mut self.input);
         self.input = LogicalPlanBuilder::from(input)
-            .join_on(keys, JoinType::Left, [expr.as_ref().clone().eq(column("key"))])?
+            .join_on(keys, JoinType::Left, [x.clone().eq(column("key"))])?
             .cross_join(counts)?
             .build()?;
-        let is_unknown = expr.is_null().or(column("rows").not_eq(column("known")));
+        let is_unknown = x.is_null().or(column("rows").not_eq(column("known")));
         let value = when(column("hit").is_not_null(), lit(true))
             .when(column("rows").eq(lit(0_i64)), lit(false))
             .when(is_unknown, lit(ScalarValue::Boolean(None)))
             .otherwise(lit(false))?;
         Ok(if negated { not(value) } else { value })
+    }
+
+    /// Whether no row of a correlated subquery is equal to a value, or may be.
+    fn no_row_is_equal(&mut self, InSubquery { expr, subquery, .. }: InSubquery) -> Result<Expr> {
+        let inner = subquery.subquery.as_ref().clone();
+        if inner.exists(|node| Ok(matches!(node, LogicalPlan::Limit(_))))? {
+            return plan_err!(
+                "NOT IN with a correlated subquery with LIMIT or OFFSET is not supported; write NOT EXISTS, or join with row_number() OVER (PARTITION BY ..)"
+            );
+        }
+        *self.number += 1;
+        let (value, key) = (format!("in {} value", self.number), format!("in {} key", self.number));
+        // A column with a name that is nowhere in the subquery.
+        let input = std::mem::take(&mut self.input);
+        self.input = with_column(input, *expr, &value)?;
+        let x = Column::from_name(value);
+        let x = Expr::OuterReferenceColumn(self.input.schema().field_from_column(&x)?.clone(), x);
+        let y = first_column(&inner)?.alias(&key);
+        let key = Expr::Column(Column::from_name(key));
+        let may_be_equal = x.clone().eq(key.clone()).or(x.is_null()).or(key.is_null());
+        let rows = LogicalPlanBuilder::from(inner)
+            .project([y])?
+            .filter(may_be_equal)?
+            .build()?;
+        Ok(Expr::Exists(Exists {
+            subquery: Subquery {
+                outer_ref_columns: rows.all_out_ref_exprs(),
+                subquery: Arc::new(rows),
+                spans: subquery.spans,
+            },
+            negated: true,
+        }))
+    }
+
+    /// A column of the input that has the value of an expression, which is computed once.
+    fn as_column(&mut self, expr: Expr, name: String) -> Result<Expr> {
+        if matches!(expr, Expr::Column(_)) {
+            return Ok(expr);
+        }
+        let input = std::mem::take(&mut self.input);
+        self.input = with_column(input, expr, &name)?;
+        Ok(Expr::Column(Column::from_name(name)))
+    }
+}
+
+fn with_column(input: LogicalPlan, expr: Expr, name: &str) -> Result<LogicalPlan> {
+    let has_subquery = expr.exists(|part| Ok(matches!(part, Expr::ScalarSubquery(_))))?;
+    if has_subquery && expr.column_refs().is_empty() && !expr.contains_outer() {
+        // One value for all rows; as a column of a projection it would become a key of the join, which the writer of a shuffle
+        // does not know.
+        let value = LogicalPlanBuilder::empty(true).project([expr.alias(name)])?.build()?;
+        return LogicalPlanBuilder::from(input).cross_join(value)?.build();
+    }
+    let mut columns: Vec<Expr> = input.schema().columns().into_iter().map(Expr::Column).collect();
+    columns.push(expr.alias(name));
+    LogicalPlanBuilder::from(input).project(columns)?.build()
+}
+
+fn first_column(plan: &LogicalPlan) -> Result<Expr> {
+    match plan.schema().columns().into_iter().next() {
+        Some(column) => Ok(Expr::Column(column)),
+        None => plan_err!("IN needs a subquery with a column"),
+    }
+}
+
+/// What makes the rows of a plan others each time, if anything does.
+fn what_changes(plan: &LogicalPlan) -> Result<Option<&'static str>> {
+    let mut found = None;
+    plan.apply_with_subqueries(|node| {
+        node.apply_expressions(|expr| {
+            if expr.is_volatile() {
+                found = Some("random() or the like");
+            }
+            Ok(TreeNodeRecursion::Continue)
+        })?;
+        if let LogicalPlan::Limit(limit) = node
+            && !is_sorted(&limit.input)
+        {
+            found = Some("LIMIT and without ORDER BY");
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    Ok(found)
+}
+
+fn is_sorted(plan: &LogicalPlan) -> bool {
+    match plan {
+        LogicalPlan::Sort(_) => true,
+        LogicalPlan::Projection(projection) => is_sorted(&projection.input),
+        LogicalPlan::SubqueryAlias(alias) => is_sorted(&alias.input),
+        LogicalPlan::Limit(limit) => is_sorted(&limit.input),
+        _ => false,
     }
 }

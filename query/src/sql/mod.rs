@@ -17,12 +17,13 @@
 //! | [`frames`] | functions of floats | over a sliding window, 1e300 takes the small numbers with it when it leaves |
 //! | [`ranges`] | the plan | 1e300 is infinity as a real, and 1e18 seconds the year 2262 |
 //! | [`sum`] | the function `sum` | a sum that does not fit its type wraps around |
-//! | [`constants`] | the plan, before constants are folded | so does arithmetic on constants |
+//! | [`constants`] | the plan, whenever constants are folded next | so does arithmetic on constants |
 //! | [`membership`] | the plan | `k IN (SELECT ..)` as a value is never NULL |
 //! | [`float_keys`] | the plan | there are several NaN, equal to themselves only, first or last in an order by their sign |
 //! | [`extremes`](mod@extremes) | the functions `min`, `max` | NaN counts or does not, by how the plan was made |
 //! | [`decimals`] | the plan | decimals of 39 digits lose the last |
-//! | [`refused`] | the plan | correlated subqueries of aggregates lose their row; intervals are compared by months first |
+//! | [`intervals`] | the plan | intervals are compared by months first, and 24 hours are less than a day |
+//! | [`refused`] | the plan | correlated subqueries of aggregates lose their row |
 //! | [`nan_pruning`] | the physical plan | row groups with NaN are left out by statistics that NaN is not in |
 //!
 //! Arithmetic on columns is checked where plans are read from bytes: `plan/converter.rs`.
@@ -37,6 +38,7 @@ mod float_key;
 mod float_keys;
 mod frames;
 mod in_zone;
+mod intervals;
 mod literals;
 mod membership;
 mod merged_keys;
@@ -59,6 +61,7 @@ pub(crate) use float_key::float_key;
 pub(crate) use float_keys::FloatKeys;
 pub(crate) use frames::framed_functions;
 pub(crate) use in_zone::in_zone;
+pub(crate) use intervals::Intervals;
 pub(crate) use membership::Membership;
 pub(crate) use nan_pruning::NanPruning;
 pub(crate) use numbers::check_numbers;

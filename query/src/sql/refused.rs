@@ -4,15 +4,14 @@
 //!   if it is correlated: the join that is made of it has no row where nothing is counted.
 //! * `EXISTS` with `OFFSET` is refused if it is correlated: each row outside would skip its own.
 //! * A subquery that calls `random()` and is written twice would be computed once.
-//! * Intervals of months and days have no order, and equality neither: is a month more than 30 days, or a day 24 hours?
+//! * A correlated condition is made one of the join around the subquery. Below a window function, an outer join that has its
+//!   other side's rows all the same, and an aggregate without groups that is not the subquery's own, it says something else there.
 
-use datafusion::arrow::datatypes::DataType;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
-use datafusion::common::{DFSchema, Result, plan_err};
+use datafusion::common::{JoinType, Result, plan_err};
 use datafusion::logical_expr::expr::{Exists, InSubquery};
-use datafusion::logical_expr::utils::merge_schema;
-use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, LogicalPlan, Operator, Subquery, lit};
+use datafusion::logical_expr::{Expr, LogicalPlan, Subquery, lit};
 use datafusion::optimizer::AnalyzerRule;
 use std::sync::Arc;
 
@@ -28,8 +27,10 @@ impl AnalyzerRule for Refused {
     fn analyze(&self, plan: LogicalPlan, _config: &ConfigOptions) -> Result<LogicalPlan> {
         check_draws(&plan)?;
         plan.transform_up_with_subqueries(|node| {
-            let schema = merge_schema(&node.inputs());
-            node.map_expressions(|expr| expr.transform_up(|part| checked(part, &schema)))
+            if let LogicalPlan::Subquery(subquery) = &node {
+                check_correlation(&subquery.subquery, true)?;
+            }
+            node.map_expressions(|expr| expr.transform_up(checked))
         })
         .data()
     }
@@ -70,7 +71,7 @@ fn is_volatile(plan: &LogicalPlan) -> Result<bool> {
     Ok(found)
 }
 
-fn checked(part: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
+fn checked(part: Expr) -> Result<Transformed<Expr>> {
     match &part {
         Expr::Exists(Exists { subquery, .. }) if is_correlated(subquery) && skips_rows(&subquery.subquery) => {
             plan_err!(
@@ -90,14 +91,6 @@ fn checked(part: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
                 "IN with a correlated aggregate is not supported; it has one row: compare with it, as in x = (SELECT count(*) ..)"
             ),
         },
-        Expr::BinaryExpr(BinaryExpr { left, op, right }) if compares(*op) => {
-            match is_interval(left, schema) && is_interval(right, schema) {
-                true => plan_err!(
-                    "intervals cannot be compared, as months and days have no length; compare the dates, as in a + {right} > b"
-                ),
-                false => Ok(Transformed::no(part)),
-            }
-        }
         _ => Ok(Transformed::no(part)),
     }
 }
@@ -111,20 +104,54 @@ fn skips_rows(plan: &LogicalPlan) -> bool {
     plan.exists(has_offset).unwrap_or(true)
 }
 
-fn compares(op: Operator) -> bool {
-    use Operator::{Eq, Gt, GtEq, IsDistinctFrom, IsNotDistinctFrom, Lt, LtEq, NotEq};
-    matches!(
-        op,
-        Eq | NotEq | Lt | LtEq | Gt | GtEq | IsDistinctFrom | IsNotDistinctFrom
-    )
-}
-
-fn is_interval(expr: &Expr, schema: &DFSchema) -> bool {
-    matches!(expr.get_type(schema), Ok(DataType::Interval(_)))
-}
-
 fn is_correlated(subquery: &Subquery) -> bool {
     !subquery.outer_ref_columns.is_empty()
+}
+
+/// # Errors
+/// If a condition on columns outside is below what it cannot be taken out of.
+fn check_correlation(plan: &LogicalPlan, is_top: bool) -> Result<()> {
+    if plan.all_out_ref_exprs().is_empty() {
+        return Ok(());
+    }
+    let has_outside = |side: &LogicalPlan| !side.all_out_ref_exprs().is_empty();
+    let what = match plan {
+        LogicalPlan::Window(window) if has_outside(&window.input) => Some("a window function"),
+        LogicalPlan::Aggregate(aggregate) if aggregate.group_expr.iter().any(is_grouping_set) => {
+            Some("GROUPING SETS, ROLLUP or CUBE")
+        }
+        LogicalPlan::Aggregate(aggregate) if aggregate.group_expr.is_empty() && !is_top => {
+            Some("an aggregate without GROUP BY inside")
+        }
+        LogicalPlan::Join(join) => match join.join_type {
+            JoinType::Left if has_outside(&join.right) => Some("an outer join"),
+            JoinType::Right if has_outside(&join.left) => Some("an outer join"),
+            JoinType::Full => Some("an outer join"),
+            _ => None,
+        },
+        _ => None,
+    };
+    if let Some(what) = what {
+        return plan_err!(
+            "a correlated subquery with {what} over the correlated rows is not supported: each row outside would need its own; join with it instead, grouped or partitioned by what it is correlated with"
+        );
+    }
+    let is_still_top = is_top
+        && matches!(
+            plan,
+            LogicalPlan::Projection(_)
+                | LogicalPlan::SubqueryAlias(_)
+                | LogicalPlan::Filter(_)
+                | LogicalPlan::Sort(_)
+                | LogicalPlan::Limit(_)
+        );
+    plan.inputs()
+        .into_iter()
+        .try_for_each(|input| check_correlation(input, is_still_top))
+}
+
+fn is_grouping_set(expr: &Expr) -> bool {
+    matches!(expr, Expr::GroupingSet(_))
 }
 
 /// How many rows a subquery has.

@@ -1,4 +1,5 @@
-//! The tables of a session: found at the start, looked into when they are named, and again when a file of theirs has changed since.
+//! The tables of a session: found at the start, looked into when they are named, and again when a file of theirs has changed, come
+//! or gone since.
 //!
 //! A file that cannot be read is nobody's business but that of who asks for its table.
 
@@ -94,14 +95,20 @@ impl Catalogue {
             QueryError::Sql(error) => refused(innermost_message(&error)),
             error => refused(error.to_string()),
         };
+        let is_folder = source.is_folder(&found.origin);
+        let again = found.place.again(&found.origin, is_folder).await.map_err(failed)?;
+        let place = again.as_ref().unwrap_or(&found.place);
+        let source = &source.again(place, &found.origin).map_err(failed)?;
         let mut loaded = found.loaded.lock().await;
-        let objects = objects(&state, &found.place, source, loaded.is_none()).await;
+        // What was listed just now need not be asked for again.
+        let is_known = again.is_some() || loaded.is_none();
+        let objects = objects(&state, place, source, is_known).await;
         let objects = objects.map_err(failed)?;
         let files = objects.2.clone();
         if let Some(known) = loaded.as_ref().filter(|known| known.files == files) {
             return Ok(known.table.clone());
         }
-        let (table, rows) = load(&state, &found.place, source, objects).await.map_err(failed)?;
+        let (table, rows) = load(&state, place, source, objects).await.map_err(failed)?;
         self.rows.set(name, rows);
         *loaded = Some(Loaded {
             files,
@@ -194,5 +201,59 @@ impl SchemaProvider for Catalogue {
 
     fn table_exist(&self, name: &str) -> bool {
         self.made.table_exist(name) || self.found.read().contains_key(name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::session::{Session, SessionOptions};
+    use crate::tables::find::find_tables;
+    use crate::tables::place::Place;
+    use crate::tables::s3::Objects;
+    use datafusion::arrow::util::pretty::pretty_format_batches;
+    use object_store::ObjectStoreExt;
+    use object_store::memory::InMemory;
+    use object_store::path::Path;
+    use std::sync::Arc;
+
+    async fn sum(session: &Session) -> String {
+        let rows = session.context().sql("SELECT sum(x) AS s, count(*) AS n FROM t").await;
+        let rows = match rows {
+            Ok(rows) => rows.collect().await,
+            Err(error) => Err(error),
+        };
+        match rows {
+            Ok(rows) => pretty_format_batches(&rows).unwrap().to_string(),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    #[tokio::test]
+    async fn objects_that_changed_came_or_went_are_seen_by_the_next_query() {
+        let store = Arc::new(InMemory::new());
+        let put = async |key: &str, text: &'static str| store.put(&Path::from(key), text.into()).await.unwrap();
+        put("data/t/1.csv", "x\n1\n").await;
+        let session = Session::new(SessionOptions::default()).unwrap();
+        let url = url::Url::parse("s3://bucket").unwrap();
+        session
+            .context()
+            .runtime_env()
+            .register_object_store(&url, store.clone());
+        let (objects, folder) = Objects::of_store(store.clone(), "bucket", "data").await.unwrap();
+        let place = Arc::new(Place::S3(objects));
+        let tables = find_tables(&place, &folder).unwrap();
+        session.catalogue().add(&place, tables);
+        assert!(sum(&session).await.contains("| 1 | 1 |"), "{}", sum(&session).await);
+        put("data/t/1.csv", "x\n0.5\n").await;
+        assert!(sum(&session).await.contains("| 0.5 | 1 |"), "{}", sum(&session).await);
+        put("data/t/2.csv", "x\n1.5\n").await;
+        assert!(sum(&session).await.contains("| 2.0 | 2 |"), "{}", sum(&session).await);
+        store.delete(&Path::from("data/t/1.csv")).await.unwrap();
+        assert!(sum(&session).await.contains("| 1.5 | 1 |"), "{}", sum(&session).await);
+        put("data/t/3.csv.bz2", "?").await;
+        assert!(sum(&session).await.contains("3.csv.bz2"), "{}", sum(&session).await);
+        store.delete(&Path::from("data/t/3.csv.bz2")).await.unwrap();
+        store.delete(&Path::from("data/t/2.csv")).await.unwrap();
+        assert!(sum(&session).await.contains("any more"), "{}", sum(&session).await);
     }
 }

@@ -55,11 +55,27 @@ impl Kind {
 }
 
 /// What a table is read from.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Source {
     pub(super) kind: Kind,
     /// Sorted by name: the same folder gives the same plan.
     pub(super) files: Vec<PathBuf>,
+}
+
+impl Source {
+    /// Whether it is what was found in a folder, and not one file.
+    pub(super) fn is_folder(&self, origin: &Path) -> bool {
+        self.files != [origin]
+    }
+
+    /// What the table is read from now: files may have come into its folder, and others gone.
+    pub(super) fn again(&self, place: &Place, origin: &Path) -> Result<Source> {
+        if !self.is_folder(origin) {
+            return Ok(self.clone());
+        }
+        let found = source_of_folder(place, origin)?;
+        found.ok_or_else(|| QueryError::data(origin, "holds no files of data any more"))
+    }
 }
 
 /// A table that was found: where, and from what it is read, or why it cannot be.
@@ -153,7 +169,9 @@ fn source_of_folder(place: &Place, folder: &Path) -> Result<Option<Source>> {
     for entry in place.visible_entries(folder)? {
         let name = entry.name();
         if entry.is_folder {
-            refuse_data_below(place, &entry.path)?;
+            if let Some(below) = refuse_data_below(place, &entry.path)? {
+                strange.get_or_insert(below);
+            }
             continue;
         }
         let Some((kind, _)) = Kind::of(&name) else {
@@ -205,19 +223,26 @@ fn strange_file(entry: &Entry) -> QueryError {
     }
 }
 
-/// Data in a folder of a table's folder would be passed over silently: a table in partitions, for example.
-fn refuse_data_below(place: &Place, folder: &Path) -> Result<()> {
+/// Data in a folder of a table's folder would be passed over silently: a table in partitions, for example. Returns a file of which
+/// that cannot be said: it is data if the folder is a table's.
+fn refuse_data_below(place: &Place, folder: &Path) -> Result<Option<Entry>> {
+    let mut strange = None;
     for entry in place.visible_entries(folder)? {
+        let name = entry.name();
         if entry.is_folder {
-            refuse_data_below(place, &entry.path)?;
-        } else if Kind::of(&entry.name()).is_some() {
+            if let Some(below) = refuse_data_below(place, &entry.path)? {
+                strange.get_or_insert(below);
+            }
+        } else if Kind::of(&name).is_some() {
             return Err(QueryError::data(
                 folder,
                 "is a folder of data inside a table's folder, and only files directly in that are read; move them there, or give its parent to --data",
             ));
+        } else if !is_passed_over(&name) {
+            strange.get_or_insert(entry);
         }
     }
-    Ok(())
+    Ok(strange)
 }
 
 #[cfg(test)]
@@ -256,6 +281,8 @@ mod tests {
             "t/2.avro",
             "t/2.parquet",
             "t/y/z/2.csv",
+            "t/y/2.csv.bz2",
+            "t/y/z/part-00000",
         ] {
             let tables = found(&["t/1.csv", strange]);
             let error = tables["t"].source.as_ref().unwrap_err().to_string();
@@ -285,5 +312,14 @@ mod tests {
         assert_eq!(names, ["a", "b", "c", "d", "e", "f", "g", "i", "v1.2"]);
         let used: Vec<&str> = names.into_iter().filter(|name| usable(name)).collect();
         assert_eq!(used, ["b", "c", "f", "v1.2"]);
+        // What is no data is in nobody's way.
+        let tables = found(&[
+            "a.csv",
+            "notes/pictures/1.jpg",
+            "t/1.csv",
+            "t/_old/part-0",
+            "t/doc/README.md",
+        ]);
+        assert!(tables.len() == 2 && tables["t"].source.is_ok());
     }
 }

@@ -11,8 +11,10 @@ use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTable
 use datafusion::datasource::physical_plan::parquet::metadata::DFParquetMetadata;
 use datafusion::execution::SessionState;
 use datafusion::execution::options::{ParquetReadOptions, ReadOptions};
+use datafusion::parquet::schema::types::Type;
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::{ObjectMeta, ObjectStore};
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -73,7 +75,26 @@ async fn look(
     // It was read for its columns, so this is in memory.
     let metadata = metadata.fetch_metadata().await;
     let metadata = metadata.map_err(|e| unreadable(file, &innermost_message(&e)))?;
+    if let Some(name) = twice(metadata.file_metadata().schema_descr().root_schema()) {
+        let problem = format!("it has two columns {name:?}, and one would take the place of the other");
+        return Err(unreadable(file, &problem));
+    }
     Ok((url, found, metadata.file_metadata().num_rows()))
+}
+
+/// A name that two columns have, or two fields of one column.
+fn twice(group: &Type) -> Option<&str> {
+    if !group.is_group() {
+        return None;
+    }
+    let mut names = HashSet::new();
+    group
+        .get_fields()
+        .iter()
+        .find_map(|field| match names.insert(field.name()) {
+            true => twice(field),
+            false => Some(field.name()),
+        })
 }
 
 fn unreadable(file: &Path, problem: &str) -> QueryError {

@@ -39,6 +39,15 @@ impl Place {
         Ok(entries)
     }
 
+    /// The place as it is now, as far as a table's file or folder goes, if it is another than it was: buckets are listed once,
+    /// folders of this machine whenever they are looked into.
+    pub(super) async fn again(&self, origin: &Path, is_folder: bool) -> Result<Option<Place>> {
+        match self {
+            Place::Here => Ok(None),
+            Place::S3(objects) => Ok(Some(Place::S3(objects.again(origin, is_folder).await?))),
+        }
+    }
+
     /// The URL of exactly this file, whatever characters its name has (a path would be read as a pattern).
     pub(super) fn url(&self, file: &Path) -> Result<ListingTableUrl> {
         let unusable = |problem: String| QueryError::data(file, format!("its path cannot be used: {problem}"));

@@ -10,7 +10,7 @@ use datafusion::execution::runtime_env::RuntimeEnv;
 use futures::TryStreamExt;
 use kappa::store::{S3Access, S3Place, StoreError};
 use object_store::aws::{AmazonS3Builder, AwsCredential};
-use object_store::{CredentialProvider, ObjectMeta, ObjectStore};
+use object_store::{CredentialProvider, ObjectMeta, ObjectStore, ObjectStoreExt};
 use parking_lot::Mutex;
 
 use super::place::Entry;
@@ -120,26 +120,58 @@ impl Objects {
             "" => bucket.clone(),
             path => bucket.join(path),
         };
+        let store = store_of(&place.bucket, place.endpoint.as_deref())?;
+        let objects = Objects::below(store, bucket, &folder, &place.path).await?;
+        match objects.objects.is_empty() {
+            true => Err(QueryError::data(
+                folder,
+                "there is nothing below it; `aws s3 ls` shows what there is",
+            )),
+            false => Ok((objects, folder)),
+        }
+    }
+
+    async fn below(store: Arc<dyn ObjectStore>, bucket: PathBuf, folder: &Path, prefix: &str) -> Result<Objects> {
         let mut objects = Objects {
             store,
             bucket,
             folders: BTreeMap::new(),
             objects: BTreeMap::new(),
         };
-        let unusable = |problem: String| QueryError::data(&folder, problem);
-        let prefix = object_store::path::Path::parse(&place.path).map_err(|error| unusable(error.to_string()))?;
+        let prefix = path_of(folder, prefix)?;
         let listed = objects.store.list(Some(&prefix)).try_collect::<Vec<_>>().await;
-        let mut listed = listed.map_err(|error| unusable(format!("cannot be listed: {}", said(&error))))?;
+        let mut listed =
+            listed.map_err(|error| QueryError::data(folder, format!("cannot be listed: {}", said(&error))))?;
         listed.sort_by(|a, b| a.location.cmp(&b.location));
         for object in listed {
-            objects.add(&folder, object);
+            objects.add(folder, object);
         }
-        match objects.objects.is_empty() {
-            true => Err(unusable(
-                "there is nothing below it; `aws s3 ls` shows what there is".to_owned(),
-            )),
-            false => Ok((objects, folder)),
+        Ok(objects)
+    }
+
+    #[cfg(test)]
+    pub(super) async fn of_store(store: Arc<dyn ObjectStore>, bucket: &str, key: &str) -> Result<(Objects, PathBuf)> {
+        let bucket = PathBuf::from(format!("{SCHEME}{bucket}"));
+        let folder = bucket.join(key);
+        Ok((Objects::below(store, bucket, &folder, key).await?, folder))
+    }
+
+    /// What is there now of a file, or below a folder.
+    pub(super) async fn again(&self, origin: &Path, is_folder: bool) -> Result<Objects> {
+        let key = origin.strip_prefix(&self.bucket).ok().and_then(Path::to_str);
+        let key = key.ok_or_else(|| QueryError::data(origin, "is in another bucket than its table"))?;
+        let (store, bucket) = (self.store.clone(), self.bucket.clone());
+        if is_folder {
+            return Objects::below(store, bucket, origin, key).await;
         }
+        let object = store.head(&path_of(origin, key)?).await;
+        let object = object.map_err(|error| QueryError::data(origin, format!("cannot be read: {}", said(&error))))?;
+        Ok(Objects {
+            store,
+            bucket,
+            folders: BTreeMap::new(),
+            objects: BTreeMap::from([(origin.to_owned(), object)]),
+        })
     }
 
     fn add(&mut self, top: &Path, object: ObjectMeta) {
@@ -170,6 +202,10 @@ impl Objects {
         let missing = || QueryError::data(file, "is not there any more");
         self.objects.get(file).ok_or_else(missing)
     }
+}
+
+fn path_of(place: &Path, key: &str) -> Result<object_store::path::Path> {
+    object_store::path::Path::parse(key).map_err(|error| QueryError::data(place, error.to_string()))
 }
 
 /// What happened, with what can be done about it where S3's own words do not say.

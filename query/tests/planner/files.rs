@@ -244,6 +244,91 @@ async fn a_large_file_is_cut_into_units_that_read_each_row_once() {
     }
 }
 
+/// Records that are not one per line: units begin at line breaks, and there may be none, or too many.
+#[tokio::test]
+async fn a_large_json_file_gives_each_row_once_however_its_lines_end() {
+    let records: Vec<String> = (0..5_000)
+        .map(|i| format!("{{\"id\": {i}, \"s\": \"{{{}\"}}", i % 7))
+        .collect();
+    let in_pairs: Vec<String> = records.chunks(2).map(|pair| pair.join(" ")).collect();
+    let indented: String = records
+        .iter()
+        .map(|record| format!("{}{record}\n", " ".repeat(300)))
+        .collect();
+    let broken: Vec<String> = records.iter().map(|record| record.replace(", ", ",\n")).collect();
+    for (layout, text) in [
+        ("one after another", records.concat()),
+        ("with spaces", records.join("  ")),
+        ("two on a line", in_pairs.join("\n")),
+        ("ended by CR", records.join("\r")),
+        ("ended by CR LF", records.join("\r\n")),
+        ("behind spaces", indented),
+        ("of two lines", broken.join("\n")),
+        ("with empty lines", records.join("\n\n\n")),
+        ("an array in a line", format!("[{}]", records.join(", "))),
+        ("an array of lines", format!("[\n{}\n]", records.join(",\n"))),
+        ("behind a mark", format!("\u{feff}{}", records.join("\n"))),
+    ] {
+        let files: Files<'_> = &[
+            ("t/1.json", text.as_bytes()),
+            ("t/2.json", b"{\"id\": -1, \"s\": \"x\"}"),
+        ];
+        let sql = "SELECT count(*), count(DISTINCT id), sum(id), count(DISTINCT s) FROM t";
+        let found = answer(files, sql).await.unwrap();
+        assert_eq!(found, ["<5001> <5001> <12497499> <8>"], "{layout}");
+    }
+}
+
+#[tokio::test]
+async fn files_that_come_change_or_go_are_seen_by_the_next_query() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), &[("t/1.csv", b"x\n1\n")]);
+    let session = Session::new(support::options()).unwrap();
+    session.register_folder(folder.path()).await.unwrap();
+    let sum = async || -> Result<Vec<String>, String> {
+        let graph = session
+            .plan("SELECT sum(x), count(*) FROM t")
+            .await
+            .map_err(|e| e.to_string())?;
+        let rows = reference::run(&graph, &session).await.map_err(|e| e.to_string())?;
+        Ok(support::rows(&rows))
+    };
+    gives(sum().await, &["<1> <1>"]);
+    write(folder.path(), &[("t/2.csv", b"x\n0.5\n")]);
+    gives(sum().await, &["<1.5> <2>"]);
+    write(folder.path(), &[("t/1.csv", b"x\n20\n")]);
+    gives(sum().await, &["<20.5> <2>"]);
+    std::fs::remove_file(folder.path().join("t/1.csv")).unwrap();
+    gives(sum().await, &["<0.5> <1>"]);
+    write(folder.path(), &[("t/3.csv.xz", b"?")]);
+    is_refused(sum().await, &["3.csv.xz"]);
+    std::fs::remove_dir_all(folder.path().join("t")).unwrap();
+    is_refused(sum().await, &["there is no such folder"]);
+}
+
+#[tokio::test]
+async fn a_parquet_file_with_two_columns_of_one_name_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let column: ArrayRef = Arc::new(Int64Array::from(vec![1]));
+    parquet(
+        &folder.path().join("t.parquet"),
+        vec![("a", column.clone()), ("a", column)],
+    );
+    is_refused(
+        ask(folder.path(), "SELECT * FROM t").await,
+        &["t.parquet", "two columns \"a\""],
+    );
+}
+
+#[tokio::test]
+async fn dates_that_nanoseconds_do_not_reach_are_not_lost_beside_them() {
+    let files: Files<'_> = &[("t.csv", b"t\n9999-12-31\n2024-01-01 00:00:00.123456789\n")];
+    gives(
+        answer(files, "SELECT t FROM t").await,
+        &["<2024-01-01 00:00:00.123456789>", "<9999-12-31>"],
+    );
+}
+
 #[tokio::test]
 async fn a_file_that_cannot_be_read_is_in_nobodys_way() {
     let files: Files<'_> = &[

@@ -8,6 +8,7 @@ mod join_order;
 mod meant;
 mod put_right;
 mod refused;
+mod rewritten;
 mod sessions;
 mod support;
 mod traps;

@@ -4,19 +4,23 @@ use crate::support;
 use kappa_query::reference;
 use kappa_query::session::Session;
 
-/// `l` has the keys 1, 2, 2, NULL; `r` 2, 3, NULL; `e` none.
-async fn session() -> (tempfile::TempDir, Session) {
+/// `l` has the keys 1, 2, 2, NULL; `r` 2, 3, NULL; `e` none. Between the times of `ts` are a day and 90 minutes.
+fn tables() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     for (name, text) in [
         ("l", "k,x\n1,a\n2,b\n2,c\n,d\n"),
         ("r", "k,y\n2,p\n3,q\n,s\n"),
         ("e", "k,z\n"),
+        ("l2", "k,j\n1,0\n"),
+        ("r2", "k,j\n,5\n"),
+        (
+            "ts",
+            "t1,t2\n2024-01-01 00:00:00,2024-01-02 00:00:00\n2024-01-01 00:00:00,2024-01-01 01:30:00\n",
+        ),
     ] {
         std::fs::write(folder.path().join(format!("{name}.csv")), text).unwrap();
     }
-    let session = Session::new(support::options()).unwrap();
-    session.register_folder(folder.path()).await.unwrap();
-    (folder, session)
+    folder
 }
 
 async fn ask(session: &Session, sql: &str) -> Result<Vec<String>, String> {
@@ -25,18 +29,23 @@ async fn ask(session: &Session, sql: &str) -> Result<Vec<String>, String> {
     Ok(support::sorted(support::rows(&rows)))
 }
 
-async fn all_give(cases: &[(&str, &[&str])]) {
-    let (_folder, session) = session().await;
-    for (sql, expected) in cases {
-        let found = ask(&session, sql)
-            .await
-            .unwrap_or_else(|error| panic!("{sql}: {error}"));
-        assert_eq!(found, *expected, "{sql}");
+/// Whichever way its joins are done, each gives these rows, sorted.
+pub(crate) async fn all_give(cases: &[(&str, &[&str])]) {
+    let folder = tables();
+    for (way, settings) in support::WAYS {
+        let (session, _) = support::session(&folder, settings).await;
+        for (sql, expected) in cases {
+            let found = ask(&session, sql)
+                .await
+                .unwrap_or_else(|error| panic!("{way}: {sql}: {error}"));
+            assert_eq!(found, *expected, "{way}: {sql}");
+        }
     }
 }
 
-async fn all_say(cases: &[(&str, &str)]) {
-    let (_folder, session) = session().await;
+pub(crate) async fn all_say(cases: &[(&str, &str)]) {
+    let folder = tables();
+    let (session, _) = support::session(&folder, &[]).await;
     for (sql, words) in cases {
         let said = ask(&session, sql).await.expect_err(sql);
         assert!(said.contains(words), "{sql}: {said}");

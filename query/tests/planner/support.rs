@@ -129,7 +129,8 @@ pub(crate) fn options() -> SessionOptions {
     }
 }
 
-async fn session(tables: &tempfile::TempDir, settings: &[&str]) -> (Session, Vec<String>) {
+/// A session with the tables of a folder and one of [`WAYS`], and the tables' names.
+pub(crate) async fn session(tables: &tempfile::TempDir, settings: &[&str]) -> (Session, Vec<String>) {
     let session = Session::new(options()).unwrap();
     let names = session.register_folder(tables.path()).await.unwrap();
     for setting in settings {

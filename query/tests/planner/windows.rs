@@ -96,13 +96,16 @@ async fn q23_ignore_nulls_of_window_functions_is_kept() {
 }
 
 /// The values of `lag` and `lead` that pass over NULLs, as the standard says.
-fn shifted(values: &[Option<i64>], distance: usize, is_lead: bool, default: Option<i64>) -> Vec<Option<i64>> {
+fn shifted<T: Clone>(values: &[Option<T>], distance: usize, is_lead: bool, default: Option<T>) -> Vec<Option<T>> {
     let at = |row: usize| {
-        let others: Vec<i64> = match is_lead {
-            true => values[row + 1..].iter().flatten().copied().collect(),
-            false => values[..row].iter().rev().flatten().copied().collect(),
+        let others: Vec<&T> = match is_lead {
+            true => values[row + 1..].iter().flatten().collect(),
+            false => values[..row].iter().rev().flatten().collect(),
         };
-        others.get(distance - 1).copied().or(default)
+        others
+            .get(distance - 1)
+            .map(|value| T::clone(value))
+            .or(default.clone())
     };
     (0..values.len()).map(at).collect()
 }
@@ -151,6 +154,44 @@ async fn lag_and_lead_that_pass_over_nulls_are_right_over_gaps() {
                     assert_eq!(found, expected, "{sql}");
                 }
             }
+        }
+    }
+}
+
+#[tokio::test]
+async fn lag_and_lead_of_texts_that_pass_over_nulls_are_right_in_every_way() {
+    let bench = Bench::new().await;
+    for partition in ["", "k = 7", "k = 8"] {
+        let condition = match partition {
+            "" => "id < 600".to_owned(),
+            one => format!("id < 600 AND {one}"),
+        };
+        let rows = bench
+            .plain(&format!("SELECT g FROM facts WHERE {condition} ORDER BY id"))
+            .await;
+        let texts: Vec<Option<String>> = rows
+            .into_iter()
+            .map(|text| (text != "<NULL>").then_some(text))
+            .collect();
+        let lags = shifted(&texts, 2, false, None);
+        let leads = shifted(&texts, 3, true, Some("<none>".to_owned()));
+        let shown = |text: &Option<String>| text.clone().unwrap_or("<NULL>".to_owned());
+        let expected: Vec<String> = lags
+            .iter()
+            .zip(&leads)
+            .map(|(lag, lead)| format!("{} {}", shown(lag), shown(lead)))
+            .collect();
+        assert!(
+            expected.iter().any(|row| row.starts_with("<NULL>")) && expected.iter().any(|row| row.ends_with("<none>"))
+        );
+        // In partitions, too: the rows of one of them are asked for after its window is computed.
+        let sql = format!(
+            "SELECT a, b FROM (SELECT id, k, lag(g, 2) IGNORE NULLS OVER ({0} ORDER BY id) AS a, \
+             lead(g, 3, 'none') IGNORE NULLS OVER ({0} ORDER BY id) AS b FROM facts WHERE id < 600) WHERE {condition} ORDER BY id",
+            if partition.is_empty() { "" } else { "PARTITION BY k" }
+        );
+        for (_, found) in bench.staged(&sql).await {
+            assert_eq!(found, expected, "{sql}");
         }
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! A quote that does not begin a value is a letter. Line ends are LF, CR LF or CR; within quotes they belong to the value.
 
+use super::bytes::LARGEST_RECORD;
 use datafusion::common::{Result, exec_err};
 use std::ops::ControlFlow;
 
@@ -125,6 +126,13 @@ impl Splitter {
         for byte in rest {
             let flow = self.feed_byte(*byte, take)?;
             self.offset += 1;
+            if self.record.bytes.len() + self.record.ends.len() > LARGEST_RECORD {
+                return exec_err!(
+                    "line {}: a record has more than {} MB; is a quote opened in it and never closed?",
+                    self.record.line,
+                    LARGEST_RECORD >> 20
+                );
+            }
             if flow.is_break() {
                 return Ok(flow);
             }
@@ -310,6 +318,9 @@ mod tests {
             let error = records(text.as_bytes(), 100).unwrap_err().to_string();
             assert!(error.contains(words), "{error}");
         }
+        let open = format!("a\nb\n\"{}", "x\n".repeat(LARGEST_RECORD / 2 + 1));
+        let error = records(open.as_bytes(), 1 << 20).unwrap_err().to_string();
+        assert!(error.contains("line 3: a record has more than"), "{error}");
         let error = records(b"\xff\xfea\0", 100).unwrap_err().to_string();
         assert!(error.contains("UTF-16"), "{error}");
     }

@@ -1,6 +1,6 @@
 //! A CSV file: what its columns look like, and its rows as batches.
 
-use super::bytes::{Pieces, shown};
+use super::bytes::{BATCH_BYTES, Pieces, shown};
 use super::columns::Column;
 use super::csv::{Record, Splitter, delimiter_of, names_of};
 use super::values::Looks;
@@ -93,7 +93,7 @@ impl Survey {
         match typed {
             0 => Ok(()),
             _ => exec_err!(
-                "its first line, {:?}, looks like the rows below it and not like names of columns; add a line with names",
+                "its first line, {:?}, looks like the rows below it and not like names of columns; add a line with names, or, if these are names, put letters into them, as in y2019",
                 self.header.join(&char::from(self.delimiter).to_string())
             ),
         }
@@ -198,6 +198,8 @@ struct Fill {
     /// Where each wanted column is in the file, and how many columns that has; `None` before its header was read.
     layout: Option<(Vec<Option<usize>>, usize)>,
     rows: usize,
+    /// How many bytes of text they have.
+    bytes: usize,
 }
 
 impl Rows {
@@ -212,6 +214,7 @@ impl Rows {
                 columns: columns.collect::<Result<_>>()?,
                 layout: None,
                 rows: 0,
+                bytes: 0,
             },
             wanted: wanted.schema.clone(),
             batch_size: wanted.batch_size.max(1),
@@ -277,7 +280,7 @@ impl Rows {
                 return Ok(ControlFlow::Continue(()));
             }
             fill.add(record, wanted)?;
-            if fill.rows >= *batch_size {
+            if fill.rows >= *batch_size || fill.bytes >= BATCH_BYTES {
                 ready.push_back(fill.finish(wanted)?);
             }
             Ok(ControlFlow::Continue(()))
@@ -327,6 +330,7 @@ impl Fill {
             };
             let name = wanted.field(position).name();
             let text = text_of(record, place, name)?;
+            self.bytes += text.len();
             if text.is_empty() && !(record.is_quoted(place) && column.is_text()) {
                 column.add_null();
             } else if !column.add(text) {
@@ -344,7 +348,7 @@ impl Fill {
     fn finish(&mut self, wanted: &SchemaRef) -> Result<RecordBatch> {
         let columns = self.columns.iter_mut().map(Column::finish).collect();
         let options = RecordBatchOptions::new().with_row_count(Some(self.rows));
-        self.rows = 0;
+        (self.rows, self.bytes) = (0, 0);
         Ok(RecordBatch::try_new_with_options(wanted.clone(), columns, &options)?)
     }
 }

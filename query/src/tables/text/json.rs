@@ -2,6 +2,7 @@
 //!
 //! A file is one object after another, usually one per line, or one array of objects.
 
+use super::bytes::LARGEST_RECORD;
 use datafusion::common::{Result, exec_datafusion_err, exec_err};
 use std::borrow::Cow;
 use std::ops::ControlFlow;
@@ -15,8 +16,11 @@ const DEEPEST: usize = 100;
 #[derive(Debug)]
 pub(super) struct Framer {
     record: Vec<u8>,
-    start: u64,
     first_line: u64,
+    /// The offset of the first byte of the line that is being read.
+    line_start: u64,
+    /// Whether a record has begun on that line.
+    has_record_on_line: bool,
     offset: u64,
     line: u64,
     depth: usize,
@@ -25,16 +29,18 @@ pub(super) struct Framer {
     /// Whether the file is one array; not known before its first byte.
     is_array: Option<bool>,
     has_ended: bool,
-    /// Whether a record has several lines: such a file cannot be cut at line breaks.
-    pub(super) has_broken_records: bool,
+    /// Whether records are not one per line: a record has several lines, or a line several records. Such a file is not cut at
+    /// line breaks.
+    pub(super) has_other_lines: bool,
 }
 
 /// A record's text.
 #[derive(Debug)]
 pub(super) struct Framed<'a> {
     pub(super) text: &'a [u8],
-    /// The offset of its first byte.
-    pub(super) start: u64,
+    /// The offset of the first byte of the line that it is on: that says which unit it belongs to, however many records are on
+    /// the line and whatever is before them. (A record of several lines is in a file that is not cut.)
+    pub(super) line_start: u64,
     /// The number of its first line, from where reading began.
     pub(super) line: u64,
 }
@@ -47,8 +53,9 @@ impl Framer {
     pub(super) fn new(offset: u64) -> Framer {
         Framer {
             record: vec![],
-            start: 0,
             first_line: 1,
+            line_start: offset,
+            has_record_on_line: false,
             offset,
             line: 1,
             depth: 0,
@@ -56,7 +63,7 @@ impl Framer {
             after_backslash: false,
             is_array: (offset > 0).then_some(false),
             has_ended: false,
-            has_broken_records: false,
+            has_other_lines: false,
         }
     }
 
@@ -65,9 +72,10 @@ impl Framer {
         self.is_array == Some(true)
     }
 
-    /// Bytes before the first record are passed over.
+    /// Bytes before the first line are passed over.
     pub(super) fn pass_over(&mut self, bytes: usize) {
         self.offset += bytes as u64;
+        self.line_start = self.offset;
     }
 
     /// Takes the next bytes.
@@ -85,8 +93,17 @@ impl Framer {
         for byte in rest {
             let flow = self.feed_byte(*byte, take)?;
             self.offset += 1;
+            if self.record.len() > LARGEST_RECORD {
+                return exec_err!(
+                    "line {}: an object begins here that has more than {} MB; is a quote or a bracket never closed?",
+                    self.first_line,
+                    LARGEST_RECORD >> 20
+                );
+            }
             if *byte == b'\n' {
                 self.line += 1;
+                self.line_start = self.offset;
+                self.has_record_on_line = false;
             }
             if flow.is_break() {
                 return Ok(flow);
@@ -112,7 +129,8 @@ impl Framer {
                 }
                 b'{' => {
                     self.is_array.get_or_insert(false);
-                    self.start = self.offset;
+                    self.has_other_lines |= self.has_record_on_line;
+                    self.has_record_on_line = true;
                     self.first_line = self.line;
                     self.record.clear();
                     self.record.push(byte);
@@ -123,7 +141,7 @@ impl Framer {
             };
         }
         self.record.push(byte);
-        self.has_broken_records |= byte == b'\n';
+        self.has_other_lines |= byte == b'\n';
         if self.in_text {
             match byte {
                 _ if self.after_backslash => self.after_backslash = false,
@@ -144,7 +162,7 @@ impl Framer {
         }
         take(&Framed {
             text: &self.record,
-            start: self.start,
+            line_start: self.line_start,
             line: self.first_line,
         })
     }

@@ -1,6 +1,6 @@
 //! A JSON file: what its objects look like, and its rows as batches.
 
-use super::bytes::{Pieces, shown};
+use super::bytes::{BATCH_BYTES, Pieces, shown};
 use super::columns::Column;
 use super::json::{Framed, Framer, Node, Value, parse};
 use super::values::Looks;
@@ -11,9 +11,15 @@ use datafusion::common::{DataFusionError, Result, exec_datafusion_err, exec_err}
 use datafusion::datasource::listing::PartitionedFile;
 use futures::stream::{BoxStream, StreamExt, try_unfold};
 use object_store::{ObjectMeta, ObjectStore};
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::ops::ControlFlow;
 use std::sync::Arc;
+
+/// So many different keys may objects have, each of which is a column or a field.
+const MOST_KEYS: usize = 5_000;
+
+/// What has the keys that are columns.
+pub(super) const OBJECTS: &str = "its objects";
 
 /// What the values of one key look like, all together.
 #[derive(Debug, Clone, Default)]
@@ -22,11 +28,40 @@ pub(super) struct Shape {
     has_texts: bool,
     numbers: Looks,
     items: Option<Box<Shape>>,
-    fields: Option<Vec<(String, Shape)>>,
+    fields: Option<Shapes>,
+}
+
+/// The keys of objects, in the order in which they came.
+#[derive(Debug, Clone, Default)]
+struct Shapes {
+    all: Vec<(String, Shape)>,
+    places: HashMap<String, usize>,
+}
+
+impl Shapes {
+    /// # Errors
+    /// If the keys are too many to be columns, or fields of one.
+    fn of(&mut self, name: &str, of: &str) -> Result<&mut Shape> {
+        let place = match self.places.get(name) {
+            Some(place) => *place,
+            None if self.all.len() >= MOST_KEYS => {
+                return exec_err!(
+                    "{of} have more than {MOST_KEYS} different keys, the last of them {name:?}; write what is told apart by such keys as a list of objects with a key and a value"
+                );
+            }
+            None => {
+                self.places.insert(name.to_owned(), self.all.len());
+                self.all.push((name.to_owned(), Shape::default()));
+                self.all.len() - 1
+            }
+        };
+        Ok(&mut self.all[place].1)
+    }
 }
 
 impl Shape {
-    fn add(&mut self, node: &Node<'_>) {
+    /// Adds a value, or the values of a column that is called so.
+    fn add(&mut self, node: &Node<'_>, of: &str) -> Result<()> {
         match &node.value {
             Value::Null => {}
             Value::Boolean => self.has_booleans = true,
@@ -34,36 +69,47 @@ impl Shape {
             Value::Text(_) => self.has_texts = true,
             Value::List(items) => {
                 let shape = self.items.get_or_insert_default();
-                items.iter().for_each(|item| shape.add(item));
+                for item in items {
+                    shape.add(item, of)?;
+                }
             }
             Value::Object(fields) => {
                 let shapes = self.fields.get_or_insert_default();
                 for (name, field) in fields {
-                    shape_of(shapes, name).add(field);
+                    let shape = shapes.of(name, of)?;
+                    match &field.value {
+                        Value::List(_) | Value::Object(_) => shape.add(field, &format!("the objects of {name:?}"))?,
+                        _ => shape.add(field, "")?,
+                    }
                 }
             }
         }
+        Ok(())
     }
 
     /// Adds what other values looked like.
-    pub(super) fn merge(&mut self, other: &Shape) {
+    ///
+    /// # Errors
+    /// If the keys of both are too many.
+    pub(super) fn merge(&mut self, other: &Shape, of: &str) -> Result<()> {
         self.has_booleans |= other.has_booleans;
         self.has_texts |= other.has_texts;
         self.numbers.merge(&other.numbers);
         if let Some(items) = &other.items {
-            self.items.get_or_insert_default().merge(items);
+            self.items.get_or_insert_default().merge(items, of)?;
         }
         if let Some(fields) = &other.fields {
             let shapes = self.fields.get_or_insert_default();
-            for (name, field) in fields {
-                shape_of(shapes, name).merge(field);
+            for (name, field) in &fields.all {
+                shapes.of(name, of)?.merge(field, &format!("the objects of {name:?}"))?;
             }
         }
+        Ok(())
     }
 
     /// The columns of an object.
     pub(super) fn fields(&self) -> Fields {
-        let fields = self.fields.iter().flatten();
+        let fields = self.fields.iter().flat_map(|shapes| &shapes.all);
         fields
             .map(|(name, shape)| Field::new(name, shape.data_type(), true))
             .collect()
@@ -83,21 +129,13 @@ impl Shape {
         }
         match (&self.items, &self.fields) {
             (Some(items), _) => DataType::new_list(items.data_type(), true),
-            (_, Some(fields)) if !fields.is_empty() => DataType::Struct(self.fields()),
+            (_, Some(fields)) if !fields.all.is_empty() => DataType::Struct(self.fields()),
             (_, Some(_)) => DataType::Utf8,
             _ if self.has_booleans => DataType::Boolean,
             // Texts are no numbers, even if they look so.
             _ => self.numbers.data_type(),
         }
     }
-}
-
-fn shape_of<'a>(shapes: &'a mut Vec<(String, Shape)>, name: &str) -> &'a mut Shape {
-    let position = shapes.iter().position(|(known, _)| known == name).unwrap_or_else(|| {
-        shapes.push((name.to_owned(), Shape::default()));
-        shapes.len() - 1
-    });
-    &mut shapes[position].1
 }
 
 /// What one file is, after all of it was looked at.
@@ -118,13 +156,16 @@ impl Survey {
         while let Some(piece) = pieces.next().await? {
             let _ = framer.feed(&piece, &mut |record| {
                 let node = parsed(record.text, record.line)?;
-                survey.shape.add(&node);
+                survey
+                    .shape
+                    .add(&node, OBJECTS)
+                    .map_err(|error| in_line(record.line, error))?;
                 survey.rows += 1;
                 Ok(ControlFlow::Continue(()))
             })?;
         }
         framer.finish()?;
-        survey.can_be_cut = !framer.has_broken_records && !framer.is_array();
+        survey.can_be_cut = !framer.has_other_lines && !framer.is_array();
         Ok(survey)
     }
 }
@@ -165,6 +206,7 @@ pub(super) async fn read(
         framer: Framer::new(start.saturating_sub(1)),
         is_before_first: start > 0,
         records: vec![],
+        bytes: 0,
         ready: VecDeque::new(),
         is_done: false,
     };
@@ -199,6 +241,8 @@ struct Rows {
     is_before_first: bool,
     /// Texts of objects, with their lines.
     records: Vec<(u64, Vec<u8>)>,
+    /// How many bytes they have.
+    bytes: usize,
     ready: VecDeque<RecordBatch>,
     is_done: bool,
 }
@@ -225,17 +269,20 @@ impl Rows {
             end,
             framer,
             records,
+            bytes,
             ready,
             ..
         } = self;
         let flow = framer.feed(piece, &mut |record: &Framed<'_>| {
-            if record.start >= *end {
+            if record.line_start >= *end {
                 return Ok(ControlFlow::Break(()));
             }
             records.push((record.line, record.text.to_vec()));
-            if records.len() >= *batch_size {
+            *bytes += record.text.len();
+            if records.len() >= *batch_size || *bytes >= BATCH_BYTES {
                 ready.push_back(batch_of(records, schema)?);
                 records.clear();
+                *bytes = 0;
             }
             Ok(ControlFlow::Continue(()))
         })?;
@@ -362,5 +409,59 @@ pub(super) fn check_columns(shape: &Shape) -> Result<()> {
     match shape.fields().is_empty() {
         true => exec_err!("it has no objects with keys"),
         false => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tables::text::csv_file::{self, Wanted};
+    use datafusion::arrow::datatypes::Schema;
+    use futures::TryStreamExt;
+    use object_store::memory::InMemory;
+    use object_store::{ObjectStoreExt, path::Path};
+
+    async fn stored(text: String) -> (Arc<dyn ObjectStore>, ObjectMeta) {
+        let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+        let path = Path::from("t");
+        store.put(&path, text.into()).await.unwrap();
+        let meta = store.head(&path).await.unwrap();
+        (store, meta)
+    }
+
+    #[tokio::test]
+    async fn objects_with_too_many_keys_are_refused_with_the_column_and_the_line() {
+        let objects: String = (0..=MOST_KEYS)
+            .map(|key| format!("{{\"m\": {{\"k{key}\": 1}}}}\n"))
+            .collect();
+        let (store, file) = stored(objects).await;
+        let said = Survey::of(&store, &file).await.unwrap_err().to_string();
+        assert!(
+            said.contains("line 5001: the objects of \"m\" have more than 5000"),
+            "{said}"
+        );
+    }
+
+    #[tokio::test]
+    async fn long_texts_are_batches_of_few_rows() {
+        const ROWS: usize = 20;
+        let text = "x".repeat(1 << 20);
+        let schema = Arc::new(Schema::new(vec![Field::new("v", DataType::Utf8, true)]));
+        let (store, file) = stored(format!("{{\"v\": \"{text}\"}}\n").repeat(ROWS)).await;
+        let file = PartitionedFile::new_from_meta(file);
+        let json = read(store, file, schema.clone(), 8192).await.unwrap();
+        let (store, file) = stored(format!("v\n{}", format!("{text}\n").repeat(ROWS))).await;
+        let wanted = Wanted {
+            schema,
+            delimiter: b',',
+            batch_size: 8192,
+        };
+        let csv = csv_file::read(store, PartitionedFile::new_from_meta(file), wanted)
+            .await
+            .unwrap();
+        for batches in [json, csv] {
+            let rows: Vec<usize> = batches.map_ok(|batch| batch.num_rows()).try_collect().await.unwrap();
+            assert_eq!((rows.len(), rows.iter().sum::<usize>()), (2, ROWS));
+        }
     }
 }

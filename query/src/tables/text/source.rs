@@ -62,6 +62,16 @@ impl TextSource {
             metrics: ExecutionPlanMetricsSet::new(),
         }
     }
+
+    /// The format of its files.
+    pub(crate) fn format(&self) -> Format {
+        self.format
+    }
+
+    /// Whether its files can be cut at line breaks.
+    pub(crate) fn can_be_cut(&self) -> bool {
+        self.can_be_cut
+    }
 }
 
 impl FileSource for TextSource {

@@ -117,8 +117,9 @@ impl TextTable {
         });
         let surveys = surveys.await?;
         let mut shape = json_file::Shape::default();
-        for survey in &surveys {
-            shape.merge(&survey.shape);
+        for (file, survey) in files.iter().zip(&surveys) {
+            let merged = shape.merge(&survey.shape, json_file::OBJECTS);
+            merged.map_err(|error| unreadable(&shown(&file.location), "JSON", error))?;
         }
         json_file::check_columns(&shape).map_err(|error| unreadable(&places(&files), "JSON", error))?;
         Ok(TextTable {

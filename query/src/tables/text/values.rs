@@ -132,7 +132,10 @@ impl Looks {
         if not_finite(text).is_some() {
             return Look::NotFinite;
         }
-        if date(text).is_some() {
+        if let Some(day) = date(text) {
+            // It may be among times of nanoseconds.
+            const DAY: i64 = 86_400_000_000_000;
+            self.is_far |= i64::from(day).checked_mul(DAY).is_none();
             return Look::Date;
         }
         let Some(moment) = Moment::parse(text) else {
