@@ -120,7 +120,6 @@ impl Objects {
             "" => bucket.clone(),
             path => bucket.join(path),
         };
-        let store = store_of(&place.bucket, place.endpoint.as_deref())?;
         let objects = Objects::below(store, bucket, &folder, &place.path).await?;
         match objects.objects.is_empty() {
             true => Err(QueryError::data(
