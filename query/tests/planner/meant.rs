@@ -195,11 +195,11 @@ async fn a_text_with_a_zone_is_a_time_with_a_zone_only() {
         ),
         (
             "SELECT interval '1 month' = interval '30 days'",
-            "intervals cannot be compared",
+            "no order and no equality",
         ),
         (
             "SELECT interval '1 day' > interval '1 hour'",
-            "intervals cannot be compared",
+            "no order and no equality",
         ),
     ])
     .await;
@@ -229,7 +229,7 @@ async fn keys_of_many_tables_joined_by_using_are_one_column() {
     // The keys of l and r are two columns here.
     all_say(&[(
         "SELECT k FROM l JOIN r ON l.x < r.y JOIN e USING (k) JOIN l l2 USING (k)",
-        "mbiguous",
+        "both on one side of the join",
     )])
     .await;
 }
