@@ -206,7 +206,7 @@ async fn r12_junk_is_answered_by_4xx_and_the_endpoint_goes_on() {
             "426",
         ),
         (
-            format!("POST / HTTP/1.1\r\nhost: a\r\n{authorised}{close}content-length: 3\r\n\r\n\x03bc"),
+            format!("POST / HTTP/1.1\r\nhost: a\r\n{authorised}{close}content-length: 3\r\n\r\n\x04bc"),
             "400",
         ),
         (

@@ -46,7 +46,7 @@ pub(super) struct Compaction {
 impl Compaction {
     const FACTOR: usize = 4;
 
-    /// What a snapshot costs under the lock is at most one part in so many of the time, however slow the disk is.
+    /// What a snapshot costs under the lock is to be at most one part in so many of the time, if the journal stays short enough.
     const PART: u32 = 50;
 
     pub(super) fn loaded(snapshot: Option<&[u8]>, records: &[Vec<u8>]) -> Self {
@@ -63,6 +63,12 @@ impl Compaction {
 
     fn is_due(&self, journal: &dyn Journal) -> bool {
         self.appended > journal.snapshot_floor().max(self.snapshot.saturating_mul(Self::FACTOR))
+    }
+
+    /// Whether a snapshot that is due can wait: not for long, or the journal would grow.
+    fn may_rest(&self, journal: &dyn Journal, now: Timestamp) -> bool {
+        let most = journal.snapshot_floor().max(self.snapshot.saturating_mul(Self::FACTOR));
+        now < self.not_before && self.appended <= most.saturating_mul(3)
     }
 
     fn done(&mut self, snapshot: usize) {
@@ -134,8 +140,8 @@ impl Shared {
         self.writes_journal();
         let recorded = at_once(journal.append(vec![record]));
         let compacted = recorded.and_then(|()| match core.compaction.is_due(&**journal) {
-            true if at >= core.compaction.not_before => self.compact_now(core, &**journal),
-            true => Ok(()),
+            true if core.compaction.may_rest(&**journal, at) => Ok(()),
+            true => self.compact_now(core, &**journal),
             false => Ok(()),
         });
         match compacted {
