@@ -187,7 +187,10 @@ async fn numbers_that_do_not_fit_are_an_error_and_nothing_wraps() {
 #[tokio::test]
 async fn what_has_several_meanings_is_refused() {
     all_say(&[
-        ("SELECT interval '1 month' > interval '30 days'", "no order and no equality"),
+        (
+            "SELECT interval '1 month' > interval '30 days'",
+            "no order and no equality",
+        ),
         ("SELECT timestamp '2024-01-01 00:00:00+02:00'", "zone"),
         ("SELECT k FROM l ORDER BY k FETCH FIRST 1 ROW WITH TIES", "WITH TIES"),
     ])
