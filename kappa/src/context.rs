@@ -356,7 +356,7 @@ impl Context {
     /// Up to how many bytes a payload of this length may be sent in the message. If it may, it is counted.
     fn longest_inline(&mut self, length: usize) -> usize {
         let left = MOST_INLINE.saturating_sub(self.inline);
-        let longest = left.min(Payload::INLINE_LIMIT).max(SHORT);
+        let longest = left.clamp(SHORT, Payload::INLINE_LIMIT);
         if length <= longest {
             self.inline += length;
         }
