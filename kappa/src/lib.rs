@@ -43,6 +43,9 @@ pub mod prelude;
 mod program;
 pub mod protocol;
 pub mod record;
+#[cfg(test)]
+#[path = "../tests/redis/servers.rs"]
+mod redis_servers;
 mod replicas;
 pub mod runtime;
 pub mod store;

@@ -183,7 +183,7 @@ mod tests {
     /// Sees that the answer came through the store, with all values.
     async fn look(answer: &Answer, store: &dyn Store) {
         assert!(matches!(answer, Answer::Stored(_)));
-        let answer = whole(answer.clone(), store).await.ok().expect("it is there");
+        let answer = whole(answer.clone(), store).await.expect("it is there");
         let Answer::Results(results) = answer else {
             panic!("no results")
         };

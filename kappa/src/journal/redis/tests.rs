@@ -1,14 +1,11 @@
 use super::super::conformance::{self, Place};
 use super::*;
+use crate::redis_servers::{Server, Servers, wait_until};
 use crate::replicas::{Addresses, Condition};
-use servers::{Server, Servers, wait_until};
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
-
-#[path = "../../../tests/redis/servers.rs"]
-mod servers;
 
 fn replicas(url: &str) -> Arc<Replicas> {
     Replicas::new(Addresses::parse(url).expect("addresses")).expect("a thread")

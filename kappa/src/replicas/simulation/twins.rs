@@ -2,12 +2,10 @@
 
 use super::super::scripts::{self, Guard, Prepared, Put, PutId};
 use super::server::Server;
+use crate::redis_servers as servers;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use redis::{Cmd, ConnectionLike, Value};
-
-#[path = "../../../tests/redis/servers.rs"]
-mod servers;
 
 /// So many stories, of so many commands each.
 const STORIES: u64 = 60;
