@@ -23,7 +23,7 @@ pub(super) const LONGEST_STORED: u64 = 256 << 20;
 /// Work for a worker. Holds secrets: the run's, and perhaps a password in the URL of the store.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Order {
-    /// Which [program](program) gives it.
+    /// Which [`program`] gives it.
     pub(crate) program: String,
     /// What is to be run.
     pub(crate) invocation: Part<Invocation>,
