@@ -1,14 +1,12 @@
 //! Arithmetic on decimals of 38 digits fails where its result has more: 128 bits hold some numbers of 39 digits, which would be
 //! shown without their last.
 
-use super::named;
+use super::rewritten;
 use datafusion::arrow::array::AsArray;
 use datafusion::arrow::datatypes::{DECIMAL128_MAX_PRECISION, DataType, Decimal128Type};
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::{Transformed, TransformedResult};
+use datafusion::common::tree_node::Transformed;
 use datafusion::common::{DFSchema, Result, exec_datafusion_err};
-use datafusion::logical_expr::expr_rewriter::NamePreserver;
-use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{
     BinaryExpr, ColumnarValue, Expr, ExprSchemable, LogicalPlan, Operator, ScalarFunctionArgs, ScalarUDF,
     ScalarUDFImpl, Signature, Volatility,
@@ -63,12 +61,7 @@ impl AnalyzerRule for CheckDecimals {
     }
 
     fn analyze(&self, plan: LogicalPlan, _config: &ConfigOptions) -> Result<LogicalPlan> {
-        plan.transform_up_with_subqueries(|node| {
-            let schema = merge_schema(&node.inputs());
-            let names = NamePreserver::new(&node);
-            node.map_expressions(|expr| named(expr, &names, &|part| Ok(checked(part, &schema))))
-        })
-        .data()
+        rewritten(plan, |part, schema| Ok(checked(part, schema)))
     }
 }
 

@@ -72,12 +72,13 @@ pub(crate) use sum::CheckedSum;
 pub(crate) use zones::{Zones, without_zone};
 
 use crate::error::Result;
-use datafusion::common::DataFusionError;
 use datafusion::common::Result as DataFusionResult;
-use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeContainer};
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeContainer};
+use datafusion::common::{DFSchema, DataFusionError};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::planner::{RelationPlanner, RelationPlannerContext, RelationPlanning};
-use datafusion::logical_expr::{Expr as LogicalExpr, GroupingSet};
+use datafusion::logical_expr::utils::merge_schema;
+use datafusion::logical_expr::{Expr as LogicalExpr, GroupingSet, LogicalPlan};
 use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast::{Expr, Query, Select, SetExpr, TableFactor, VisitMut, VisitorMut};
 use std::ops::ControlFlow;
@@ -162,6 +163,19 @@ fn rewrite_body(body: &mut SetExpr) -> DataFusionResult<()> {
         SetExpr::Select(select) => merged_keys::mark(select),
         _ => Ok(()),
     }
+}
+
+/// Rewrites all expressions of a plan, each part with the schema that it is computed on; all keep the names that others know them by.
+fn rewritten(
+    plan: LogicalPlan,
+    rewrite: impl Fn(LogicalExpr, &DFSchema) -> DataFusionResult<Transformed<LogicalExpr>>,
+) -> DataFusionResult<LogicalPlan> {
+    plan.transform_up_with_subqueries(|node| {
+        let schema = merge_schema(&node.inputs());
+        let names = NamePreserver::new(&node);
+        node.map_expressions(|expr| named(expr, &names, &|part| rewrite(part, &schema)))
+    })
+    .data()
 }
 
 /// Rewrites an expression of a node from the inside outwards; it keeps the name that others know it by.

@@ -183,6 +183,7 @@ async fn a_text_with_a_zone_is_a_time_with_a_zone_only() {
         ),
     ])
     .await;
+    all_give(&[("SELECT interval '1 day' > interval '1 hour'", &["<true>"])]).await;
     let words = "has a zone, and the type that it is cast to has none";
     all_say(&[
         ("SELECT at::timestamp FROM z WHERE n < 3", words),
@@ -195,10 +196,6 @@ async fn a_text_with_a_zone_is_a_time_with_a_zone_only() {
         ),
         (
             "SELECT interval '1 month' = interval '30 days'",
-            "no order and no equality",
-        ),
-        (
-            "SELECT interval '1 day' > interval '1 hour'",
             "no order and no equality",
         ),
     ])
